@@ -1,0 +1,1 @@
+"""A disposable projection for statistics."""

@@ -1,0 +1,1 @@
+INSERT INTO memory BY NAME SELECT * FROM incoming_memory;

@@ -1,0 +1,1 @@
+INSERT INTO projection VALUES ($schema_version, $taken_at_us);

@@ -1,0 +1,1 @@
+INSERT INTO routing BY NAME SELECT * FROM incoming_routing;

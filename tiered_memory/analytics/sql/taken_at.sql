@@ -1,0 +1,1 @@
+SELECT taken_at_us FROM projection WHERE schema_version = $schema_version;

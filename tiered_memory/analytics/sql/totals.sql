@@ -1,0 +1,1 @@
+SELECT count(*), count(DISTINCT subject), coalesce(sum(bytes), 0)::BIGINT FROM memory;

@@ -1,0 +1,1 @@
+"""Sealing records and keeping the keys."""

@@ -1,0 +1,114 @@
+"""One tree of errors, grouped by who must act.
+
+A class's docstring is its default message; the text given to a constructor says what happened this time and what
+to do. No message carries content, an id, or a key.
+"""
+
+from __future__ import annotations
+
+
+class TieredMemoryError(Exception):
+    """Something went wrong inside the memory runtime."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+# --- the caller must change the call -------------------------------------------------------------------------
+
+
+class InvalidInputError(TieredMemoryError, ValueError):
+    """The call's arguments are not acceptable; nothing was stored."""
+
+
+class NotFoundError(TieredMemoryError, LookupError):
+    """No such memory is held for this subject."""
+
+
+class ConflictError(TieredMemoryError):
+    """The operation id was used before with different content; nothing was stored."""
+
+
+class QuotaExceededError(TieredMemoryError):
+    """The subject's quota is used up by protected memories; nothing was stored."""
+
+
+# --- the person's rights stand in the way --------------------------------------------------------------------
+
+
+class ConsentRequiredError(TieredMemoryError, PermissionError):
+    """No lawful basis covers this purpose; grant consent first or leave the memory ephemeral."""
+
+
+class SubjectErasedError(TieredMemoryError):
+    """The subject was erased while this operation was under way; its result was discarded."""
+
+
+class ConfirmationRequiredError(TieredMemoryError):
+    """The plan would remove more than the policy allows without a person's confirmation."""
+
+
+# --- whoever configures the runtime must act -----------------------------------------------------------------
+
+
+class ConfigurationError(TieredMemoryError, ValueError):
+    """A setting is wrong."""
+
+
+class PolicyError(ConfigurationError):
+    """A policy file is wrong."""
+
+
+class EmbedderMismatchError(ConfigurationError):
+    """The store was written with another embedder; open it with that one or re-embed it."""
+
+
+class RootKeyError(ConfigurationError):
+    """The root key is missing, unreadable, or not the one this store was made with."""
+
+
+class DataDirectoryInUseError(ConfigurationError):
+    """Another process owns this data directory."""
+
+
+# --- whoever operates the runtime must act -------------------------------------------------------------------
+
+
+class StorageError(TieredMemoryError):
+    """An engine refused or failed; the operation did not happen."""
+
+
+class StateStoreError(StorageError):
+    """The state store failed: nothing can be acknowledged until it is back."""
+
+
+class ColdTierError(StorageError):
+    """The cold tier failed: acknowledged writes stay in the journal until it is back."""
+
+
+class HotTierError(StorageError):
+    """The hot tier failed; memories are unaffected, recent context is served from elsewhere."""
+
+
+class BacklogFullError(StorageError):
+    """The journal has reached its limit; nothing was stored. Retry after a pause."""
+
+
+class OutcomeUnknownError(StorageError):
+    """The deadline passed before the outcome was known; repeat the call with the same operation id."""
+
+
+class ErasureIncompleteError(StorageError):
+    """Erasure could not be finished everywhere; the keys are gone, run it again to remove what is left."""
+
+
+class CorruptionError(TieredMemoryError):
+    """Stored bytes do not verify: they were damaged, swapped, or sealed under another key."""
+
+
+class KeyUnavailableError(CorruptionError):
+    """The key of this record is not held any more: it was destroyed, or never written."""
+
+
+class ClosedError(TieredMemoryError, RuntimeError):
+    """The memory runtime is closed."""

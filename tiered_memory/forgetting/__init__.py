@@ -1,0 +1,1 @@
+"""When a memory fades and what then becomes of it. Pure."""

@@ -1,0 +1,1 @@
+"""Stored bytes: the plaintext formats inside the seal, and the audit leaf. Pure, versioned, frozen."""

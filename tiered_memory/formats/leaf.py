@@ -1,0 +1,60 @@
+"""The audit leaf: what the ledger keeps of an event, format 1 (`tests/golden/audit_leaf_v1.json`).
+
+A leaf is canonical JSON (sorted keys, no spaces, UTF-8). It names a subject and an object only by keyed
+commitments under a key that erasure destroys; afterwards the tree still verifies and tells nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+LEAF_FORMAT = 1
+
+
+class AuditEvent(StrEnum):
+    """What the ledger records."""
+
+    CONSENT_GIVEN = "consent_given"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    KEY_CREATED = "key_created"
+    KEYS_DESTROYED = "keys_destroyed"
+    MEMORY_FORGOTTEN = "memory_forgotten"
+    MEMORY_RESTORED = "memory_restored"
+    MEMORY_DELETED = "memory_deleted"
+    MEMORY_PURGED = "memory_purged"
+    ERASURE_BEGUN = "erasure_begun"
+    ERASURE_FINISHED = "erasure_finished"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLeaf:
+    """One event. `subject` and `object` are hex commitments; `detail` holds reasons and counts, never content."""
+
+    event: AuditEvent
+    at_us: int
+    tenant: str
+    subject: str
+    generation: int
+    actor: str = "runtime"
+    object: str = ""
+    reason: str = ""
+    detail: Mapping[str, int | str] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """Return the leaf's canonical bytes."""
+        fields = {
+            "actor": self.actor,
+            "at_us": self.at_us,
+            "detail": dict(self.detail),
+            "event": self.event.value,
+            "format": LEAF_FORMAT,
+            "generation": self.generation,
+            "object": self.object,
+            "reason": self.reason,
+            "subject": self.subject,
+            "tenant": self.tenant,
+        }
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,271 @@
+"""The rules of a policy as frozen values: every number carries its unit in its name and its range beside it.
+
+A value outside its range is refused when the rules are built, whether they come from a file or from code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from tiered_memory.errors import PolicyError
+from tiered_memory.model import LawfulBasis, Sensitivity
+
+SCHEMA = 1
+SPEC = "spec"
+
+
+class Spec(Protocol):
+    """What a key accepts."""
+
+    def problem(self, value: object) -> str | None:
+        """Return what is wrong with `value`, naming what is accepted, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NumberSpec:
+    """A finite number in [`low`, `high`]; `whole` admits integers only, `optional` admits None."""
+
+    low: float
+    high: float
+    whole: bool = False
+    optional: bool = False
+
+    def problem(self, value: object) -> str | None:
+        """Return what is wrong with `value`, or None. Truth values are no numbers and NaN is in no range."""
+        if value is None and self.optional:
+            return None
+        accepted = (
+            f"{'a whole number' if self.whole else 'a number'} from {self.low:.10g} to {self.high:.10g}"
+        )
+        accepted += ' or "none"' if self.optional else ""
+        kinds = int if self.whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            return f"must be {accepted}, not {type(value).__name__}"
+        return None if self.low <= value <= self.high else f"is {value!r}, must be {accepted}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceSpec:
+    """One of a few words."""
+
+    choices: tuple[str, ...]
+
+    def problem(self, value: object) -> str | None:
+        """Return what is wrong with `value`, or None."""
+        return None if value in self.choices else f"is {value!r}, must be one of {', '.join(self.choices)}"
+
+
+@dataclass(frozen=True, slots=True)
+class TextSpec:
+    """Text that is not blank; `optional` admits None."""
+
+    optional: bool = False
+
+    def problem(self, value: object) -> str | None:
+        """Return what is wrong with `value`, or None."""
+        if (value is None and self.optional) or (isinstance(value, str) and value.strip()):
+            return None
+        return "must be text that is not blank"
+
+
+def _number(default: float, low: float, high: float) -> Any:
+    return field(default=default, metadata={SPEC: NumberSpec(low, high)})
+
+
+def _count(default: int, low: int, high: int) -> Any:
+    return field(default=default, metadata={SPEC: NumberSpec(low, high, whole=True)})
+
+
+def _days_or_none() -> Any:
+    return field(default=None, metadata={SPEC: NumberSpec(0, 36_500, optional=True)})
+
+
+def _choice(default: str, choices: tuple[str, ...]) -> Any:
+    return field(default=default, metadata={SPEC: ChoiceSpec(choices)})
+
+
+def _text(default: str | None, *, optional: bool = False) -> Any:
+    return field(default=default, metadata={SPEC: TextSpec(optional)})
+
+
+class _Checked:
+    """Refuses values outside their spec when built."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for rule in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            spec = rule.metadata.get(SPEC)
+            problem = spec.problem(getattr(self, rule.name)) if spec is not None else None
+            if problem:
+                raise PolicyError(f"{type(self).__name__}: {rule.name} {problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRules(_Checked):
+    """What goes to cold: an importance strictly above `cold_threshold` (0..1)."""
+
+    cold_threshold: float = _number(0.2, 0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class HotRules(_Checked):
+    """The hot tier: how long a record lives there and how many of a user's are kept."""
+
+    ttl_seconds: float = _number(3600.0, 1, 31_536_000)
+    recent_limit: int = _count(50, 0, 10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class WarmRules(_Checked):
+    """The warm tier's session buffers.
+
+    `token_budget` bounds one session, `tail_turns` how many newest turns its sealed tail keeps.
+    """
+
+    token_budget: int = _count(4000, 1, 1_000_000)
+    tail_turns: int = _count(20, 0, 1000)
+    session_idle_minutes: float = _number(60.0, 0.01, 525_600)
+    max_sessions_per_user: int = _count(32, 1, 10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class DecayRules(_Checked):
+    """How strength fades; forgetting/decay.py states the formulas.
+
+    `daily_rate` is the share lost per day at importance 0; `initial_strength` the strength at which a memory of
+    importance 1 starts (one of importance i starts at i times that); `threshold` the strength at which a memory
+    is forgotten (0: never by decay); `importance_slowdown` is k, `use_slowdown` c, `use_boost` eta;
+    `retrieved_boost` the weight (0..1) of being returned by a search against being used in a prompt.
+    """
+
+    curve: str = _choice("exponential", ("exponential", "power"))
+    daily_rate: float = _number(0.05, 1e-6, 0.999)
+    initial_strength: float = _number(1.0, 0.01, 1)
+    threshold: float = _number(0.1, 0, 0.99)
+    importance_slowdown: float = _number(2.0, 0, 10)
+    use_slowdown: float = _number(1.0, 0, 100)
+    use_boost: float = _number(0.3, 0, 1)
+    retrieved_boost: float = _number(0.0, 0, 1)
+    grace_hours: float = _number(48.0, 0, 87_600)
+    max_half_life_days: float = _number(3650.0, 1, 36_500)
+
+
+@dataclass(frozen=True, slots=True)
+class ForgettingRules(_Checked):
+    """How forgetting proceeds.
+
+    What decays away stays restorable for `undo_days`. A cycle that would forget more than `max_share_per_cycle`
+    (0..1) of a user's active memories stops and asks, if there are at least `min_memories_for_brake` of them.
+    """
+
+    undo_days: float = _number(7.0, 0, 3650)
+    max_share_per_cycle: float = _number(0.5, 0, 1)
+    min_memories_for_brake: int = _count(20, 0, 1_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRule(_Checked):
+    """Days since ingestion: kept at least `floor_days`, at most `ceiling_days`; None is no bound."""
+
+    floor_days: float | None = _days_or_none()
+    ceiling_days: float | None = _days_or_none()
+
+    def __post_init__(self) -> None:
+        """Refuse a floor above the ceiling."""
+        _Checked.__post_init__(self)
+        problem = contradiction(self.floor_days, self.ceiling_days)
+        if problem:
+            raise PolicyError(f"RetentionRule: {problem}")
+
+
+def contradiction(floor_days: float | None, ceiling_days: float | None) -> str | None:
+    """Return why both bounds cannot hold, naming both, or None."""
+    if floor_days is None or ceiling_days is None or floor_days <= ceiling_days:
+        return None
+    return f"floor_days = {floor_days:g} is above ceiling_days = {ceiling_days:g}; both cannot hold"
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeRule(_Checked):
+    """What a purpose rests on (GDPR Art. 6) and how sensitive its data may be.
+
+    Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)).
+    """
+
+    lawful_basis: LawfulBasis = field(
+        default=LawfulBasis.CONSENT, metadata={SPEC: ChoiceSpec(tuple(LawfulBasis))}
+    )
+    documentation: str | None = _text(None, optional=True)
+    max_sensitivity: Sensitivity = field(
+        default=Sensitivity.CONFIDENTIAL, metadata={SPEC: ChoiceSpec(tuple(Sensitivity))}
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse an undocumented basis."""
+        _Checked.__post_init__(self)
+        problem = undocumented(self.lawful_basis, self.documentation)
+        if problem:
+            raise PolicyError(f"PurposeRule: {problem}")
+
+
+def undocumented(basis: LawfulBasis, documentation: str | None) -> str | None:
+    """Return that a basis other than consent lacks its documentation, or None."""
+    if basis == LawfulBasis.CONSENT or documentation:
+        return None
+    return f"lawful_basis = '{basis}' needs documentation: where is recorded that it applies?"
+
+
+def default_retention() -> Mapping[Sensitivity, RetentionRule]:
+    """Return the default ceilings: a year, half a year for confidential, 30 days for restricted data."""
+    ceilings = {
+        Sensitivity.PUBLIC: 365.0,
+        Sensitivity.INTERNAL: 365.0,
+        Sensitivity.CONFIDENTIAL: 180.0,
+        Sensitivity.RESTRICTED: 30.0,
+    }
+    return MappingProxyType({level: RetentionRule(None, days) for level, days in ceilings.items()})
+
+
+def default_purposes() -> Mapping[str, PurposeRule]:
+    """Return the one default purpose: personalization, on consent."""
+    return MappingProxyType({"personalization": PurposeRule(max_sensitivity=Sensitivity.RESTRICTED)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy(_Checked):
+    """Everything that may be decided by configuration. `retention` has a rule for every sensitivity."""
+
+    schema: int = SCHEMA
+    name: str = _text("custom")
+    routing: RoutingRules = field(default_factory=RoutingRules)
+    hot: HotRules = field(default_factory=HotRules)
+    warm: WarmRules = field(default_factory=WarmRules)
+    decay: DecayRules = field(default_factory=DecayRules)
+    forgetting: ForgettingRules = field(default_factory=ForgettingRules)
+    retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
+    purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
+    default_purpose: str = _text("personalization")
+
+    def __post_init__(self) -> None:
+        """Refuse a schema, a default purpose or a set of retention rules that cannot be worked with."""
+        _Checked.__post_init__(self)
+        if self.schema != SCHEMA:
+            raise PolicyError(f"Policy: schema is {self.schema!r}, this version reads {SCHEMA}")
+        if self.default_purpose not in self.purposes:
+            raise PolicyError(f"Policy: default_purpose '{self.default_purpose}' is not among the purposes")
+        missing = [level.value for level in Sensitivity if level not in self.retention]
+        if missing:
+            raise PolicyError(f"Policy: retention has no rule for {', '.join(missing)}")
+
+    @property
+    def version(self) -> str:
+        """Return `name@digest`: 12 hex digits that change with any rule that moves a deadline."""
+        bounds = sorted((level.value, asdict(rule)) for level, rule in self.retention.items())
+        rules = repr((self.schema, asdict(self.decay), bounds))
+        return f"{self.name}@{hashlib.sha256(rules.encode()).hexdigest()[:12]}"

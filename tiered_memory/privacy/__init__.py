@@ -1,0 +1,1 @@
+"""Consent, rights, and the audit tree. Pure."""

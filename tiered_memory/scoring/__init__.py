@@ -1,0 +1,1 @@
+"""Judging text: importance, recall, ranking, packing. Pure."""

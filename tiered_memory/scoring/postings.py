@@ -1,0 +1,135 @@
+"""An inverted index in memory: which slots hold a term, and how often."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+K1 = 1.2
+"""BM25: how fast repeating a term stops helping."""
+B = 0.75
+"""BM25: how much long texts are held against their length, 0..1."""
+
+Slots = NDArray[np.intp]
+Column = NDArray[np.float32]
+
+_COUNT_BITS = 24
+_COUNT_MASK = (1 << _COUNT_BITS) - 1
+_BYTES_PER_TERM = 320
+_BYTES_PER_POSTING = 16
+
+
+class _Posting:
+    """The slots of one term, each packed with its count, in order of arrival."""
+
+    __slots__ = ("packed", "term")
+
+    def __init__(self, term: str) -> None:
+        self.term = term
+        self.packed = array("q")
+
+    def slots_and_counts(self) -> tuple[Slots, Column]:
+        packed = np.array(self.packed, dtype=np.int64)
+        return packed >> _COUNT_BITS, (packed & _COUNT_MASK).astype(np.float32)
+
+    def discard(self, slot: int) -> None:
+        packed = np.array(self.packed, dtype=np.int64)
+        del self.packed[int(np.flatnonzero(packed >> _COUNT_BITS == slot)[0])]
+
+
+class Postings:
+    """Terms of numbered slots. Removing a slot removes every trace of its terms."""
+
+    def __init__(self) -> None:
+        self._postings: dict[str, _Posting] = {}
+        self._of_slot: dict[int, tuple[_Posting, ...]] = {}
+        self._count = 0
+
+    def __contains__(self, term: str) -> bool:
+        return term in self._postings
+
+    @property
+    def bytes_used(self) -> int:
+        """Estimate of the memory held, in bytes."""
+        return len(self._postings) * _BYTES_PER_TERM + self._count * _BYTES_PER_POSTING
+
+    def add(self, slot: int, terms: Mapping[str, int]) -> None:
+        """Store the counts (each >= 1) of a slot that holds nothing yet."""
+        postings = self._postings
+        shifted = slot << _COUNT_BITS
+        held = []
+        for term, count in terms.items():
+            posting = postings.get(term)
+            if posting is None:
+                posting = postings[term] = _Posting(term)
+            posting.packed.append(shifted | (count if count < _COUNT_MASK else _COUNT_MASK))
+            held.append(posting)
+        self._of_slot[slot] = tuple(held)
+        self._count += len(held)
+
+    def remove(self, slot: int) -> None:
+        """Forget the terms of a slot."""
+        held = self._of_slot.pop(slot)
+        for posting in held:
+            posting.discard(slot)
+            if not posting.packed:
+                del self._postings[posting.term]
+        self._count -= len(held)
+
+    def matching(self, terms: Iterable[str]) -> list[tuple[Slots, Column]]:
+        """Return the slots and counts of each distinct known term, in the order given."""
+        known = (self._postings.get(term) for term in dict.fromkeys(terms))
+        return [posting.slots_and_counts() for posting in known if posting is not None]
+
+    def document_frequency(self, term: str) -> int:
+        """Return in how many slots the term is."""
+        posting = self._postings.get(term)
+        return 0 if posting is None else len(posting.packed)
+
+
+def inverse_document_frequency(holding: int, total: int) -> float:
+    """Return `ln(1 + (N - n + 0.5) / (n + 0.5))` for a term held by n of N texts: rarity, always above 0."""
+    return math.log1p((total - holding + 0.5) / (holding + 0.5))
+
+
+def saturation_points(lengths: Column, total: int) -> Column:
+    """Return BM25's `k1 (1 - b + b length / average)` per slot; unused slots have length 0."""
+    average = float(lengths.sum(dtype=np.float64)) / max(total, 1)
+    points: Column = (K1 * (1.0 - B) + (K1 * B / max(average, 1.0)) * lengths).astype(np.float32)
+    return points
+
+
+def bm25(matches: Iterable[tuple[Slots, Column]], points: Column, total: int) -> Column:
+    """Return exact BM25 (Robertson and Zaragoza 2009, eq. 3.15) of every slot against the matched terms."""
+    scores = np.zeros_like(points)
+    for slots, counts in matches:
+        weight = inverse_document_frequency(len(slots), total) * (K1 + 1.0)
+        scores[slots] += np.float32(weight) * counts / (counts + points[slots])
+    return scores
+
+
+def with_previous(matches: Iterable[tuple[Slots, Column]], following: Slots) -> list[tuple[Slots, Column]]:
+    """Return the matches over *previous + current*: each slot's counts also count for the slot that follows it.
+
+    `following` maps a slot to its successor; 0 stands for none and is no slot.
+    """
+    scratch = np.zeros(len(following), dtype=np.float32)
+    return [_widened(slots, counts, following, scratch) for slots, counts in matches]
+
+
+def _widened(slots: Slots, counts: Column, following: Slots, scratch: Column) -> tuple[Slots, Column]:
+    successors = following[slots]
+    scratch[slots] = counts
+    scratch[successors] += counts
+    scratch[0] = 0.0
+    if len(slots) * 8 > len(scratch):
+        both = np.flatnonzero(scratch)
+    else:
+        both = np.union1d(slots, successors[successors > 0])
+    summed = scratch[both]
+    scratch[both] = 0.0
+    return both, summed

@@ -1,0 +1,321 @@
+"""The recall index: one active user's turns in memory, searched exactly.
+
+Every turn keeps only what is its own: its vector, its term counts, its place in its session. What is said of a
+turn together with its predecessor is computed from both when asked, so a removed turn leaves no trace. Slot 0 is
+nobody: it stands for "no neighbour".
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiered_memory.errors import InvalidInputError
+from tiered_memory.scoring import postings, text
+from tiered_memory.scoring.columns import NOBODY, Columns
+from tiered_memory.scoring.ranking import Candidates
+
+Vector = NDArray[np.float32]
+
+PER_ARM = 50
+"""How many turns each arm nominates; more changes the best ten hardly ever."""
+
+_BYTES_PER_TURN = 420
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedTurn:
+    """A turn as the index takes it.
+
+    `order` (unique per user) places it in its session, whatever the order of arrival. `terms` are those of
+    `analyze(content)`; the author's name is added by the index. `vector` has shape `(dimensions,)`, is finite and
+    unnormalised: its length is its weight beside its neighbour, and it may be zero. `characters` counts the
+    content's characters, `question` tells whether it asks something.
+    """
+
+    id: str
+    order: int
+    session: str | None
+    author: str | None
+    occurred_at_us: int
+    characters: int
+    terms: Mapping[str, int]
+    vector: Vector
+    question: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question as the index takes it: index terms, vector `(dimensions,)`, and plain words to find names in."""
+
+    terms: Mapping[str, int]
+    vector: Vector
+    words: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, question: str, vector: Vector) -> Query:
+        """Return the query of a question's text and its vector."""
+        return cls(text.analyze(question).terms, vector, text.words(question))
+
+
+class RecallIndex:
+    """The turns of one user. Not safe for concurrent use by threads.
+
+    The state depends only on which turns are held, never on how they came: adding and removing in any order
+    gives the same answers as building the index from what is left.
+
+    Args:
+        dimensions: Number of components of every vector (> 0).
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        self._columns = Columns(dimensions)
+        self._postings = postings.Postings()
+        self._slot_of: dict[str, int] = {}
+        self._ids: dict[int, str] = {}
+        self._sessions = _Labels()
+        self._authors = _Authors()
+        self._chains: dict[int, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._slot_of)
+
+    def __contains__(self, turn_id: str) -> bool:
+        return turn_id in self._slot_of
+
+    @property
+    def bytes_used(self) -> int:
+        """Estimate of the memory held, in bytes."""
+        return self._columns.bytes_used + self._postings.bytes_used + len(self) * _BYTES_PER_TURN
+
+    def add(self, turns: Sequence[IndexedTurn]) -> None:
+        """Take turns in, in any order; a turn whose id is held replaces the old one.
+
+        Raises:
+            InvalidInputError: A vector has another shape, is not finite or is longer than 1e18; nothing was added.
+        """
+        fresh = list({turn.id: turn for turn in turns}.values())
+        if not fresh:
+            return
+        vectors, norms = self._columns.checked([turn.vector for turn in fresh])
+        self.remove(turn.id for turn in fresh)
+        slots = self._columns.reserve(len(fresh))
+        self._columns.vectors[slots] = vectors
+        self._columns.norms[slots] = self._columns.context_norms[slots] = norms
+        touched = self._describe(slots, fresh)
+        self._link(touched)
+
+    def remove(self, ids: Iterable[str]) -> int:
+        """Forget turns; unknown ids are ignored. Return how many were held."""
+        slots = [self._slot_of.pop(one) for one in ids if one in self._slot_of]
+        for slot in slots:
+            del self._ids[slot]
+            self._postings.remove(slot)
+            self._unlink(slot)
+            self._authors.release(int(self._columns.author[slot]))
+            self._sessions.release(int(self._columns.session[slot]))
+            self._columns.clear(slot)
+        return len(slots)
+
+    def novelty(self, terms: Mapping[str, int]) -> float:
+        """Return how new a text's index terms are for this user: 0 (all known, or none) to 1 (all new).
+
+        It is the terms' share by weight that no held turn has; a term weighs its inverse document frequency.
+        """
+        total = new = 0.0
+        for term in terms:
+            holding = self._postings.document_frequency(term)
+            weight = postings.inverse_document_frequency(holding, len(self))
+            total += weight
+            new += 0.0 if holding else weight
+        return new / total if total else 0.0
+
+    def candidates(
+        self, query: Query, *, eligible: Collection[str] | None = None, per_arm: int = PER_ARM
+    ) -> Candidates:
+        """Return the best `per_arm` (>= 1) turns of each arm, and their neighbours, ready to be ranked.
+
+        Only ids in `eligible` (all when None) may be returned by `rank`; others lend score to their neighbours.
+        A turn that no arm finds anything in, and whose neighbours are not found either, is no candidate.
+
+        Raises:
+            InvalidInputError: The query's vector has another shape or is not finite.
+        """
+        arms = self._arms(query)
+        allowed = self._allowed(eligible)
+        nominated = [_best(arm, allowed, per_arm) for arm in arms]
+        chosen = np.unique(np.concatenate(nominated))
+        neighbours = np.concatenate([self._columns.previous[chosen], self._columns.following[chosen]])
+        slots = np.union1d(chosen, neighbours[neighbours != NOBODY])
+        return self._gather(slots, arms, allowed, query)
+
+    def _describe(self, slots: NDArray[np.intp], fresh: Sequence[IndexedTurn]) -> dict[int, list[int]]:
+        """Fill in everything but the vectors; return the new slots of each session code."""
+        columns, touched = self._columns, dict[int, list[int]]()
+        authors, sessions, lengths = [], [], []
+        for slot, turn in zip(slots.tolist(), fresh, strict=True):
+            author, session = self._authors.acquire(turn.author), self._sessions.acquire(turn.session)
+            terms = _merged(turn.terms, self._authors.terms(author))
+            self._postings.add(slot, terms)
+            self._slot_of[turn.id], self._ids[slot] = slot, turn.id
+            authors.append(author)
+            sessions.append(session)
+            lengths.append(sum(terms.values()))
+            if session:
+                touched.setdefault(session, []).append(slot)
+        columns.author[slots], columns.session[slots], columns.length[slots] = authors, sessions, lengths
+        columns.order[slots] = [turn.order for turn in fresh]
+        columns.question[slots] = [turn.question for turn in fresh]
+        columns.held[slots] = True
+        return touched
+
+    def _link(self, touched: Mapping[int, list[int]]) -> None:
+        order = self._columns.order
+        for session, added in touched.items():
+            chain = self._chains.setdefault(session, [])
+            if len(added) == 1:
+                place = bisect_left(chain, order[added[0]], key=order.__getitem__)
+                chain.insert(place, added[0])
+                self._columns.link(chain[max(place - 1, 0) : place + 2])
+            else:
+                chain += added
+                chain.sort(key=order.__getitem__)
+                self._columns.link(chain)
+
+    def _unlink(self, slot: int) -> None:
+        session = int(self._columns.session[slot])
+        if not session:
+            return
+        chain = self._chains[session]
+        place = chain.index(slot)
+        del chain[place]
+        before = chain[place - 1] if place else NOBODY
+        after = chain[place] if place < len(chain) else NOBODY
+        self._columns.join(before, after)
+        if not chain:
+            del self._chains[session]
+
+    def _arms(self, query: Query) -> NDArray[np.float32]:
+        """Return each slot's vector, lexical, context vector and context lexical score, shape `(4, slots)`."""
+        columns, total = self._columns, len(self)
+        lengths, previous, following = columns.length, columns.previous, columns.following
+        matches = self._postings.matching(query.terms)
+        wider = postings.with_previous(matches, following)
+        vector, context_vector = columns.cosines(query.vector)
+        lexical = postings.bm25(matches, postings.saturation_points(lengths, total), total)
+        wide_lengths = lengths + lengths[previous]
+        context = postings.bm25(wider, postings.saturation_points(wide_lengths, total), total)
+        return np.stack([vector, lexical, context_vector, context])
+
+    def _allowed(self, eligible: Collection[str] | None) -> NDArray[np.bool_]:
+        if eligible is None:
+            return self._columns.held
+        allowed = np.zeros(len(self._columns.held), dtype=np.bool_)
+        allowed[[self._slot_of[one] for one in eligible if one in self._slot_of]] = True
+        return allowed
+
+    def _gather(
+        self, slots: NDArray[np.intp], arms: NDArray[np.float32], allowed: NDArray[np.bool_], query: Query
+    ) -> Candidates:
+        columns = self._columns
+        row_of = np.full(len(columns.held), -1, dtype=np.intp)
+        row_of[slots] = np.arange(len(slots))
+        return Candidates(
+            ids=[self._ids[slot] for slot in slots.tolist()],
+            order=columns.order[slots],
+            arms=arms[:, slots],
+            previous=row_of[columns.previous[slots]],
+            following=row_of[columns.following[slots]],
+            session=columns.session[slots] - 1,
+            length=columns.length[slots],
+            named=self._authors.named(query.words)[columns.author[slots]],
+            question=columns.question[slots],
+            eligible=allowed[slots],
+        )
+
+
+class _Labels:
+    """Names shared by many turns, numbered from 1; 0 is no name. A name no turn bears any more is forgotten."""
+
+    def __init__(self) -> None:
+        self._code_of: dict[str, int] = {}
+        self._names: list[str | None] = [None]
+        self._bearers: list[int] = [0]
+        self._free: list[int] = []
+
+    def acquire(self, name: str | None) -> int:
+        if name is None:
+            return 0
+        code = self._code_of.get(name)
+        if code is None:
+            code = self._code_of[name] = self._new(name)
+        self._bearers[code] += 1
+        return code
+
+    def release(self, code: int) -> None:
+        self._bearers[code] -= 1
+        name = self._names[code]
+        if name is not None and not self._bearers[code]:
+            del self._code_of[name]
+            self._names[code] = None
+            self._free.append(code)
+
+    def _new(self, name: str) -> int:
+        if self._free:
+            code = self._free.pop()
+            self._names[code] = name
+            return code
+        self._names.append(name)
+        self._bearers.append(0)
+        return len(self._names) - 1
+
+
+class _Authors(_Labels):
+    """Authors, with the words by which a question may name them and the index terms of their names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._spoken: dict[int, tuple[frozenset[str], tuple[str, ...]]] = {}
+
+    def release(self, code: int) -> None:
+        super().release(code)
+        if not self._bearers[code]:
+            self._spoken.pop(code, None)
+
+    def terms(self, code: int) -> tuple[str, ...]:
+        return self._known(code)[1]
+
+    def named(self, words: frozenset[str]) -> NDArray[np.bool_]:
+        """Return for each code whether one of its name's words is among `words`."""
+        named = np.zeros(len(self._names), dtype=np.bool_)
+        named[[code for code in self._code_of.values() if words & self._known(code)[0]]] = True
+        return named
+
+    def _known(self, code: int) -> tuple[frozenset[str], tuple[str, ...]]:
+        known = self._spoken.get(code)
+        if known is None:
+            name = self._names[code] or ""
+            known = self._spoken[code] = (text.words(name), tuple(text.analyze(name).terms))
+        return known
+
+
+def _merged(terms: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+    merged = dict(terms)
+    for name in names:
+        merged[name] = merged.get(name, 0) + 1
+    return merged
+
+
+def _best(arm: NDArray[np.float32], allowed: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
+    """Return the allowed slots with the `count` highest scores above zero; ties at the border may all come."""
+    found = np.flatnonzero((arm > 0) & allowed)
+    if len(found) <= count:
+        return found
+    scores = arm[found]
+    border = np.partition(scores, len(scores) - count)[len(scores) - count]
+    best: NDArray[np.intp] = found[scores >= border]
+    return best

@@ -1,0 +1,304 @@
+"""Everything that can be asked of the state store: each change and each question is one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tiered_memory.crypto.keyring import EpochRecord, KeyRecord
+from tiered_memory.formats.leaf import AuditLeaf
+from tiered_memory.state.base import (
+    Appended,
+    ConsentRow,
+    Held,
+    JournalEntry,
+    JournalSize,
+    MemoryRow,
+    OperationRow,
+    Read,
+    Repeated,
+    StateChange,
+    StrengthUpdate,
+    SubjectRow,
+    SubjectState,
+    TailRow,
+    Write,
+    WriteBatch,
+)
+
+# --- changes -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PutMeta(Write[None]):
+    """Store a value of the store itself, once; a second write of the same name is refused."""
+
+    name: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PutEpoch(Write[None]):
+    """Store a tenant's wrapping key."""
+
+    record: EpochRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutSubject(Write[None]):
+    """Begin holding a subject, or hold an erased one again at its present generation, with its first keys."""
+
+    row: SubjectRow
+    keys: tuple[KeyRecord, ...]
+    leaf: AuditLeaf
+
+
+@dataclass(frozen=True, slots=True)
+class PutKey(Write[None]):
+    """Store a wrapped data key of a living generation."""
+
+    record: KeyRecord
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawPurpose(Write[int]):
+    """Record a withdrawal and destroy the purpose's key in the same commit; answer how many keys went."""
+
+    event: ConsentRow
+    leaf: AuditLeaf
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutConsent(Write[None]):
+    """Append a consent event."""
+
+    row: ConsentRow
+    leaf: AuditLeaf
+
+
+@dataclass(frozen=True, slots=True)
+class Append(Write[Appended | Repeated]):
+    """Acknowledge a write: journal, strengths, session tail, idempotency, in one commit."""
+
+    batch: WriteBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Trim(Write[None]):
+    """Take entries out of the journal after the cold tier has them on disk."""
+
+    seqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStrengths(Write[None]):
+    """Write what uses, or a re-check, made of the strength of active memories."""
+
+    subject: bytes
+    generation: int
+    updates: tuple[StrengthUpdate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeStates(Write[None]):
+    """Move memories to other states, each with its audit leaf."""
+
+    subject: bytes
+    generation: int
+    changes: tuple[StateChange, ...]
+    leaves: tuple[AuditLeaf, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreMemory(Write[bool]):
+    """Make a forgotten memory active again; answer False when it was not forgotten."""
+
+    subject: bytes
+    generation: int
+    update: StrengthUpdate
+    leaf: AuditLeaf
+
+
+@dataclass(frozen=True, slots=True)
+class PinMemory(Write[bool]):
+    """Pin or unpin a memory; answer False when it is not held."""
+
+    subject: bytes
+    generation: int
+    memory_id: str
+    pinned: bool
+    deadline_us: int | None
+    deadline_rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRemoval(Write[None]):
+    """Forget the rows of memories whose bytes are gone from cold; leave a tombstone for each."""
+
+    subject: bytes
+    generation: int
+    memory_ids: tuple[str, ...]
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession(Write[None]):
+    """Remove a session's tail."""
+
+    subject: bytes
+    session: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Expire(Write[int]):
+    """Remove session tails and operation ids whose time has passed; answer how many."""
+
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeginErasure(Write[int]):
+    """Raise the generation and destroy every key of the subject, in one commit; answer how many keys went."""
+
+    subject: bytes
+    generation: int
+    leaf: AuditLeaf
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeSubject(Write[Held]):
+    """Remove every row of a subject that is being erased; answer what there was."""
+
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FinishErasure(Write[int]):
+    """Enter the subject in the erased list; answer the index of the closing audit leaf."""
+
+    subject: bytes
+    generation: int
+    now_us: int
+    leaf: AuditLeaf
+
+
+# --- questions -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GetMeta(Read[bytes | None]):
+    """A value of the store itself."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs(Read[list[EpochRecord]]):
+    """A tenant's wrapping keys, oldest first."""
+
+    tenant: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GetSubject(Read[SubjectRow | None]):
+    """A subject's row."""
+
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectsInState(Read[list[SubjectRow]]):
+    """Every subject in one state, for recovery."""
+
+    state: SubjectState
+
+
+@dataclass(frozen=True, slots=True)
+class Keys(Read[list[KeyRecord]]):
+    """A subject's wrapped data keys."""
+
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Consents(Read[list[ConsentRow]]):
+    """A subject's consent events in order."""
+
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Memories(Read[list[MemoryRow]]):
+    """A subject's memories in any state."""
+
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Due(Read[list[MemoryRow]]):
+    """Memories whose deadline is at or before `now_us`, earliest first, at most `limit`; one subject's or all."""
+
+    now_us: int
+    limit: int
+    subject: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removing(Read[list[tuple[bytes, str]]]):
+    """Memories (subject, id) whose bytes still have to go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Journal(Read[list[JournalEntry]]):
+    """Everything not yet trimmed, in order, for replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetJournalSize(Read[JournalSize]):
+    """How much waits in the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail(Read[list[TailRow]]):
+    """A session's tail in order."""
+
+    subject: bytes
+    session: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LastOrder(Read[int]):
+    """The highest record order held of a subject, 0 when none."""
+
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GetOperation(Read[OperationRow | None]):
+    """What became of a caller's operation id."""
+
+    subject: bytes
+    operation: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves(Read[list[tuple[int, bytes, bytes]]]):
+    """The audit ledger: index, leaf, hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOf(Read[Held]):
+    """How many rows of each sort are held of a subject."""
+
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingCounts(Read[list[tuple[str, str, int]]]):
+    """How many interactions went where, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyticsRows(Read[list[tuple[Any, ...]]]):
+    """The columns of the analytics projection, one tuple per memory."""

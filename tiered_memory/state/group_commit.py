@@ -1,0 +1,140 @@
+"""One writer thread that commits many callers' work with one fsync.
+
+Each piece of work runs in its own savepoint: one that raises is rolled back alone and its caller told, the others
+commit. Callers wait for the commit of the whole group, never for their turn in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tiered_memory.clock import stopwatch
+from tiered_memory.errors import ClosedError, StateStoreError, TieredMemoryError
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], Any]
+GROUP_LIMIT = 512
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Work
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class GroupCommitWriter:
+    """Owns the only connection that writes."""
+
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], on_commit: Callable[[int, float], None]
+    ) -> None:
+        self._connect = connect
+        self._on_commit = on_commit
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="tiered-memory-writer", daemon=True)
+        self._started: asyncio.Future[None] = self._loop.create_future()
+
+    async def start(self) -> None:
+        """Open the connection in the writer thread; raise what opening raised."""
+        self._thread.start()
+        await self._started
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in the next group and return its result once the group is on disk."""
+        if self._closed:
+            raise ClosedError
+        job = _Job(work, self._loop.create_future())
+        self._jobs.put(job)
+        result: T = await job.future
+        return result
+
+    async def close(self) -> None:
+        """Commit what is queued and end the thread."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        try:
+            connection = self._connect()
+        except (sqlite3.Error, TieredMemoryError, OSError) as error:
+            self._loop.call_soon_threadsafe(self._started.set_exception, error)
+            return
+        self._loop.call_soon_threadsafe(self._started.set_result, None)
+        try:
+            while (group := self._next_group()) is not None:
+                self._commit(connection, group)
+        finally:
+            connection.close()
+
+    def _next_group(self) -> list[_Job] | None:
+        first = self._jobs.get()
+        if first is None:
+            return None
+        group = [first]
+        while len(group) < GROUP_LIMIT and not self._jobs.empty():
+            job = self._jobs.get()
+            if job is None:
+                self._jobs.put(None)
+                break
+            group.append(job)
+        return group
+
+    def _commit(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
+        begun = stopwatch()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                _run_in_savepoint(connection, job)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            _fail(connection, group, error)
+        self._on_commit(len(group), stopwatch() - begun)
+        self._report(_settle, group)
+
+    def _report(self, callback: Callable[[list[_Job]], None], group: list[_Job]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback, group)
+
+
+def _run_in_savepoint(connection: sqlite3.Connection, job: _Job) -> None:
+    connection.execute("SAVEPOINT job")
+    try:
+        job.result = job.work(connection)
+    except (TieredMemoryError, sqlite3.Error) as error:
+        connection.execute("ROLLBACK TO job")
+        job.error = error if isinstance(error, TieredMemoryError) else _translated(error)
+    connection.execute("RELEASE job")
+
+
+def _fail(connection: sqlite3.Connection, group: list[_Job], error: sqlite3.Error) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    for job in group:
+        job.error = job.error or _translated(error)
+
+
+def _translated(error: sqlite3.Error) -> StateStoreError:
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return StateStoreError(f"the state store refused a write ({name}); nothing of it was stored")
+
+
+def _settle(group: list[_Job]) -> None:
+    for job in group:
+        if job.future.done():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)

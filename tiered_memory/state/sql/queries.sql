@@ -1,0 +1,233 @@
+-- Every statement the state store runs, by name.
+
+-- name: meta_get
+SELECT value FROM meta WHERE name = ?;
+
+-- name: meta_put
+INSERT INTO meta (name, value) VALUES (?, ?);
+
+-- name: epochs
+SELECT tenant, epoch, wrapped, created_us, format FROM epoch_keys WHERE tenant = ? ORDER BY epoch;
+
+-- name: epoch_put
+INSERT INTO epoch_keys (tenant, epoch, wrapped, created_us, format) VALUES (?, ?, ?, ?, ?);
+
+-- name: subject_get
+SELECT subject, tenant, generation, incarnation, state, embedder, identity, created_us
+FROM subjects WHERE subject = ?;
+
+-- name: subjects_in_state
+SELECT subject, tenant, generation, incarnation, state, embedder, identity, created_us
+FROM subjects WHERE state = ?;
+
+-- name: subject_generation
+SELECT generation, state FROM subjects WHERE subject = ?;
+
+-- name: subject_put
+INSERT INTO subjects (subject, tenant, generation, incarnation, state, embedder, identity, created_us)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (subject) DO UPDATE SET
+    incarnation = excluded.incarnation, state = excluded.state, embedder = excluded.embedder,
+    identity = excluded.identity, created_us = excluded.created_us
+WHERE subjects.state = 'erased' AND subjects.generation = excluded.generation;
+
+-- name: keys_of
+SELECT subject, purpose, key_id, epoch, generation, wrapped, created_us, format
+FROM data_keys WHERE subject = ?;
+
+-- name: key_put
+INSERT INTO data_keys (subject, purpose, key_id, epoch, generation, wrapped, created_us, format)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: keys_destroy
+DELETE FROM data_keys WHERE subject = ?;
+
+-- name: key_destroy
+DELETE FROM data_keys WHERE subject = ? AND purpose = ?;
+
+-- name: journal_put
+INSERT INTO journal (format, operation, atomic_group, group_size, subject, generation, action, memory_id,
+                     record_order, record_version, sealed, created_us)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: journal_all
+SELECT seq, format, operation, atomic_group, group_size, subject, generation, action, memory_id,
+       record_order, record_version, sealed, created_us
+FROM journal ORDER BY seq;
+
+-- name: journal_size
+SELECT COUNT(*), COALESCE(SUM(LENGTH(sealed)), 0), MIN(created_us) FROM journal;
+
+-- name: journal_trim
+DELETE FROM journal WHERE seq = ?;
+
+-- name: journal_drop_memory
+DELETE FROM journal WHERE subject = ? AND memory_id = ?;
+
+-- name: memory_put
+INSERT INTO memories (subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose,
+                      basis, state, importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us,
+                      forget_at_us, deadline_us, deadline_rule, pinned, held, bytes)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: memories_of
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes
+FROM memories WHERE subject = ?;
+
+-- name: memories_due
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes
+FROM memories WHERE deadline_us <= ? ORDER BY deadline_us LIMIT ?;
+
+-- name: memories_due_of
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes
+FROM memories WHERE subject = ? AND deadline_us <= ? ORDER BY deadline_us LIMIT ?;
+
+-- name: memories_removing
+SELECT subject, memory_id FROM memories WHERE state = 'removing';
+
+-- name: memory_strength
+UPDATE memories
+SET strength_last = ?, t_last_us = ?, n_spaced = ?, policy_version = ?, forget_at_us = ?, deadline_us = ?,
+    deadline_rule = ?
+WHERE subject = ? AND memory_id = ? AND state = 'active';
+
+-- name: memory_state
+UPDATE memories SET state = ?, deadline_us = ?, deadline_rule = ? WHERE subject = ? AND memory_id = ?;
+
+-- name: memory_restore
+UPDATE memories
+SET state = 'active', strength_last = ?, t_last_us = ?, n_spaced = ?, policy_version = ?, forget_at_us = ?,
+    deadline_us = ?, deadline_rule = ?
+WHERE subject = ? AND memory_id = ? AND state = 'forgotten';
+
+-- name: memory_pin
+UPDATE memories SET pinned = ?, deadline_us = ?, deadline_rule = ? WHERE subject = ? AND memory_id = ?;
+
+-- name: memory_drop
+DELETE FROM memories WHERE subject = ? AND memory_id = ?;
+
+-- name: tombstone_put
+INSERT OR IGNORE INTO tombstones (subject, memory_id, at_us) VALUES (?, ?, ?);
+
+-- name: tail_put
+INSERT INTO session_tail (subject, session, record_order, format, generation, record_id, purpose, pinned, sealed,
+                          expires_us)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: tail_trim
+DELETE FROM session_tail
+WHERE subject = ?1 AND session = ?2 AND pinned = 0 AND record_order <= (
+    SELECT record_order FROM session_tail WHERE subject = ?1 AND session = ?2 AND pinned = 0
+    ORDER BY record_order DESC LIMIT 1 OFFSET ?3);
+
+-- name: tail_of
+SELECT subject, session, record_order, format, generation, record_id, purpose, pinned, sealed, expires_us
+FROM session_tail WHERE subject = ? AND session = ? ORDER BY record_order;
+
+-- name: tail_drop_session
+DELETE FROM session_tail WHERE subject = ? AND session = ?;
+
+-- name: tail_drop_record
+DELETE FROM session_tail WHERE subject = ? AND record_id = ?;
+
+-- name: tail_drop_purpose
+DELETE FROM session_tail WHERE subject = ? AND purpose = ?;
+
+-- name: journal_drop_purpose
+DELETE FROM journal WHERE subject = ?1 AND memory_id IN (
+    SELECT memory_id FROM memories WHERE subject = ?1 AND purpose = ?2);
+
+-- name: memories_remove_purpose
+UPDATE memories SET state = 'removing', deadline_us = NULL, deadline_rule = 'withdrawn'
+WHERE subject = ? AND purpose = ?;
+
+-- name: operations_drop_purpose
+DELETE FROM operations WHERE subject = ? AND purpose = ?;
+
+-- name: tail_expire
+DELETE FROM session_tail WHERE expires_us <= ?;
+
+-- name: last_order
+SELECT MAX(COALESCE((SELECT MAX(record_order) FROM memories WHERE subject = ?1), 0),
+           COALESCE((SELECT MAX(record_order) FROM session_tail WHERE subject = ?1), 0));
+
+-- name: consent_put
+INSERT INTO consent_events (subject, generation, format, event_id, action, purpose, at_us, expires_us, explicit,
+                            sealed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: consent_of
+SELECT subject, generation, format, event_id, action, purpose, at_us, expires_us, explicit, sealed
+FROM consent_events WHERE subject = ? ORDER BY seq;
+
+-- name: audit_size
+SELECT COUNT(*) FROM audit;
+
+-- name: audit_put
+INSERT INTO audit (leaf_index, format, leaf, hash) VALUES (?, ?, ?, ?);
+
+-- name: audit_all
+SELECT leaf_index, leaf, hash FROM audit ORDER BY leaf_index;
+
+-- name: operation_get
+SELECT subject, operation, generation, fingerprint, purpose, receipt, expires_us FROM operations
+WHERE subject = ? AND operation = ?;
+
+-- name: operation_put
+INSERT INTO operations (subject, operation, generation, fingerprint, purpose, receipt, expires_us)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: operations_expire
+DELETE FROM operations WHERE expires_us <= ?;
+
+-- name: routing_add
+INSERT INTO routing_counts (target, reason, count) VALUES (?, ?, ?)
+ON CONFLICT (target, reason) DO UPDATE SET count = count + excluded.count;
+
+-- name: routing_all
+SELECT target, reason, count FROM routing_counts ORDER BY target, reason;
+
+-- name: erasure_begin
+UPDATE subjects SET generation = generation + 1, state = 'erasing', identity = NULL
+WHERE subject = ? AND generation = ? AND state IN ('active', 'restricted');
+
+-- name: erasure_finish
+UPDATE subjects SET state = 'erased', incarnation = x'', identity = NULL
+WHERE subject = ? AND generation = ? AND state = 'erasing';
+
+-- name: erased_put
+INSERT OR IGNORE INTO erased (subject, generation, at_us) VALUES (?, ?, ?);
+
+-- name: drop_journal
+DELETE FROM journal WHERE subject = ?;
+
+-- name: drop_memories
+DELETE FROM memories WHERE subject = ?;
+
+-- name: drop_tail
+DELETE FROM session_tail WHERE subject = ?;
+
+-- name: drop_consents
+DELETE FROM consent_events WHERE subject = ?;
+
+-- name: drop_operations
+DELETE FROM operations WHERE subject = ?;
+
+-- name: drop_tombstones
+DELETE FROM tombstones WHERE subject = ?;
+
+-- name: count_held
+SELECT (SELECT COUNT(*) FROM journal WHERE subject = ?1), (SELECT COUNT(*) FROM memories WHERE subject = ?1),
+       (SELECT COUNT(*) FROM session_tail WHERE subject = ?1), (SELECT COUNT(*) FROM data_keys WHERE subject = ?1),
+       (SELECT COUNT(*) FROM consent_events WHERE subject = ?1), (SELECT COUNT(*) FROM operations WHERE subject = ?1);
+
+-- name: analytics_memories
+SELECT lower(hex(subject)), kind, sensitivity, purpose, state, importance, strength_last, t_last_us, n_spaced,
+       ingested_us, forget_at_us, deadline_us, bytes, pinned
+FROM memories WHERE state <> 'removing';

@@ -1,0 +1,178 @@
+"""Rows of SQLite turned into the state store's values, and how each question is answered."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tiered_memory.crypto.keyring import EpochRecord, KeyRecord
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import (
+    ConsentRow,
+    Held,
+    JournalAction,
+    JournalEntry,
+    JournalSize,
+    MemoryRow,
+    OperationRow,
+    SubjectRow,
+    TailRow,
+)
+from tiered_memory.state.queries import SQL
+
+Row = Sequence[Any]
+PINNED, HELD = 19, 20
+
+
+def operation_of(row: Row) -> OperationRow:
+    """Return the operation a row of `operation_get` describes."""
+    return OperationRow(*row)
+
+
+def held_of(row: Row) -> Held:
+    """Return the counts a row of `count_held` describes."""
+    return Held(*row)
+
+
+def _journal_of(row: Row) -> JournalEntry:
+    (seq, fmt, operation, group, size, subject, generation, action, memory_id, order, version, sealed, at) = (
+        row
+    )
+    return JournalEntry(
+        operation=operation,
+        atomic_group=group,
+        group_size=size,
+        subject=subject,
+        generation=generation,
+        action=JournalAction(action),
+        memory_id=memory_id,
+        order=order,
+        version=version,
+        sealed=sealed,
+        created_us=at,
+        seq=seq,
+        format=fmt,
+    )
+
+
+def _memory_of(row: Row) -> MemoryRow:
+    values = list(row)
+    values[PINNED], values[HELD] = bool(row[PINNED]), bool(row[HELD])
+    return MemoryRow(*values)
+
+
+def _tail_of(row: Row) -> TailRow:
+    subject, session, order, fmt, generation, record_id, purpose, pinned, sealed, expires = row
+    return TailRow(
+        subject, session, order, generation, record_id, purpose, bool(pinned), sealed, expires, format=fmt
+    )
+
+
+def _consent_of(row: Row) -> ConsentRow:
+    subject, generation, fmt, event_id, action, purpose, at, expires, explicit, sealed = row
+    return ConsentRow(
+        subject, generation, event_id, action, purpose, at, expires, bool(explicit), sealed, format=fmt
+    )
+
+
+def _get_meta(db: sqlite3.Connection, query: c.GetMeta) -> bytes | None:
+    row = db.execute(SQL["meta_get"], (query.name,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _epochs(db: sqlite3.Connection, query: c.Epochs) -> list[EpochRecord]:
+    return [EpochRecord(*row) for row in db.execute(SQL["epochs"], (query.tenant,))]
+
+
+def _get_subject(db: sqlite3.Connection, query: c.GetSubject) -> SubjectRow | None:
+    row = db.execute(SQL["subject_get"], (query.subject,)).fetchone()
+    return None if row is None else SubjectRow(*row)
+
+
+def _subjects_in_state(db: sqlite3.Connection, query: c.SubjectsInState) -> list[SubjectRow]:
+    return [SubjectRow(*row) for row in db.execute(SQL["subjects_in_state"], (query.state.value,))]
+
+
+def _keys(db: sqlite3.Connection, query: c.Keys) -> list[KeyRecord]:
+    return [KeyRecord(*row) for row in db.execute(SQL["keys_of"], (query.subject,))]
+
+
+def _consents(db: sqlite3.Connection, query: c.Consents) -> list[ConsentRow]:
+    return [_consent_of(row) for row in db.execute(SQL["consent_of"], (query.subject,))]
+
+
+def _memories(db: sqlite3.Connection, query: c.Memories) -> list[MemoryRow]:
+    return [_memory_of(row) for row in db.execute(SQL["memories_of"], (query.subject,))]
+
+
+def _due(db: sqlite3.Connection, query: c.Due) -> list[MemoryRow]:
+    if query.subject is None:
+        rows = db.execute(SQL["memories_due"], (query.now_us, query.limit))
+    else:
+        rows = db.execute(SQL["memories_due_of"], (query.subject, query.now_us, query.limit))
+    return [_memory_of(row) for row in rows]
+
+
+def _removing(db: sqlite3.Connection, _query: c.Removing) -> list[tuple[bytes, str]]:
+    return [(row[0], row[1]) for row in db.execute(SQL["memories_removing"])]
+
+
+def _journal(db: sqlite3.Connection, _query: c.Journal) -> list[JournalEntry]:
+    return [_journal_of(row) for row in db.execute(SQL["journal_all"])]
+
+
+def _journal_size(db: sqlite3.Connection, _query: c.GetJournalSize) -> JournalSize:
+    return JournalSize(*db.execute(SQL["journal_size"]).fetchone())
+
+
+def _tail(db: sqlite3.Connection, query: c.Tail) -> list[TailRow]:
+    return [_tail_of(row) for row in db.execute(SQL["tail_of"], (query.subject, query.session))]
+
+
+def _last_order(db: sqlite3.Connection, query: c.LastOrder) -> int:
+    order: int = db.execute(SQL["last_order"], (query.subject,)).fetchone()[0]
+    return order
+
+
+def _operation(db: sqlite3.Connection, query: c.GetOperation) -> OperationRow | None:
+    row = db.execute(SQL["operation_get"], (query.subject, query.operation)).fetchone()
+    return None if row is None else operation_of(row)
+
+
+def _leaves(db: sqlite3.Connection, _query: c.Leaves) -> list[tuple[int, bytes, bytes]]:
+    return list(db.execute(SQL["audit_all"]))
+
+
+def _held(db: sqlite3.Connection, query: c.HeldOf) -> Held:
+    return held_of(db.execute(SQL["count_held"], (query.subject,)).fetchone())
+
+
+def _routing(db: sqlite3.Connection, _query: c.RoutingCounts) -> list[tuple[str, str, int]]:
+    return list(db.execute(SQL["routing_all"]))
+
+
+def _analytics(db: sqlite3.Connection, _query: c.AnalyticsRows) -> list[tuple[Any, ...]]:
+    return list(db.execute(SQL["analytics_memories"]))
+
+
+READERS: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
+    c.GetMeta: _get_meta,
+    c.Epochs: _epochs,
+    c.GetSubject: _get_subject,
+    c.SubjectsInState: _subjects_in_state,
+    c.Keys: _keys,
+    c.Consents: _consents,
+    c.Memories: _memories,
+    c.Due: _due,
+    c.Removing: _removing,
+    c.Journal: _journal,
+    c.GetJournalSize: _journal_size,
+    c.Tail: _tail,
+    c.LastOrder: _last_order,
+    c.GetOperation: _operation,
+    c.Leaves: _leaves,
+    c.HeldOf: _held,
+    c.RoutingCounts: _routing,
+    c.AnalyticsRows: _analytics,
+}

