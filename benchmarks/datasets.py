@@ -17,7 +17,9 @@ ADVERSARIAL = 5
 
 _EVIDENCE_ID = re.compile(r"D\d+:\d+")
 _SESSION_KEY = re.compile(r"session_(\d+)")
-_SESSION_TIME = re.compile(r"(\d{1,2}):(\d{2})\s*([ap]m)\s+on\s+(\d{1,2})\s+([A-Za-z]+),?\s+(\d{4})", re.IGNORECASE)
+_SESSION_TIME = re.compile(
+    r"(\d{1,2}):(\d{2})\s*([ap]m)\s+on\s+(\d{1,2})\s+([A-Za-z]+),?\s+(\d{4})", re.IGNORECASE
+)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _UNDATED = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -152,4 +154,6 @@ def _line_turn(raw: Mapping[str, Any], position: int) -> Turn:
 
 def _line_questions(path: Path) -> Iterator[Question]:
     for raw in json.loads(path.read_text(encoding="utf-8")):
-        yield Question(str(raw["question"]), frozenset(map(str, raw["evidence"])), int(raw.get("category", 0)))
+        yield Question(
+            str(raw["question"]), frozenset(map(str, raw["evidence"])), int(raw.get("category", 0))
+        )

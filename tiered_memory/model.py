@@ -268,7 +268,7 @@ class ForgetReport:
     stopped: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TierErasure:
     """What erasure found and removed in one tier."""
 
@@ -299,4 +299,5 @@ class Certificate:
     verified: bool
     software_version: str
     ledger_leaf: str
+    public_key: str
     signature: str

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import importlib.util
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Protocol
@@ -49,10 +48,10 @@ __all__ = [
 
 
 def _anyio_marks() -> list[Any]:
-    if importlib.util.find_spec("pytest") is None:
+    try:
+        import pytest
+    except ImportError:
         return []
-    import pytest
-
     return [pytest.mark.anyio]
 
 
@@ -240,7 +239,8 @@ class TierContract:
         alice = subject_named("remove")
         records = [record_numbered(order) for order in range(4)]
         await tier.put(alice, records)
-        assert await tier.remove(alice, [records[1].id, records[3].id, records[1].id, "0" * 32]) == 2
+        named = [records[1].id, records[3].id]
+        assert await tier.remove(alice, [*named, records[1].id, "0" * 32]) == len(named)
         assert await tier.remove(alice, [records[1].id]) == 0
         assert await tier.scan(alice) == [records[2], records[0]]
 
@@ -255,8 +255,9 @@ class TierContract:
     async def test_drop_leaves_nothing(self, tier: Tier) -> None:
         """The number says how many records there were; dropping again finds none."""
         alice = subject_named("drop")
-        await tier.put(alice, [record_numbered(order) for order in range(3)])
-        assert await tier.drop(alice) == 3
+        records = [record_numbered(order) for order in range(3)]
+        await tier.put(alice, records)
+        assert await tier.drop(alice) == len(records)
         assert await tier.drop(alice) == 0
         assert await tier.scan(alice) == []
 

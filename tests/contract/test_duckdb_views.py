@@ -5,6 +5,7 @@ import random
 import stat
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiered_memory.analytics.duckdb_views import (
+    COLUMNS,
     HORIZON_DAYS,
     AnalyticsProjection,
     AnalyticsSource,
@@ -26,22 +28,6 @@ from tiered_memory.errors import InvalidInputError, StorageError
 
 DAY_US = 86_400_000_000
 NOW_US = 1_790_000_000_000_000
-COLUMNS = (
-    "subject",
-    "kind",
-    "sensitivity",
-    "purpose",
-    "state",
-    "importance",
-    "strength_last",
-    "t_last_us",
-    "n_spaced",
-    "ingested_at_us",
-    "forget_at_us",
-    "deadline_us",
-    "bytes",
-    "pinned",
-)
 Row = dict[str, Any]
 
 
@@ -187,6 +173,15 @@ def test_an_arrow_table_is_taken_as_it_is(path: Path) -> None:
     assert b"a secret" not in path.read_bytes()
 
 
+@pytest.mark.parametrize("size", [0, 300])
+def test_rows_of_a_database_are_taken_as_they_are(size: int) -> None:
+    held = seeded(17, size)
+    tuples = [tuple(int(row[name]) if name == "pinned" else row[name] for name in COLUMNS) for row in held]
+    projection = AnalyticsProjection(None)
+    projection.rebuild(AnalyticsSource.from_rows(tuples, [("cold", "important", 2)], NOW_US))
+    assert projection.stats(NOW_US) == naive_stats(held, [("cold", "important", 2)])
+
+
 def test_the_forecast_moves_with_now(path: Path) -> None:
     projection = AnalyticsProjection(path)
     projection.rebuild(source_of([one_row(deadline_us=NOW_US + 9 * DAY_US), one_row(deadline_us=None)]))
@@ -214,9 +209,7 @@ def test_an_empty_store_has_zeros(path: Path, on_disk: bool) -> None:
 
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_before_the_first_rebuild_it_says_that_nothing_is_built(path: Path, on_disk: bool) -> None:
-    found = AnalyticsProjection(path if on_disk else None).stats(NOW_US)
-    assert found == Stats()
-    assert found.taken_at_us is None
+    assert AnalyticsProjection(path if on_disk else None).stats(NOW_US) == Stats(taken_at_us=None)
 
 
 def test_closing_twice_is_safe_and_memory_is_gone_then() -> None:
@@ -260,11 +253,7 @@ def scribble(data: bytes, chance: random.Random) -> bytes:
     return data[:place] + chance.randbytes(4096) + data[place + 4096 :]
 
 
-def empty(data: bytes, chance: random.Random) -> bytes:
-    return b""
-
-
-@pytest.mark.parametrize("damage", [flip, cut, scribble, empty])
+@pytest.mark.parametrize("damage", [flip, cut, scribble, lambda *_: b""])
 def test_a_damaged_file_never_blocks_and_never_gives_wrong_numbers(
     path: Path, damage: Callable[[bytes, random.Random], bytes]
 ) -> None:
@@ -349,7 +338,7 @@ def refused(source: AnalyticsSource) -> str:
 
 
 def test_a_missing_column_is_named() -> None:
-    columns = {name: [] for name in COLUMNS if name != "kind"}
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS if name != "kind"}
     assert "'kind'" in refused(AnalyticsSource(columns, [], NOW_US))
 
 
@@ -369,7 +358,7 @@ def test_a_raw_id_is_refused_and_not_repeated(subject: str) -> None:
 
 def test_columns_of_unequal_length_are_refused() -> None:
     source = source_of([one_row(), one_row()])
-    columns = dict(source.memories) | {"bytes": [1]}
+    columns = {**source.memories, "bytes": [1]}
     assert "length" in refused(replace(source, memories=columns))
 
 
@@ -388,7 +377,24 @@ def test_too_little_memory_is_a_storage_error_and_the_old_file_stays(path: Path)
     assert AnalyticsProjection(path).stats(NOW_US).memories == 1
 
 
-@pytest.mark.parametrize("limits", [{"memory_limit_mib": 0}, {"threads": 0}])
-def test_limits_must_be_positive(limits: dict[str, int]) -> None:
+def test_a_directory_in_its_place_is_a_storage_error(path: Path) -> None:
+    (path / "inner").mkdir(parents=True)
+    with pytest.raises(StorageError):
+        AnalyticsProjection(path).stats(NOW_US)
+
+
+def test_readers_and_rebuilders_take_turns(path: Path) -> None:
+    projection = AnalyticsProjection(path)
+    sizes = (10, 200)
+    projection.rebuild(source_of(seeded(16, 10)))
+    with ThreadPoolExecutor(4) as pool:
+        rebuilt = [pool.submit(projection.rebuild, source_of(seeded(16, size))) for size in sizes * 3]
+        read = [pool.submit(projection.stats, NOW_US) for _ in range(12)]
+    assert [task.exception() for task in rebuilt] == [None] * 6
+    assert {task.result().memories for task in read} <= set(sizes)
+
+
+@pytest.mark.parametrize(("memory_limit_mib", "threads"), [(0, 1), (256, 0)])
+def test_limits_must_be_positive(memory_limit_mib: int, threads: int) -> None:
     with pytest.raises(InvalidInputError):
-        AnalyticsProjection(None, **limits)
+        AnalyticsProjection(None, memory_limit_mib, threads)

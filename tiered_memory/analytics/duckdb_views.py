@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from tiered_memory.errors import InvalidInputError, StorageError
 
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 HORIZON_DAYS = (1, 7, 30, 90, 365)
 IMPORTANCE_BINS = 10
-TEXT_COLUMNS = ("subject", "kind", "sensitivity", "purpose", "state")
-REAL_COLUMNS = ("importance", "strength_last", "n_spaced")
-INTEGER_COLUMNS = ("t_last_us", "ingested_at_us", "forget_at_us", "deadline_us", "bytes")
+COLUMNS = (
+    *("subject", "kind", "sensitivity", "purpose", "state"),
+    *("importance", "strength_last", "t_last_us", "n_spaced"),
+    *("ingested_at_us", "forget_at_us", "deadline_us", "bytes", "pinned"),
+)
+REAL_COLUMNS = frozenset({"importance", "strength_last", "n_spaced"})
+TEXT_COLUMNS = frozenset({"subject", "kind", "sensitivity", "purpose", "state"})
 NULLABLE_COLUMNS = frozenset({"forget_at_us", "deadline_us"})
 PSEUDONYM = "^[0-9a-f]{16,128}$"
 
@@ -50,6 +54,16 @@ class AnalyticsSource:
     memories: Columns
     routing: Sequence[tuple[str, str, int]]
     taken_at_us: int
+
+    @classmethod
+    def from_rows(
+        cls, rows: Sequence[tuple[Any, ...]], routing: Sequence[tuple[str, str, int]], taken_at_us: int
+    ) -> Self:
+        """Return the source whose memories are `rows`: values in the order of `COLUMNS`, as SQLite gives them."""
+        values = zip(*rows, strict=True) if rows else ((),) * len(COLUMNS)
+        columns = dict(zip(COLUMNS, values, strict=True))
+        columns["pinned"] = tuple(map(bool, columns["pinned"]))
+        return cls(columns, routing, taken_at_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,20 +191,25 @@ class AnalyticsProjection:
         self._in_memory = connection
 
     def _read(self, now_us: int) -> Stats | None:
-        if self._path is None:
-            return None if self._in_memory is None else _stats(self._in_memory, now_us)
-        return self._read_file(self._path, now_us) if self._path.is_file() else None
+        import duckdb
+
+        try:
+            return self._read_memory(now_us) if self._path is None else self._read_file(self._path, now_us)
+        except (duckdb.Error, OSError):
+            return None
+
+    def _read_memory(self, now_us: int) -> Stats | None:
+        return None if self._in_memory is None else _stats(self._in_memory, now_us)
 
     def _read_file(self, path: Path, now_us: int) -> Stats | None:
         import duckdb
 
+        if not path.is_file():
+            return None
         # A finished file has no log: whatever lies there is not ours and would be replayed into it.
         _log(path).unlink(missing_ok=True)
-        try:
-            with closing(duckdb.connect(str(path), read_only=True, config=self._settings)) as connection:
-                return _stats(connection, now_us)
-        except duckdb.Error:
-            return None
+        with closing(duckdb.connect(str(path), read_only=True, config=self._settings)) as connection:
+            return _stats(connection, now_us)
 
     def _read_again(self, source: AnalyticsSource, now_us: int) -> Stats:
         self._rebuild(source)
@@ -201,8 +220,11 @@ class AnalyticsProjection:
 
     def _discard(self) -> None:
         self._swap(None)
-        if self._path is not None:
-            _unlink(self._path)
+        try:
+            if self._path is not None:
+                _unlink(self._path)
+        except OSError as error:
+            raise StorageError("the analytics projection could not be removed") from error
 
 
 def _settings(memory_limit_mib: int, threads: int) -> dict[str, str | bool | int | float | list[str]]:
@@ -237,9 +259,9 @@ def _memory_types() -> dict[str, pa.DataType]:
     import pyarrow as pa
 
     return {
+        **dict.fromkeys(COLUMNS, pa.int64()),
         **dict.fromkeys(TEXT_COLUMNS, pa.string()),
         **dict.fromkeys(REAL_COLUMNS, pa.float64()),
-        **dict.fromkeys(INTEGER_COLUMNS, pa.int64()),
         "pinned": pa.bool_(),
     }
 

@@ -186,6 +186,9 @@ class _Judge:
     def decide(self, item: Due) -> Decision:
         if item.held:
             return Keep(item.id, None, HOLD)
+        ceiling_us = self._bound_us(item, ceiling=True)
+        if ceiling_us is not None and ceiling_us <= self._now_us:
+            return Purge(item.id, CEILING)
         if item.forgotten_at_us is not None:
             return self._forgotten(item, item.forgotten_at_us)
         if item.state is None:
@@ -193,7 +196,7 @@ class _Judge:
         due = self._deadline(item, item.state)
         if due.at_us is None or due.at_us > self._now_us:
             return Keep(item.id, due.at_us, due.rule)
-        return Purge(item.id, CEILING) if due.rule == CEILING else self._forget(item, due.rule)
+        return self._forget(item, due.rule)
 
     def stopped(self, item: Due) -> Keep:
         at_us = self._deadline(item, item.state).at_us if item.state is not None else None
@@ -216,11 +219,8 @@ class _Judge:
         return Keep(item.id, None, PIN) if item.pinned else self._forget(item, UNDATED)
 
     def _forgotten(self, item: Due, forgotten_at_us: int) -> Decision:
-        ceiling_us = self._bound_us(item, ceiling=True)
-        if ceiling_us is not None and ceiling_us <= self._now_us:
-            return Purge(item.id, CEILING)
         if item.pinned:
-            return Keep(item.id, ceiling_us, PIN)
+            return Keep(item.id, self._bound_us(item, ceiling=True), PIN)
         purge_at_us = self._purge_at_us(item, forgotten_at_us)
         if purge_at_us <= self._now_us:
             return Purge(item.id, UNDO_WINDOW)

@@ -46,8 +46,8 @@ class Features:
     vector: NDArray[np.float32]
 
 
-def encode_record(memory: Memory, features: Features) -> bytes:
-    """Return the plaintext of a record, ready to be sealed."""
+def encode_record(memory: Memory, features: Features, *, volatile: bool = False) -> bytes:
+    """Return the plaintext of a record, ready to be sealed; `volatile` marks one that is nowhere durable."""
     scale = float(np.abs(features.vector).max(initial=0.0)) / INT8_MAX
     quantised = np.rint(features.vector / (scale or 1.0)).astype(np.int8)
     fields: dict[str, Any] = {
@@ -68,6 +68,8 @@ def encode_record(memory: Memory, features: Features) -> bytes:
         "vector": quantised.tobytes(),
     }
     fields.update(_optional_fields(memory))
+    if volatile:
+        fields["volatile"] = True
     packed: bytes = msgpack.packb(fields)
     return packed
 

@@ -21,6 +21,7 @@ class ConsentAction(StrEnum):
     RENEWED = "renewed"
 
 
+LEVELS = tuple(Sensitivity)
 OPENING = frozenset({ConsentAction.GIVEN, ConsentAction.RENEWED})
 
 
@@ -75,6 +76,8 @@ def decide_grounds(
     rule = policy.purposes.get(purpose)
     if rule is None:
         return Grounds(durable=False, basis=None, reason="the policy does not know this purpose")
+    if LEVELS.index(sensitivity) > LEVELS.index(rule.max_sensitivity):
+        return Grounds(durable=False, basis=None, reason="too sensitive for this purpose")
     if rule.lawful_basis is not LawfulBasis.CONSENT:
         return Grounds(
             durable=True, basis=rule.lawful_basis, reason=f"lawful basis {rule.lawful_basis.value}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ Slots = NDArray[np.intp]
 _FIRST_CAPACITY = 64
 _LONGEST_VECTOR = 1e18  # its square, four times, is still a finite float32
 _LINK_ROWS = 2048  # keeps the copies of a bulk link in the processor's cache
+_TINY = np.float32(1e-12)
 
 
 class Columns:
@@ -39,7 +41,7 @@ class Columns:
     question: NDArray[np.bool_]
     held: NDArray[np.bool_]
 
-    _TYPES = {  # noqa: RUF012 - read only
+    _TYPES: ClassVar[dict[str, type]] = {
         "norms": np.float32,
         "context_norms": np.float32,
         "length": np.float32,
@@ -56,7 +58,9 @@ class Columns:
         self._dimensions = dimensions
         self._used = 1
         self._free: list[int] = []
-        self._whole = {name: np.zeros(_FIRST_CAPACITY, kind) for name, kind in self._TYPES.items()}
+        self._whole: dict[str, NDArray[Any]] = {
+            name: np.zeros(_FIRST_CAPACITY, kind) for name, kind in self._TYPES.items()
+        }
         self._whole["vectors"] = np.zeros((_FIRST_CAPACITY, dimensions), np.float32)
         self._show()
 
@@ -104,7 +108,7 @@ class Columns:
 
     def join(self, before: int, after: int) -> None:
         """Make two slots neighbours, either of which may be `NOBODY`."""
-        if before != NOBODY and after != NOBODY:
+        if NOBODY not in {before, after}:
             self.link((before, after))
         elif before != NOBODY:
             self.following[before] = NOBODY
@@ -115,7 +119,8 @@ class Columns:
     def cosines(self, vector: Floats) -> tuple[Floats, Floats]:
         """Return the cosine of `vector` to each slot's vector and to its *previous + current* sum; 0 for zero."""
         stacked, norms = self.checked([vector])
-        products = self.vectors @ (stacked[0] / max(float(norms[0]), _TINY))
+        # row by row: never waits for another thread's core, and a row's result does not depend on its slot
+        products = np.vecdot(self.vectors, stacked[0] / max(float(norms[0]), _TINY))
         summed = products + products[self.previous]
         return products / np.maximum(self.norms, _TINY), summed / np.maximum(self.context_norms, _TINY)
 
@@ -130,6 +135,3 @@ class Columns:
     def _show(self) -> None:
         for name, whole in self._whole.items():
             setattr(self, name, whole[: self._used])
-
-
-_TINY = np.float32(1e-12)

@@ -66,7 +66,7 @@ class Postings:
             posting = postings.get(term)
             if posting is None:
                 posting = postings[term] = _Posting(term)
-            posting.packed.append(shifted | (count if count < _COUNT_MASK else _COUNT_MASK))
+            posting.packed.append(shifted | min(count, _COUNT_MASK))
             held.append(posting)
         self._of_slot[slot] = tuple(held)
         self._count += len(held)

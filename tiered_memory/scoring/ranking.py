@@ -28,7 +28,6 @@ TERMS = (
 )
 """Names of the terms of a score; `apply_strength` adds "strength"."""
 
-_ARMS = 4
 _TIE_DECIMALS = 9
 
 
@@ -43,23 +42,23 @@ class Weights:
     """
 
     vector: float = 0.5
-    lexical: float = 0.8
+    lexical: float = 0.6
     context_vector: float = 0.5
     context_lexical: float = 0.8
     previous: float = 0.1
     following: float = 0.3
-    author: float = 0.5
+    author: float = 0.6
     session: float = 0.4
     length: float = 0.2
-    question: float = -0.1
-    context_terms: float = 60.0
+    question: float = -0.15
+    context_terms: float = 80.0
     context_power: float = 4.0
     full_length_terms: float = 15.0
 
 
 DEFAULT_WEIGHTS = Weights()
 
-DEFAULT_STRENGTH_WEIGHT = 0.05
+DEFAULT_STRENGTH_WEIGHT = 0.02
 """At most this share of a score is lost to weakness: enough to order equals, too little to hide an answer."""
 
 
@@ -172,7 +171,10 @@ def _normalised(arms: NDArray[np.float32]) -> Floats:
 def _lent(candidates: Candidates, trust: Floats, base: Floats, weights: Weights) -> Floats:
     """Return what the neighbours add: long turns neither lend nor borrow much."""
     lent = np.zeros_like(base)
-    for share, neighbour in ((weights.previous, candidates.previous), (weights.following, candidates.following)):
+    for share, neighbour in (
+        (weights.previous, candidates.previous),
+        (weights.following, candidates.following),
+    ):
         there = neighbour >= 0
         lent[there] += (share * trust[there]) * (trust * base)[neighbour[there]]
     return lent

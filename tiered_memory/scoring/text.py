@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import Stemmer
 
@@ -22,23 +23,21 @@ ANALYZER = "en-porter-1"
 MAX_TERM_CHARACTERS = 40
 """Longer runs (hashes, encoded blobs) are cut: nobody types them in full."""
 
-STOP_WORDS: frozenset[str] = frozenset(
-    # articles, conjunctions, prepositions
-    "a an the and or but nor so if then than as at by for from in into of off on onto out over per to up upon "
-    "with within without about above across after again against along among around because before behind below "
-    "beneath beside besides between beyond down during except inside near outside since through throughout till "
-    "toward towards under until unless via while though although "
-    # pronouns and determiners
-    "i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she her "
-    "hers herself it its itself they them their theirs themselves this that these those there here some any each "
-    "every either neither both all another other others such own same one ones someone something anyone anything "
-    "everyone everything nobody nothing "
-    # question words
-    "what which who whom whose when where why how whether "
-    # auxiliaries and fillers
-    "am is are was were be been being do does did doing done have has had having can could may might must shall "
-    "should will would cannot not no yes yeah ok okay oh ah um uh hey hi hello wow well just also too very really "
-    "quite much many more most lot lots even only still yet ever already now let lets gonna wanna gotta".split()
+STOP_WORDS = frozenset(
+    """
+    a an the and or but nor so if then than as at by for from in into of off on onto out over per to up
+    upon with within without about above across after again against along among around because before
+    behind below beneath beside besides between beyond down during except inside near outside since
+    through throughout till toward towards under until unless via while though although i me my mine
+    myself we us our ours ourselves you your yours yourself yourselves he him his himself she her hers
+    herself it its itself they them their theirs themselves this that these those there here some any
+    each every either neither both all another other others such own same one ones someone something
+    anyone anything everyone everything nobody nothing what which who whom whose when where why how
+    whether am is are was were be been being do does did doing done have has had having can could may
+    might must shall should will would cannot not no yes yeah ok okay oh ah um uh hey hi hello wow well
+    just also too very really quite much many more most lot lots even only still yet ever already now
+    let lets gonna wanna gotta
+    """.split()  # noqa: SIM905 - prose wraps better than a list
 )
 """Words too common to tell one turn from another."""
 
@@ -95,7 +94,7 @@ def _unicode_runs(lowered: str) -> Iterator[str]:
 def _split_unspaced(run: str) -> Iterator[str]:
     for part in _UNSPACED.split(run):
         if _UNSPACED.match(part) and len(part) > 1:
-            yield from map("".join, zip(part, part[1:], strict=False))
+            yield from map("".join, pairwise(part))
         elif part:
             yield part
 

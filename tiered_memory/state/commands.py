@@ -245,6 +245,13 @@ class Due(Read[list[MemoryRow]]):
 
 
 @dataclass(frozen=True, slots=True)
+class ActiveTotals(Read[dict[bytes, int]]):
+    """How many active memories each of the given subjects has."""
+
+    subjects: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Removing(Read[list[tuple[bytes, str]]]):
     """Memories (subject, id) whose bytes still have to go."""
 

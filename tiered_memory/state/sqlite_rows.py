@@ -114,6 +114,10 @@ def _due(db: sqlite3.Connection, query: c.Due) -> list[MemoryRow]:
     return [_memory_of(row) for row in rows]
 
 
+def _active_totals(db: sqlite3.Connection, query: c.ActiveTotals) -> dict[bytes, int]:
+    return {one: db.execute(SQL["memories_active"], (one,)).fetchone()[0] for one in query.subjects}
+
+
 def _removing(db: sqlite3.Connection, _query: c.Removing) -> list[tuple[bytes, str]]:
     return [(row[0], row[1]) for row in db.execute(SQL["memories_removing"])]
 
@@ -165,6 +169,7 @@ READERS: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
     c.Consents: _consents,
     c.Memories: _memories,
     c.Due: _due,
+    c.ActiveTotals: _active_totals,
     c.Removing: _removing,
     c.Journal: _journal,
     c.GetJournalSize: _journal_size,

@@ -49,6 +49,6 @@ class Breaker:
     def failed(self, now: float) -> None:
         """Report at `now` (monotonic seconds) that the engine did not answer."""
         self._failures += 1
-        if self._state is not BreakerState.CLOSED or self._failures >= self._failures_to_open:
+        if self._failures >= self._failures_to_open:
             self._state = BreakerState.OPEN
             self._opened_at = now

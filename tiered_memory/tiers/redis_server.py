@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import anyio
 
@@ -22,7 +25,7 @@ _SUPERVISOR = Path(__file__).with_name("redis_supervisor.py")
 _LONGEST_SOCKET_PATH = 103
 """`sun_path` holds 104 bytes on macOS and 108 on Linux, the final NUL included."""
 _POLL_SECONDS = 0.002
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 2.0
 
 
 def find_redis_server(binary: str | Path | None = None) -> Path | None:
@@ -86,7 +89,7 @@ class PrivateRedis:
     @property
     def url(self) -> str:
         """The server's `unix://` address. Raises `HotTierError` when it is not running."""
-        return f"unix://{self._started.socket}"
+        return f"unix://{quote(str(self._started.socket))}"
 
     @property
     def pid(self) -> int:
@@ -159,7 +162,7 @@ async def _answers(socket: Path) -> bool:
 
 async def _end(running: _Running) -> None:
     with anyio.CancelScope(shield=True):
-        await anyio.to_thread.run_sync(_terminate, running.supervisor)
+        await anyio.to_thread.run_sync(_stop, running)
 
 
 def _launch(binary: Path, maxmemory_mib: int) -> _Running:
@@ -204,6 +207,15 @@ def _fresh_directory() -> Path:
         return directory
     directory.rmdir()
     return Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp"))
+
+
+def _stop(running: _Running) -> None:
+    _terminate(running.supervisor)
+    if running.supervisor.returncode < 0:
+        # The supervisor was killed before it could do its work.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(running.pid, signal.SIGKILL)
+        shutil.rmtree(running.directory, ignore_errors=True)
 
 
 def _terminate(supervisor: subprocess.Popen[bytes]) -> None:

@@ -91,6 +91,9 @@ FROM memories WHERE subject = ? AND deadline_us <= ? ORDER BY deadline_us LIMIT 
 -- name: memories_removing
 SELECT subject, memory_id FROM memories WHERE state = 'removing';
 
+-- name: memories_active
+SELECT COUNT(*) FROM memories WHERE subject = ? AND state = 'active';
+
 -- name: memory_strength
 UPDATE memories
 SET strength_last = ?, t_last_us = ?, n_spaced = ?, policy_version = ?, forget_at_us = ?, deadline_us = ?,

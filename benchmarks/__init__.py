@@ -1,0 +1,1 @@
+"""The benchmark suite: measures the product on its own path."""

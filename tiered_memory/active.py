@@ -1,0 +1,150 @@
+"""Everything of one user that is in RAM while that user is active. Synchronous: nothing here awaits."""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from tiered_memory.core import Sealer
+from tiered_memory.crypto.envelope import SealingKey, key_id_of
+from tiered_memory.errors import SubjectErasedError
+from tiered_memory.forgetting.decay import StrengthState
+from tiered_memory.formats.record import decode_fields, memory_of
+from tiered_memory.model import Memory, Subject, TierName
+from tiered_memory.privacy.consent import ConsentEvent
+from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
+from tiered_memory.state.base import MemoryRow
+from tiered_memory.tiers.base import SubjectRef
+
+HELD_BYTES = 400
+
+
+@dataclass(slots=True)
+class HeldMemory:
+    """A memory in RAM: its verified plaintext, and the few fields that filters ask for."""
+
+    id: str
+    order: int
+    version: int
+    plaintext: bytes
+    kind: str
+    role: str
+    session: str | None
+    agent: str | None
+    occurred_us: int
+    importance: float
+    expires_us: int | None = None
+
+    @property
+    def volatile(self) -> bool:
+        """Whether it lives in hot and warm only."""
+        return self.expires_us is not None
+
+    def memory(self) -> Memory:
+        """Return the memory in full."""
+        return memory_of(
+            decode_fields(self.plaintext), record_id=self.id, order=self.order, version=self.version
+        )
+
+
+@dataclass(slots=True)
+class Tracked:
+    """A durable memory's strength in RAM, ahead of the state store by the uses not yet written."""
+
+    row: MemoryRow
+    state: StrengthState
+
+
+@dataclass(slots=True)
+class ActiveSubject:
+    """One subject while active. Owned by one event loop; `alive` ends with an erasure."""
+
+    subject: Subject
+    tenant: bytes
+    ref: SubjectRef
+    durable: bool
+    ram_key: SealingKey
+    index: RecallIndex
+    keys: dict[str, SealingKey] = field(default_factory=dict)
+    consents: list[ConsentEvent] = field(default_factory=list)
+    held: dict[str, HeldMemory] = field(default_factory=dict)
+    tracked: dict[str, Tracked] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    sessions: set[str] = field(default_factory=set)
+    ephemeral_sessions: set[str] = field(default_factory=set)
+    operations: OrderedDict[str, tuple[bytes, Any]] = field(default_factory=OrderedDict)
+    expiring: list[tuple[int, str]] = field(default_factory=list)
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+    held_bytes: int = 0
+    last_order: int = 0
+    alive: bool = True
+
+    def check_alive(self) -> None:
+        """Refuse to go on for a subject that was erased meanwhile."""
+        if not self.alive:
+            raise SubjectErasedError
+
+    def next_order(self) -> int:
+        """Return the next record's order."""
+        self.last_order += 1
+        return self.last_order
+
+    def sealer(self, purpose: str) -> Sealer:
+        """Return the sealer for a purpose: under its durable key, else under the key that is in RAM only."""
+        return Sealer(self.tenant, self.ref, purpose, self.keys.get(purpose, self.ram_key))
+
+    def sealer_for(self, envelope: bytes, purpose: str | None = None) -> Sealer:
+        """Return the sealer that made `envelope`; raises KeyUnavailableError through `open` when it is gone."""
+        key_id = key_id_of(envelope)
+        for held_purpose, key in self.keys.items():
+            if key.key_id == key_id:
+                return Sealer(self.tenant, self.ref, held_purpose, key)
+        return Sealer(self.tenant, self.ref, purpose or "", self.ram_key)
+
+    def hold(self, entries: Sequence[HeldMemory], turns: Sequence[IndexedTurn]) -> None:
+        """Make memories searchable."""
+        self.index.add(turns)
+        for entry in entries:
+            self.held[entry.id] = entry
+            self.held_bytes += len(entry.plaintext) + HELD_BYTES
+            if entry.expires_us is not None:
+                heapq.heappush(self.expiring, (entry.expires_us, entry.id))
+
+    def release(self, ids: Sequence[str]) -> list[str]:
+        """Make memories unfindable; return those that were held."""
+        gone = [self.held.pop(one) for one in ids if one in self.held]
+        self.index.remove(one.id for one in gone)
+        for entry in gone:
+            self.tracked.pop(entry.id, None)
+            self.used.discard(entry.id)
+            self.held_bytes -= len(entry.plaintext) + HELD_BYTES
+        return [entry.id for entry in gone]
+
+    def expire(self, now_us: int) -> None:
+        """Drop volatile memories whose time in hot has passed."""
+        while self.expiring and self.expiring[0][0] <= now_us:
+            expires_us, memory_id = heapq.heappop(self.expiring)
+            entry = self.held.get(memory_id)
+            if entry is not None and entry.expires_us == expires_us:
+                self.release([memory_id])
+
+    def tier_of(self, memory_id: str) -> TierName:
+        """Return the tier a held memory rests in."""
+        return TierName.HOT if self.held[memory_id].volatile else TierName.COLD
+
+    @property
+    def bytes_used(self) -> int:
+        """Estimate of the RAM this subject takes, in bytes."""
+        return self.index.bytes_used + self.held_bytes
+
+
+def state_of(row: MemoryRow) -> StrengthState:
+    """Return the strength state a row describes."""
+    return StrengthState(
+        row.importance, row.strength_last, row.t_last_us, row.n_spaced, row.ingested_us, row.policy_version
+    )

@@ -1,0 +1,98 @@
+"""Settings of a runtime: environment over TOML file over defaults; unknown keys are errors; units in the names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from tiered_memory.errors import ConfigurationError
+
+ENV_PREFIX = "TIERED_MEMORY_"
+
+
+class Settings(BaseSettings):
+    """How a runtime is set up. Every field can be given as `TIERED_MEMORY_<FIELD>` or in a TOML file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, validate_default=True, toml_file=None
+    )
+
+    data_dir: Path = Path("./data")
+    """Where the state store, the cold tables and the root key live; owned by one process at a time."""
+    policy: str = "default"
+    """Name of a shipped policy (`default`, `seed`) or path of a policy file."""
+    redis_url: str = "private"
+    """`private` starts a redis-server of its own, `local` uses none, else a redis://, rediss:// or unix:// URL."""
+    redis_maxmemory_mib: int = Field(64, ge=8, le=65_536)
+    redis_binary: Path | None = None
+    root_key: SecretStr | None = None
+    """The root key itself: 64 hex digits. Takes the place of the key file."""
+    root_key_file: Path | None = None
+    """Where the root key is kept; default `<data_dir>/keys/root.key`, made on first use."""
+    max_content_bytes: int = Field(256 * 1024, ge=1, le=16 << 20)
+    """Longest content of one interaction, in bytes of UTF-8."""
+    active_users_mib: int = Field(1024, ge=16, le=1 << 20)
+    """RAM for the recall indexes of active users; the least recently used are evicted beyond it."""
+    journal_max_records: int = Field(200_000, ge=100, le=100_000_000)
+    """Acknowledged records that may wait for the cold tier; beyond it writes are refused."""
+    flush_age_seconds: float = Field(2.0, gt=0, le=3600)
+    flush_max_records: int = Field(500, ge=1, le=100_000)
+    uses_flush_seconds: float = Field(1.0, gt=0, le=3600)
+    forget_interval_seconds: float = Field(60.0, gt=0, le=86_400)
+    idempotency_hours: float = Field(24.0, gt=0, le=8760)
+    strength_weight: float = Field(0.02, ge=0, le=0.5)
+    """Largest share of a score that weakness may take away; a memory is never filtered out by strength."""
+    background: bool = True
+    """Whether flushing, forgetting and writing behind run by themselves; otherwise the caller drives them."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over environment over file; no dotenv and no secrets folder."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(toml_file: Path | None = None, **given: Any) -> Settings:
+    """Return settings from arguments, environment and, if given, a TOML file.
+
+    Raises:
+        ConfigurationError: names each wrong or unknown key, never its value.
+    """
+    try:
+        if toml_file is None:
+            return Settings(**given)
+        if not toml_file.is_file():
+            raise ConfigurationError("the settings file does not exist")
+        return _reading(toml_file)(**given)
+    except ValidationError as error:
+        raise ConfigurationError(_explained(error)) from None
+    except ValueError as error:
+        raise ConfigurationError("the settings file is not valid TOML") from error
+
+
+def _reading(toml_file: Path) -> type[Settings]:
+    """Return the settings class bound to one file."""
+    config = SettingsConfigDict(**{**Settings.model_config, "toml_file": toml_file})
+    return type("Settings", (Settings,), {"model_config": config, "__module__": __name__})
+
+
+def _explained(error: ValidationError) -> str:
+    problems = [
+        f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)
+    ]
+    return "settings: " + "; ".join(problems)

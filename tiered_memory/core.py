@@ -1,0 +1,119 @@
+"""What the acting modules share: the engines behind their seams, and the values nobody may read twice."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tiered_memory.clock import Clock, Entropy, to_us
+from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
+from tiered_memory.crypto.keyring import Keyring, Pseudonyms
+from tiered_memory.embedding.base import Embedder
+from tiered_memory.forgetting.decay import Curve
+from tiered_memory.metrics import Observer
+from tiered_memory.policy.rules import Policy
+from tiered_memory.scoring.tokens import TokenCounter
+from tiered_memory.state.base import StateStore
+from tiered_memory.tiers.base import SubjectRef, Tier, TierRecord
+from tiered_memory.tiers.session_tier import SessionTier
+
+PiiHook = Callable[[str], Awaitable[str]]
+"""Given an interaction's text, returns the text to keep: the place for masking personal data."""
+
+
+class ColdTier(Tier, Protocol):
+    """A tier that keeps what it acknowledged and can show that nothing is left."""
+
+    def exists(self, subject: SubjectRef) -> bool:
+        """Tell whether anything of the subject's files is there."""
+        ...
+
+
+class HotTier(Tier, Protocol):
+    """A tier with a TTL that also keeps session snapshots."""
+
+    async def save_snapshot(self, subject: SubjectRef, session: str, blob: bytes, ttl_seconds: float) -> None:
+        """See `SnapshotStore`."""
+        ...
+
+    async def load_snapshot(self, subject: SubjectRef, session: str) -> bytes | None:
+        """See `SnapshotStore`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds the operator may set; units last in the names."""
+
+    max_content_bytes: int
+    active_users_mib: int
+    journal_records: int
+    flush_age_seconds: float
+    flush_records: int
+    uses_age_seconds: float
+    idempotency_hours: float
+    strength_weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """The engines and rules one runtime works with."""
+
+    state: StateStore
+    cold: ColdTier
+    hot: HotTier
+    warm: SessionTier
+    embedder: Embedder
+    policy: Policy
+    curve: Curve
+    clock: Clock
+    entropy: Entropy
+    observer: Observer
+    keyring: Keyring
+    names: Pseudonyms
+    count_tokens: TokenCounter
+    limits: Limits
+    pii: PiiHook | None = None
+
+    def now_us(self) -> int:
+        """Return the clock's moment in microseconds since 1970; read once per operation."""
+        return to_us(self.clock.now())
+
+    def new_id(self) -> str:
+        """Return an opaque id: 32 hex digits of chance."""
+        return self.entropy.token(16).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Seals and opens the records of one subject under one key."""
+
+    tenant: bytes
+    ref: SubjectRef
+    purpose: str
+    key: SealingKey
+
+    def context(self, place: Place, record_id: str, *, order: int = 0, version: int = 0) -> SealContext:
+        """Return where a value of this subject belongs."""
+        return SealContext(
+            self.tenant,
+            self.ref.pseudonym,
+            place,
+            record_id,
+            self.purpose,
+            generation=self.ref.generation,
+            order=order,
+            version=version,
+        )
+
+    def open(self, place: Place, record: TierRecord) -> bytes:
+        """Return a record's plaintext; raises CorruptionError when it does not verify."""
+        return self.key.open(
+            record.payload, self.context(place, record.id, order=record.order, version=record.version)
+        )
+
+
+def chunks(items: Sequence[str], size: int) -> list[Sequence[str]]:
+    """Return `items` in runs of at most `size`."""
+    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -1,0 +1,58 @@
+"""Where the root key comes from: given, in a file only its owner can read, or made on first use."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+from tiered_memory.clock import Entropy
+from tiered_memory.crypto.envelope import KEY_BYTES
+from tiered_memory.errors import RootKeyError
+
+logger = logging.getLogger("tiered_memory")
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def parse_root_key(text: str) -> bytes:
+    """Return the 32 bytes that 64 hex digits stand for."""
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise RootKeyError("the root key must be 64 hex digits (32 bytes)")
+    return key
+
+
+def read_root_key(path: Path) -> bytes:
+    """Return the key in a file that nobody but its owner may read."""
+    if path.stat().st_mode & OTHERS:
+        raise RootKeyError("others may read the root key file: make it mode 0400, then open again")
+    return parse_root_key(path.read_text(encoding="ascii", errors="replace"))
+
+
+def create_root_key(path: Path, entropy: Entropy) -> bytes:
+    """Make a new key, on disk before it is used; raises FileExistsError rather than replace one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = entropy.token(KEY_BYTES)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(key.hex() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_directory(path.parent)
+    logger.warning(
+        "made a new root key (mode 0400): back it up apart from the data; without it every memory is unreadable"
+    )
+    return key
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,197 @@
+"""Erasing a subject: fence, keys, tiers, verification, certificate. Resumable after a crash at any step."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+import tiered_memory
+from tiered_memory.active import ActiveSubject
+from tiered_memory.core import Core
+from tiered_memory.crypto.envelope import SealingKey
+from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
+from tiered_memory.errors import (
+    ColdTierError,
+    ErasureIncompleteError,
+    HotTierError,
+    StateStoreError,
+)
+from tiered_memory.flusher import Flusher
+from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.ledger import leaf_for, subject_commitment
+from tiered_memory.model import Certificate, Subject, TierErasure
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import SubjectRow, SubjectState
+from tiered_memory.subjects import SubjectDirectory
+from tiered_memory.tiers.base import SubjectRef
+
+SALT_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What an erasure did."""
+
+    keys_destroyed: int
+    generation: int
+    tiers: list[TierErasure]
+    leaf_index: int
+
+
+class Eraser:
+    """Carries out erasures. Never reports success when a tier failed."""
+
+    def __init__(self, core: Core, directory: SubjectDirectory, flusher: Flusher) -> None:
+        self._core = core
+        self._directory = directory
+        self._flusher = flusher
+
+    async def erase(self, subject: Subject, reason: str) -> Certificate:
+        """Erase a subject, or finish an erasure of it that was interrupted, and return the certificate."""
+        requested_at = self._core.clock.now()
+        stored = await self._core.state.read(c.GetSubject(self._core.names.subject(subject)))
+        if stored is not None and stored.state == SubjectState.ERASING:
+            done = await self._finish(stored)
+        else:
+            done = await self._begin(await self._directory.touch(subject), reason)
+        return self._certificate(subject, reason, requested_at, done)
+
+    async def _begin(self, active: ActiveSubject, reason: str) -> _Done:
+        self._directory.forget(active)
+        if not active.durable:
+            return _Done(0, active.ref.generation, await self._empty(active.ref, durable=False), -1)
+        key = active.keys.get(SUBJECT_PURPOSE) or active.ram_key
+        keys_destroyed = await self._fence(active, key, reason)
+        generation = active.ref.generation + 1
+        tiers = await self._empty(active.ref, durable=True)
+        now_us = self._core.now_us()
+        leaf = leaf_for(active, key, AuditEvent.ERASURE_FINISHED, now_us, reason=reason)
+        index = await self._close(active.ref.pseudonym, generation, leaf)
+        return _Done(keys_destroyed, generation, tiers, index)
+
+    def _certificate(self, subject: Subject, reason: str, requested_at: datetime, done: _Done) -> Certificate:
+        salt, signer = self._core.entropy.token(SALT_BYTES), self._signer()
+        unsigned = Certificate(
+            id=self._core.new_id(),
+            requested_at=requested_at,
+            finished_at=self._core.clock.now(),
+            reason=reason,
+            generation=done.generation,
+            subject_commitment=hmac.digest(salt, _identity(subject), "sha256").hex(),
+            salt=salt.hex(),
+            keys_destroyed=done.keys_destroyed,
+            tiers=tuple(done.tiers),
+            retained=(),
+            verified=all(tier.verified for tier in done.tiers),
+            software_version=tiered_memory.__version__,
+            ledger_leaf=str(done.leaf_index) if done.leaf_index >= 0 else "",
+            public_key=signer.public_key().public_bytes_raw().hex(),
+            signature="",
+        )
+        return replace(unsigned, signature=signer.sign(signed_bytes(unsigned)).hex())
+
+    async def resume(self) -> int:
+        """Finish erasures that a crash interrupted; return how many."""
+        interrupted = await self._core.state.read(c.SubjectsInState(SubjectState.ERASING))
+        for row in interrupted:
+            await self._finish(row)
+        return len(interrupted)
+
+    async def _fence(self, active: ActiveSubject, key: SealingKey, reason: str) -> int:
+        """From here on no writer of the old generation commits, and nothing sealed opens."""
+        leaf = leaf_for(active, key, AuditEvent.ERASURE_BEGUN, self._core.now_us(), reason=reason)
+        command = c.BeginErasure(active.ref.pseudonym, active.ref.generation, leaf)
+        destroyed = await self._core.state.write(command)
+        active.keys.clear()
+        await self._core.state.checkpoint()
+        return destroyed
+
+    async def _empty(self, ref: SubjectRef, durable: bool) -> list[TierErasure]:
+        """Empty every tier, look again, and say what was there."""
+        try:
+            hot = await self._core.hot.drop(ref)
+            warm = await self._core.warm.drop(ref)
+            hot_left, warm_left = await self._core.hot.scan(ref), await self._core.warm.scan(ref)
+            tiers = [
+                TierErasure("hot", hot, "keys deleted", not hot_left),
+                TierErasure("warm", warm, "dropped from RAM", not warm_left),
+            ]
+            if durable:
+                tiers += await self._empty_durable(ref)
+        except (HotTierError, ColdTierError, StateStoreError) as error:
+            raise ErasureIncompleteError(
+                f"the keys are destroyed, but {type(error).__name__} kept bytes from being removed; "
+                "erase again, or reopen the store, to finish"
+            ) from error
+        if not all(tier.verified for tier in tiers):
+            raise ErasureIncompleteError
+        return tiers
+
+    async def _empty_durable(self, ref: SubjectRef) -> list[TierErasure]:
+        async with self._flusher.paused(ref.pseudonym):
+            self._flusher.discard(ref.pseudonym)
+            rows = await self._core.cold.drop(ref)
+            gone = not self._core.cold.exists(ref)
+        before = await self._core.state.write(c.PurgeSubject(ref.pseudonym))
+        after = await self._core.state.read(c.HeldOf(ref.pseudonym))
+        return [
+            TierErasure("cold", rows, "table dropped, files removed", gone),
+            TierErasure("state", before.total, "rows overwritten and removed", after.total == 0),
+        ]
+
+    async def _close(self, pseudonym: bytes, generation: int, leaf: AuditLeaf) -> int:
+        index = await self._core.state.write(c.FinishErasure(pseudonym, generation, leaf.at_us, leaf))
+        await self._core.state.checkpoint()
+        return index
+
+    async def _finish(self, row: SubjectRow) -> _Done:
+        """The key that named the subject in the ledger is gone by now: the closing leaf commits to chance."""
+        ref = SubjectRef(row.subject, row.generation, row.incarnation)
+        tiers = await self._empty(ref, durable=True)
+        commitment = subject_commitment(self._core.keyring.ram_key(), row.subject)
+        leaf = AuditLeaf(
+            AuditEvent.ERASURE_FINISHED,
+            self._core.now_us(),
+            row.tenant.hex(),
+            commitment,
+            row.generation,
+            reason="resumed",
+        )
+        return _Done(0, row.generation, tiers, await self._close(row.subject, row.generation, leaf))
+
+    def _signer(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self._core.names.signing_seed)
+
+
+def signed_bytes(certificate: Certificate) -> bytes:
+    """Return what a certificate's signature covers: its fields but the signature, as canonical JSON."""
+    fields = asdict(certificate)
+    del fields["signature"]
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), default=_plain).encode()
+
+
+def verify_certificate(certificate: Certificate) -> None:
+    """Check a certificate's signature against the public key it names.
+
+    Raises:
+        cryptography.exceptions.InvalidSignature: it was altered.
+    """
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(certificate.public_key))
+    public.verify(bytes.fromhex(certificate.signature), signed_bytes(certificate))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
+
+
+def _identity(subject: Subject) -> bytes:
+    """Return what the commitment is over: lengths keep tenant and user apart."""
+    parts: Sequence[bytes] = (subject.tenant.encode(), subject.user.encode())
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

@@ -1,0 +1,201 @@
+"""From the journal to cold: in batches by subject, each batch on disk before its journal entries are trimmed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+from tiered_memory.clock import stopwatch
+from tiered_memory.core import Core
+from tiered_memory.errors import BacklogFullError, ColdTierError, StateStoreError
+from tiered_memory.metrics import Flushed, JournalState
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import JournalEntry, JournalSize
+from tiered_memory.tiers.base import SubjectRef, TierRecord
+
+FLUSH_WORKERS = 2
+RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Backlog:
+    """What waits for one subject: entries by journal number, and since when."""
+
+    ref: SubjectRef
+    since: float
+    entries: dict[int, JournalEntry] = field(default_factory=dict)
+
+
+class Flusher:
+    """Carries acknowledged records to the cold tier.
+
+    A subject is flushed when it has `flush_records` waiting or the oldest waits `flush_age_seconds`; while the
+    workers are busy, batches grow by themselves, so that many active users cost no more than the workers.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._backlogs: OrderedDict[bytes, _Backlog] = OrderedDict()
+        self._flushing: set[bytes] = set()
+        self._flush_locks: dict[bytes, anyio.Lock] = {}
+        self._records = 0
+        self._bytes = 0
+        self._wake = anyio.Event()
+        self.last_error: ColdTierError | StateStoreError | None = None
+
+    def check_room(self, records: int) -> None:
+        """Refuse a write the journal has no room for; nothing already acknowledged is touched."""
+        if self._records + records > self._core.limits.journal_records:
+            raise BacklogFullError(
+                f"the journal holds {self._records} records that are not in cold yet, its limit is "
+                f"{self._core.limits.journal_records}; nothing was stored, retry in a few seconds"
+            )
+
+    def add(self, ref: SubjectRef, entries: Sequence[JournalEntry]) -> None:
+        """Take over entries that are durable in the journal (with their numbers)."""
+        if not entries:
+            return
+        backlog = self._backlogs.get(ref.pseudonym)
+        if backlog is None:
+            backlog = self._backlogs[ref.pseudonym] = _Backlog(ref, self._core.clock.monotonic())
+        for entry in entries:
+            backlog.entries[entry.seq] = entry
+        self._records += len(entries)
+        self._bytes += sum(len(entry.sealed) for entry in entries)
+        if len(backlog.entries) >= self._core.limits.flush_records:
+            self._wake.set()
+
+    def pending(self, pseudonym: bytes) -> list[TierRecord]:
+        """Return a subject's records that cold does not have yet."""
+        backlog = self._backlogs.get(pseudonym)
+        return [] if backlog is None else [record_of(entry) for entry in backlog.entries.values()]
+
+    def discard(self, pseudonym: bytes, memory_ids: frozenset[str] | None = None) -> int:
+        """Drop what waits for a subject (all, or some memories) because it must not reach cold any more."""
+        backlog = self._backlogs.get(pseudonym)
+        if backlog is None:
+            return 0
+        gone = [s for s, e in backlog.entries.items() if memory_ids is None or e.memory_id in memory_ids]
+        self._settle(backlog, gone)
+        return len(gone)
+
+    def size(self) -> JournalSize:
+        """Return how much waits."""
+        oldest = min(
+            (e.created_us for b in self._backlogs.values() for e in b.entries.values()), default=None
+        )
+        return JournalSize(self._records, self._bytes, oldest)
+
+    async def run(self) -> None:
+        """Flush what is due until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            for _ in range(FLUSH_WORKERS):
+                tasks.start_soon(self._work)
+            tasks.start_soon(self._tick)
+
+    async def drain(self) -> None:
+        """Return when everything that waits now is in cold; raises what kept it from getting there."""
+        for pseudonym in list(self._backlogs):
+            await self.flush(pseudonym)
+
+    async def flush(self, pseudonym: bytes) -> None:
+        """Flush one subject now."""
+        async with self.paused(pseudonym):
+            backlog = self._backlogs.get(pseudonym)
+            if backlog is not None and backlog.entries:
+                with anyio.CancelScope(shield=True):
+                    await self._flush(backlog)
+
+    @asynccontextmanager
+    async def paused(self, pseudonym: bytes) -> AsyncIterator[None]:
+        """Hold off flushes of a subject: what is removed inside cannot be put back by one under way."""
+        lock = self._flush_locks.setdefault(pseudonym, anyio.Lock())
+        async with lock:
+            yield
+        if not lock.statistics().tasks_waiting:
+            self._flush_locks.pop(pseudonym, None)
+
+    async def _flush(self, backlog: _Backlog) -> None:
+        """The put is shielded: a cancelled one would commit all the same, and nobody would know."""
+        begun = stopwatch()
+        batch = dict(backlog.entries)
+        backlog.since = self._core.clock.monotonic()
+        records = newest_of(batch.values())
+        await self._core.cold.put(backlog.ref, records)
+        await self._core.state.write(c.Trim(tuple(batch)))
+        self._settle(backlog, batch)
+        self._core.observer.observe(Flushed(len(batch), stopwatch() - begun))
+        self._report()
+
+    def _settle(self, backlog: _Backlog, seqs: Iterable[int]) -> None:
+        for seq in seqs:
+            entry = backlog.entries.pop(seq, None)
+            if entry is not None:
+                self._records -= 1
+                self._bytes -= len(entry.sealed)
+        if not backlog.entries and self._backlogs.get(backlog.ref.pseudonym) is backlog:
+            del self._backlogs[backlog.ref.pseudonym]
+
+    def _report(self) -> None:
+        oldest = next((e.created_us for b in self._backlogs.values() for e in b.entries.values()), None)
+        age = 0.0 if oldest is None else max(0.0, (self._core.now_us() - oldest) / 1e6)
+        self._core.observer.observe(JournalState(self._records, self._bytes, age))
+
+    async def _tick(self) -> None:
+        while True:
+            await self._core.clock.sleep(self._core.limits.flush_age_seconds / 2)
+            self._wake.set()
+
+    async def _work(self) -> None:
+        while True:
+            pseudonym = self._next_due()
+            if pseudonym is None:
+                wake = self._wake
+                await wake.wait()
+                if self._wake is wake:
+                    self._wake = anyio.Event()
+                continue
+            await self._flush_or_wait(pseudonym)
+
+    async def _flush_or_wait(self, pseudonym: bytes) -> None:
+        self._flushing.add(pseudonym)
+        try:
+            await self.flush(pseudonym)
+            self.last_error = None
+        except (ColdTierError, StateStoreError) as error:
+            self.last_error = error
+            await self._core.clock.sleep(RETRY_SECONDS)
+        finally:
+            self._flushing.discard(pseudonym)
+
+    def _next_due(self) -> bytes | None:
+        """Return the subject that waits longest among those due."""
+        now, limits = self._core.clock.monotonic(), self._core.limits
+        for pseudonym, backlog in self._backlogs.items():
+            due = (
+                now - backlog.since >= limits.flush_age_seconds
+                or len(backlog.entries) >= limits.flush_records
+            )
+            if due and pseudonym not in self._flushing:
+                self._backlogs.move_to_end(pseudonym)
+                return pseudonym
+        return None
+
+
+def record_of(entry: JournalEntry) -> TierRecord:
+    """Return a journal entry as the cold tier takes it."""
+    return TierRecord(entry.memory_id, entry.order, entry.version, entry.sealed)
+
+
+def newest_of(entries: Iterable[JournalEntry]) -> list[TierRecord]:
+    """Return one record per memory: the last version wins."""
+    newest: dict[str, TierRecord] = {}
+    for entry in entries:
+        known = newest.get(entry.memory_id)
+        if known is None or entry.version >= known.version:
+            newest[entry.memory_id] = record_of(entry)
+    return list(newest.values())

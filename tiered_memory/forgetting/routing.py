@@ -1,0 +1,56 @@
+"""Where an interaction goes: the cold gate and the lawful grounds, put together. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tiered_memory.forgetting.placement import route
+from tiered_memory.model import Durability, Role
+from tiered_memory.policy.rules import RoutingRules
+from tiered_memory.privacy.consent import Grounds
+
+NO_GROUNDS, SYSTEM_PROMPT, ABOVE, BELOW = "no_basis", "system_prompt", "above_threshold", "below_threshold"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """An interaction's place.
+
+    `durable`: it may be kept beyond RAM. `cold`: it becomes a memory in cold. `searchable`: search may find it
+    (in hot and RAM until its TTL when it is not in cold). `reason` is one of a closed set of words,
+    `explanation` says the same to a person.
+    """
+
+    durable: bool
+    cold: bool
+    searchable: bool
+    reason: str
+    explanation: str
+
+    @property
+    def target(self) -> str:
+        """The tier it was routed to, for counts."""
+        return "cold" if self.cold else ("hot" if self.searchable else "warm")
+
+    @property
+    def durability(self) -> Durability:
+        """What a receipt may promise."""
+        if self.cold:
+            return Durability.JOURNALED
+        return Durability.SESSION if self.durable else Durability.EPHEMERAL
+
+
+def place(importance: float, role: Role, grounds: Grounds, rules: RoutingRules) -> Placement:
+    """Return where an interaction of `importance` (0..1) goes.
+
+    A system prompt is an instruction and no memory: it stays with its session. Without lawful grounds nothing
+    durable is written, whatever the importance.
+    """
+    if role is Role.SYSTEM:
+        text = "a system prompt stays with its session"
+        return Placement(grounds.durable, False, False, SYSTEM_PROMPT, text)
+    if not grounds.durable:
+        return Placement(False, False, True, NO_GROUNDS, f"{grounds.reason}: kept for the session only")
+    verdict = route(importance, rules)
+    reason = ABOVE if verdict.to_cold else BELOW
+    return Placement(True, verdict.to_cold, True, reason, verdict.reason)

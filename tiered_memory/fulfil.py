@@ -1,0 +1,217 @@
+"""A person's rights and a caller's wishes, carried out: consent, deletion, restoring, pinning, erasure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+import msgpack
+
+from tiered_memory.active import ActiveSubject, Tracked
+from tiered_memory.clock import stopwatch
+from tiered_memory.core import Core
+from tiered_memory.crypto.envelope import Place
+from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
+from tiered_memory.erasure import Eraser
+from tiered_memory.errors import ErasureIncompleteError, InvalidInputError, NotFoundError
+from tiered_memory.formats.leaf import AuditEvent
+from tiered_memory.ledger import leaf_for
+from tiered_memory.metrics import ConsentChanged, ErasureDone
+from tiered_memory.model import Certificate, LawfulBasis, Memory, Subject
+from tiered_memory.privacy.consent import ConsentAction, ConsentEvent, open_consents
+from tiered_memory.recall import Recall
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import ConsentRow, MemoryState, StateChange
+from tiered_memory.subjects import SubjectDirectory
+from tiered_memory.sweep import Sweeper
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentGiven:
+    """What is recorded of a consent besides its purpose; see `ConsentEvent`."""
+
+    notice: str
+    explicit: bool = False
+    expires_us: int | None = None
+    details: Mapping[str, Any] | None = None
+
+
+class Fulfil:
+    """Carries out what people and callers ask for."""
+
+    def __init__(
+        self, core: Core, directory: SubjectDirectory, sweeper: Sweeper, recall: Recall, eraser: Eraser
+    ) -> None:
+        self._core = core
+        self._directory = directory
+        self._sweeper = sweeper
+        self._recall = recall
+        self._eraser = eraser
+
+    async def grant(self, active: ActiveSubject, purpose: str, given: ConsentGiven) -> ConsentEvent:
+        """Record consent for a purpose; from now on its interactions may be kept."""
+        rule = self._core.policy.purposes.get(purpose)
+        if rule is None:
+            known = ", ".join(sorted(self._core.policy.purposes))
+            raise InvalidInputError(f"the policy knows no such purpose; it has: {known}")
+        if rule.lawful_basis is not LawfulBasis.CONSENT:
+            raise InvalidInputError(f"this purpose rests on {rule.lawful_basis.value}, consent is not asked")
+        await self._directory.establish(active)
+        await self._directory.key_for(active, purpose)
+        previous = any(event.purpose == purpose for event in active.consents)
+        action = ConsentAction.RENEWED if previous else ConsentAction.GIVEN
+        event = self._event(action, purpose, given)
+        row = self._row(active, event)
+        key = active.keys[SUBJECT_PURPOSE]
+        leaf = leaf_for(active, key, AuditEvent.CONSENT_GIVEN, event.at_us, about=purpose)
+        with anyio.CancelScope(shield=True):
+            await self._core.state.write(c.PutConsent(row, leaf))
+            active.consents.append(event)
+        self._core.observer.observe(ConsentChanged(action.value))
+        return event
+
+    async def withdraw(self, active: ActiveSubject, purpose: str, reason: str) -> int:
+        """Withdraw consent: the purpose's key is destroyed at once, and what rested on it is removed.
+
+        Returns how many memories that were.
+        """
+        if purpose not in open_consents(active.consents, self._core.now_us()):
+            return 0
+        event = self._event(ConsentAction.WITHDRAWN, purpose, ConsentGiven("", details={"reason": reason}))
+        key, now_us = active.keys[SUBJECT_PURPOSE], event.at_us
+        leaf = leaf_for(active, key, AuditEvent.CONSENT_WITHDRAWN, now_us, about=purpose)
+        covered = [one for one, tracked in active.tracked.items() if tracked.row.purpose == purpose]
+        with anyio.CancelScope(shield=True):
+            await self._core.state.write(c.WithdrawPurpose(self._row(active, event), leaf, now_us))
+            active.keys.pop(purpose, None)
+            active.consents.append(event)
+            self._core.observer.observe(ConsentChanged(ConsentAction.WITHDRAWN.value))
+            await self._core.state.checkpoint()
+            await self._sweeper.remove_pending()
+            await self._drop_purpose(active, purpose)
+        return len(covered)
+
+    async def consents(self, active: ActiveSubject) -> dict[str, ConsentEvent]:
+        """Return the open consents by purpose, now."""
+        return open_consents(active.consents, self._core.now_us())
+
+    async def delete(self, active: ActiveSubject, memory_id: str, reason: str) -> None:
+        """Remove a memory for good: unreadable when this returns, its bytes gone from cold as well."""
+        held = active.held.get(memory_id)
+        if held is not None and held.volatile:
+            await self._sweeper.take_out(active, [memory_id])
+            return
+        await self._stored_row(active, memory_id)
+        key, now_us = active.keys[SUBJECT_PURPOSE], self._core.now_us()
+        leaf = leaf_for(active, key, AuditEvent.MEMORY_DELETED, now_us, about=memory_id, reason=reason)
+        change = StateChange(memory_id, MemoryState.REMOVING, None, "deleted")
+        command = c.ChangeStates(active.ref.pseudonym, active.ref.generation, (change,), (leaf,))
+        with anyio.CancelScope(shield=True):
+            await self._core.state.write(command)
+            await self._sweeper.take_out(active, [memory_id])
+            await self._sweeper.remove(active.ref.pseudonym, [memory_id])
+
+    async def restore(self, active: ActiveSubject, memory_id: str) -> Memory:
+        """Bring a forgotten memory back; the restoring counts as a use."""
+        row = await self._stored_row(active, memory_id)
+        if row.state == MemoryState.ACTIVE:
+            return self._recall.get(active, memory_id)
+        now_us = self._core.now_us()
+        fresh = self._core.curve.start(row.importance, now_us, self._core.policy.version)
+        state = replace(fresh, ingested_at_us=row.ingested_us, n_spaced=row.n_spaced)
+        tracked = Tracked(replace(row, state=MemoryState.ACTIVE.value), state)
+        leaf = leaf_for(
+            active, active.keys[SUBJECT_PURPOSE], AuditEvent.MEMORY_RESTORED, now_us, about=memory_id
+        )
+        command = c.RestoreMemory(
+            active.ref.pseudonym, active.ref.generation, self._sweeper.strength_update(tracked), leaf
+        )
+        if row.state != MemoryState.FORGOTTEN or not await self._core.state.write(command):
+            raise NotFoundError
+        return await self._back_in_ram(active, tracked)
+
+    async def pin(self, active: ActiveSubject, memory_id: str, *, pinned: bool) -> None:
+        """Protect a memory from decay (not from ceilings, nor from rights), or stop protecting it."""
+        tracked = active.tracked.get(memory_id)
+        if tracked is None:
+            raise NotFoundError
+        row = replace(tracked.row, pinned=pinned)
+        update = self._sweeper.strength_update(Tracked(row, tracked.state))
+        command = c.PinMemory(
+            active.ref.pseudonym,
+            active.ref.generation,
+            memory_id,
+            pinned,
+            update.deadline_us,
+            update.deadline_rule,
+        )
+        if not await self._core.state.write(command):
+            raise NotFoundError
+        tracked.row = row
+
+    async def erase(self, subject: Subject, reason: str) -> Certificate:
+        """Erase the subject everywhere and prove it.
+
+        Raises:
+            ErasureIncompleteError: a tier failed; the keys are gone, the rest is retried when the store opens
+                or `erase` is called again.
+        """
+        begun = stopwatch()
+        try:
+            with anyio.CancelScope(shield=True):
+                certificate = await self._eraser.erase(subject, reason)
+        except ErasureIncompleteError:
+            self._core.observer.observe(ErasureDone("incomplete", {}))
+            raise
+        self._core.observer.observe(ErasureDone("verified", {"certificate": stopwatch() - begun}))
+        return certificate
+
+    async def _stored_row(self, active: ActiveSubject, memory_id: str) -> Any:
+        rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        row = next((row for row in rows if row.memory_id == memory_id), None)
+        if row is None or row.state == MemoryState.REMOVING:
+            raise NotFoundError
+        return row
+
+    async def _back_in_ram(self, active: ActiveSubject, tracked: Tracked) -> Memory:
+        for record in await self._core.cold.scan(active.ref):
+            if record.id == tracked.row.memory_id:
+                plaintext = active.sealer_for(record.payload).open(Place.MEMORY, record)
+                active.tracked[record.id] = tracked
+                self._directory.admit(active, [(record, plaintext)])
+        return self._recall.get(active, tracked.row.memory_id)
+
+    async def _drop_purpose(self, active: ActiveSubject, purpose: str) -> None:
+        """Sessions and hot mix purposes: they are caches, so all of the subject's goes."""
+        covered = [one.id for one in active.held.values() if one.memory().purpose == purpose]
+        await self._sweeper.take_out(active, covered)
+        await self._core.warm.drop(active.ref)
+        await self._core.hot.drop(active.ref)
+        active.sessions.clear()
+
+    def _event(self, action: ConsentAction, purpose: str, given: ConsentGiven) -> ConsentEvent:
+        now_us = self._core.now_us()
+        if given.expires_us is not None and given.expires_us <= now_us:
+            raise InvalidInputError("the consent's expiry lies in the past")
+        details = {"notice": given.notice, **(given.details or {})}
+        return ConsentEvent(
+            self._core.new_id(), action, purpose, now_us, given.expires_us, given.explicit, details
+        )
+
+    def _row(self, active: ActiveSubject, event: ConsentEvent) -> ConsentRow:
+        sealer = active.sealer(SUBJECT_PURPOSE)
+        context = sealer.context(Place.CONSENT, event.event_id)
+        sealed = sealer.key.seal(msgpack.packb(dict(event.details)), context, self._core.keyring.nonce())
+        return ConsentRow(
+            active.ref.pseudonym,
+            active.ref.generation,
+            event.event_id,
+            event.action.value,
+            event.purpose,
+            event.at_us,
+            event.expires_us,
+            event.explicit,
+            sealed,
+        )

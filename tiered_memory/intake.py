@@ -1,0 +1,183 @@
+"""Bad input stops here: every value a caller gives is checked before anything is computed or stored. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from tiered_memory.errors import InvalidInputError
+from tiered_memory.model import EMPTY, Interaction, Kind, Role, Sensitivity, Subject
+
+ID_CHARACTERS = 256
+METADATA_BYTES = 16 * 1024
+METADATA_DEPTH = 5
+TOKEN_BUDGET_MAX = 10_000_000
+LIMIT_MAX = 10_000
+EARLIEST_YEAR = 1900
+FUTURE_TOLERANCE = timedelta(days=1)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MEMORY_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An interaction that may be processed: every optional time is filled in."""
+
+    interaction: Interaction
+    occurred_at: datetime
+
+
+def check_subject(tenant: object, user: object) -> Subject:
+    """Return the subject; ids are opaque text of 1 to 256 characters without control characters."""
+    return Subject(check_id(tenant, "tenant"), check_id(user, "user"))
+
+
+def check_id(value: object, what: str) -> str:
+    """Return `value` when it may name something. Any script and punctuation is fine: ids never become names of files."""
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{what} must be a string, got {type(value).__name__}")
+    if not 1 <= len(value) <= ID_CHARACTERS:
+        raise InvalidInputError(f"{what} must have 1 to {ID_CHARACTERS} characters, got {len(value)}")
+    if _CONTROL.search(value):
+        raise InvalidInputError(f"{what} must not contain control characters")
+    check_encodable(value, what)
+    return value
+
+
+def check_memory_id(value: object) -> str:
+    """Return `value` when it has the form of a memory's id (32 hex digits)."""
+    if not isinstance(value, str) or not _MEMORY_ID.fullmatch(value):
+        raise InvalidInputError("a memory id is 32 lower-case hex digits, as receipts and hits give it")
+    return value
+
+
+def check_text(value: object, what: str, limit_bytes: int) -> str:
+    """Return text that is not blank, has no NUL, encodes as UTF-8 and has at most `limit_bytes` bytes."""
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{what} must be text (str), got {type(value).__name__}; decode bytes first")
+    if not value.strip():
+        raise InvalidInputError(f"{what} must not be empty")
+    if "\x00" in value:
+        raise InvalidInputError(f"{what} must not contain NUL characters")
+    size = len(check_encodable(value, what))
+    if size > limit_bytes:
+        raise InvalidInputError(
+            f"{what} has {size} bytes, the limit is {limit_bytes} (max_content_bytes); split it into parts"
+        )
+    return value
+
+
+def check_encodable(value: str, what: str) -> bytes:
+    """Return the UTF-8 bytes; a lone surrogate is a sign of text that was decoded wrongly."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError(
+            f"{what} is not valid Unicode (lone surrogate); decode it as UTF-8 first"
+        ) from None
+
+
+def check_moment(value: object, what: str, now: datetime, *, future: bool = False) -> datetime:
+    """Return an aware datetime from 1900 on; not later than a day from `now` unless `future`."""
+    if not isinstance(value, datetime):
+        raise InvalidInputError(f"{what} must be a datetime, got {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise InvalidInputError(f"{what} must be aware: add a time zone, e.g. tzinfo=datetime.UTC")
+    if value.year < EARLIEST_YEAR:
+        raise InvalidInputError(f"{what} lies before {EARLIEST_YEAR}")
+    if not future and value - now > FUTURE_TOLERANCE:
+        raise InvalidInputError(f"{what} lies more than a day in the future")
+    return value
+
+
+def check_share(value: object, what: str) -> float:
+    """Return a number in [0, 1]; NaN and truth values are refused."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidInputError(f"{what} must be a number, got {type(value).__name__}")
+    if not (math.isfinite(value) and 0.0 <= value <= 1.0):
+        raise InvalidInputError(f"{what} must lie in 0..1")
+    return float(value)
+
+
+def check_count(value: object, what: str, *, low: int = 1, high: int = LIMIT_MAX) -> int:
+    """Return a whole number in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInputError(f"{what} must be a whole number, got {type(value).__name__}")
+    if not low <= value <= high:
+        raise InvalidInputError(f"{what} must lie in {low}..{high}, got {value}")
+    return value
+
+
+def check_metadata(value: object) -> Mapping[str, Any]:
+    """Return metadata: a mapping of text keys to JSON values, at most 16 KiB as JSON and 5 levels deep."""
+    if not isinstance(value, Mapping):
+        raise InvalidInputError("metadata must be a mapping")
+    if not value:
+        return EMPTY
+    _check_json(value, METADATA_DEPTH)
+    try:
+        encoded = json.dumps(dict(value), allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError):
+        raise InvalidInputError("metadata must be JSON: text keys, finite numbers, valid Unicode") from None
+    if len(encoded) > METADATA_BYTES:
+        raise InvalidInputError(f"metadata has {len(encoded)} bytes as JSON, the limit is {METADATA_BYTES}")
+    copied: dict[str, Any] = json.loads(encoded)
+    return copied
+
+
+def _check_json(value: object, depth: int) -> None:
+    if depth < 0:
+        raise InvalidInputError(f"metadata is nested deeper than {METADATA_DEPTH} levels")
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise InvalidInputError("metadata keys must be text")
+        for item in value.values():
+            _check_json(item, depth - 1)
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        for item in value:
+            _check_json(item, depth - 1)
+
+
+def accept(interaction: Interaction, now: datetime, max_content_bytes: int) -> Accepted:
+    """Return the interaction, checked, with words turned into their enums.
+
+    Raises:
+        InvalidInputError: names the field and what it must be; nothing was stored.
+    """
+    if not isinstance(interaction, Interaction):
+        raise InvalidInputError(f"expected an Interaction, got {type(interaction).__name__}")
+    occurred_at = now
+    if interaction.occurred_at is not None:
+        occurred_at = check_moment(interaction.occurred_at, "occurred_at", now)
+    importance = interaction.importance
+    checked = replace(
+        interaction,
+        content=check_text(interaction.content, "content", max_content_bytes),
+        role=_word(Role, interaction.role, "role"),
+        kind=_word(Kind, interaction.kind, "kind"),
+        sensitivity=_word(Sensitivity, interaction.sensitivity, "sensitivity"),
+        author=_optional_id(interaction.author, "author"),
+        session=_optional_id(interaction.session, "session"),
+        agent=_optional_id(interaction.agent, "agent"),
+        importance=None if importance is None else check_share(importance, "importance"),
+        metadata=check_metadata(interaction.metadata),
+        occurred_at=occurred_at,
+    )
+    return Accepted(checked, occurred_at)
+
+
+def _optional_id(value: object, what: str) -> str | None:
+    return None if value is None else check_id(value, what)
+
+
+def _word(kind: type[Any], value: object, what: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(member.value for member in kind)
+        raise InvalidInputError(f"{what} must be one of {known}") from None

@@ -1,0 +1,360 @@
+"""The public face: a memory, and the users in it. Every call is bound to one subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+
+from tiered_memory.active import ActiveSubject
+from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.clock import to_us
+from tiered_memory.config import Settings, load_settings
+from tiered_memory.errors import ClosedError, InvalidInputError
+from tiered_memory.fulfil import ConsentGiven
+from tiered_memory.intake import (
+    LIMIT_MAX,
+    TOKEN_BUDGET_MAX,
+    check_count,
+    check_id,
+    check_memory_id,
+    check_moment,
+    check_share,
+    check_subject,
+    check_text,
+)
+from tiered_memory.metrics import timed
+from tiered_memory.model import (
+    Certificate,
+    Context,
+    Durability,
+    Explanation,
+    Filter,
+    ForgetReport,
+    Hit,
+    Interaction,
+    Kind,
+    Memory,
+    Provenance,
+    Receipt,
+    Role,
+    Sensitivity,
+    Subject,
+)
+from tiered_memory.privacy.consent import ConsentEvent
+from tiered_memory.recall import ContextOptions
+from tiered_memory.router import WriteOptions
+from tiered_memory.runtime import Parts, Runtime
+from tiered_memory.wiring import Overrides, build
+
+Memories = list[Memory]
+Receipts = list[Receipt]
+Hits = list[Hit]
+
+
+class Details(TypedDict, total=False):
+    """What may be said of an interaction besides its content; see `Interaction`."""
+
+    role: Role | str
+    author: str | None
+    session: str | None
+    agent: str | None
+    occurred_at: datetime | None
+    kind: Kind | str
+    sensitivity: Sensitivity | str
+    importance: float | None
+    metadata: Mapping[str, Any]
+    provenance: Provenance | None
+
+
+class TieredMemory:
+    """A memory runtime over one data directory.
+
+    Use it as an async context manager::
+
+        async with TieredMemory.open("./data") as memory:
+            alice = memory.user("alice", tenant="acme")
+    """
+
+    def __init__(self, settings: Settings, overrides: Overrides) -> None:
+        self._settings = settings
+        self._overrides = overrides
+        self._runtime: Runtime | None = None
+
+    @classmethod
+    def open(cls, where: str | Path | Settings = "./data", **parts: Any) -> Self:
+        """Return a memory over a directory, or over complete `Settings`.
+
+        `parts` may replace the defaults `clock`, `entropy`, `embedder`, `observer`, `pii`, `count_tokens`.
+        Opening happens on `async with`; it raises ConfigurationError and its kinds (another owner, wrong root
+        key, wrong embedder) with what to do.
+        """
+        settings = where if isinstance(where, Settings) else load_settings(data_dir=Path(where))
+        return cls(settings, Overrides(**parts))
+
+    async def __aenter__(self) -> Self:
+        runtime = await build(self._settings, self._overrides)
+        self._runtime = runtime
+        await runtime.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Bring everything to rest and release the directory; safe to call twice."""
+        if self._runtime is not None:
+            await self._runtime.stop()
+
+    def user(self, user: str, tenant: str = "default") -> User:
+        """Return the face of one subject; ids are opaque text of 1 to 256 characters."""
+        return User(self, check_subject(tenant, user))
+
+    async def forget(self, *, dry_run: bool = False, confirmed: bool = False) -> ForgetReport:
+        """Forget what is due of every user; a dry run says what would go and changes nothing.
+
+        A user who would lose more than the policy's share in one cycle is left alone (`stopped`) unless
+        `confirmed`.
+        """
+        parts = self._parts()
+        with timed(parts.core.observer, "forget"):
+            return await parts.sweeper.cycle(dry_run=dry_run, confirmed=confirmed)
+
+    async def stats(self) -> Stats:
+        """Return statistics over everything held: counts, routing, importance, what falls due when."""
+        self._parts()
+        if self._runtime is None:
+            raise ClosedError
+        return await self._runtime.stats()
+
+    async def drain(self) -> None:
+        """Return when everything acknowledged so far is in the cold tier."""
+        parts = self._parts()
+        await parts.sweeper.write_uses()
+        await parts.flusher.drain()
+
+    def _parts(self) -> Parts:
+        if self._runtime is None or not self._runtime.open:
+            raise ClosedError
+        return self._runtime.parts
+
+
+class Consent:
+    """A user's consents."""
+
+    def __init__(self, memory: TieredMemory, subject: Subject) -> None:
+        self._memory = memory
+        self._subject = subject
+
+    async def grant(
+        self,
+        purpose: str,
+        *,
+        notice: str,
+        explicit: bool = False,
+        expires_at: datetime | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> ConsentEvent:
+        """Record that the person consented to `purpose` having seen `notice` (its id or version).
+
+        `explicit` is needed for restricted data. From now on interactions for the purpose may be kept.
+        """
+        parts = self._memory._parts()  # noqa: SLF001 - one class in two faces
+        check_id(purpose, "purpose")
+        check_id(notice, "notice")
+        now = parts.core.clock.now()
+        expires_us = None
+        if expires_at is not None:
+            expires_us = to_us(check_moment(expires_at, "expires_at", now, future=True))
+        with timed(parts.core.observer, "consent_grant"):
+            active = await parts.directory.touch(self._subject)
+            given = ConsentGiven(notice, explicit, expires_us, details)
+            return await parts.fulfil.grant(active, purpose, given)
+
+    async def withdraw(self, purpose: str, *, reason: str = "withdrawn by the person") -> int:
+        """Withdraw consent: what rests on it is unreadable at once and removed. Returns how many memories."""
+        parts = self._memory._parts()  # noqa: SLF001
+        check_id(purpose, "purpose")
+        with timed(parts.core.observer, "consent_withdraw"):
+            active = await parts.directory.touch(self._subject)
+            return await parts.fulfil.withdraw(active, purpose, check_text(reason, "reason", 1024))
+
+    async def current(self) -> dict[str, ConsentEvent]:
+        """Return the consents in force, by purpose."""
+        parts = self._memory._parts()  # noqa: SLF001
+        return await parts.fulfil.consents(await parts.directory.touch(self._subject))
+
+
+class User:
+    """One subject's memory. No call reaches another subject's."""
+
+    def __init__(self, memory: TieredMemory, subject: Subject) -> None:
+        self._memory = memory
+        self._subject = subject
+        self.consent = Consent(memory, subject)
+
+    async def add(
+        self,
+        content: str,
+        *,
+        purpose: str | None = None,
+        operation_id: str | None = None,
+        durability: Durability | None = None,
+        **details: Unpack[Details],
+    ) -> Receipt:
+        """Give the memory one interaction; see `add_many` for the arguments."""
+        interaction = Interaction(content=content, **details)  # type: ignore[arg-type]  # words are checked on intake
+        options = (purpose, operation_id, durability)
+        return (await self._add("add", [interaction], *options))[0]
+
+    async def add_many(
+        self,
+        interactions: Sequence[Interaction],
+        *,
+        purpose: str | None = None,
+        operation_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Receipts:
+        """Give the memory interactions as one atomic group: all are acknowledged, or none is stored.
+
+        Without a lawful basis for `purpose` (default: the policy's) they stay ephemeral, and the receipts say
+        so; `durability` refuses that with ConsentRequiredError. A repeated `operation_id` answers with the first
+        call's receipts; with different content it is a ConflictError. Bad input is an InvalidInputError, a full
+        journal a BacklogFullError; either way nothing was stored.
+        """
+        return await self._add("add_many", tuple(interactions), purpose, operation_id, durability)
+
+    async def search(self, question: str, *, limit: int = 5, where: Filter | None = None) -> Hits:
+        """Return up to `limit` memories that answer `question`, best first, each with its score's terms."""
+        limit = check_count(limit, "limit")
+        parts, active = await self._touch()
+        check_text(question, "question", parts.core.limits.max_content_bytes)
+        with timed(parts.core.observer, "search"):
+            return await parts.recall.search(active, question, limit, _checked(where))
+
+    async def context(
+        self,
+        question: str,
+        *,
+        session: str | None = None,
+        token_budget: int = 1500,
+        where: Filter | None = None,
+    ) -> Context:
+        """Return the session's turns and recalled memories for a prompt, within `token_budget` tokens.
+
+        What gets in counts as used and grows stronger; what did not is listed with the reason.
+        """
+        check_count(token_budget, "token_budget", high=TOKEN_BUDGET_MAX)
+        parts, active = await self._touch()
+        check_text(question, "question", parts.core.limits.max_content_bytes)
+        chosen = None if session is None else check_id(session, "session")
+        with timed(parts.core.observer, "context"):
+            options = ContextOptions(chosen, token_budget, _checked(where))
+            return await parts.recall.context(active, question, options)
+
+    async def get(self, memory_id: str) -> Memory:
+        """Return one memory; NotFoundError when this user has none of that id, or it was forgotten."""
+        parts, active = await self._touch()
+        return parts.recall.get(active, check_memory_id(memory_id))
+
+    async def list(
+        self, *, where: Filter | None = None, limit: int = 100, before: int | None = None
+    ) -> Memories:
+        """Return memories newest first; for the next page give the last one's `order` as `before`."""
+        parts, active = await self._touch()
+        if before is not None:
+            check_count(before, "before", low=0, high=2**63 - 1)
+        return parts.recall.page(active, _checked(where), check_count(limit, "limit"), before)
+
+    async def forgotten(self) -> Memories:
+        """Return the memories that faded and can still be restored."""
+        parts, active = await self._touch()
+        return await parts.recall.forgotten(active)
+
+    async def explain(self, memory_id: str) -> Explanation:
+        """Return why a memory is kept, how strong it is now, and when and why it will go."""
+        parts, active = await self._touch()
+        return await parts.recall.explain(active, check_memory_id(memory_id))
+
+    async def used(self, memory_ids: Sequence[str]) -> int:
+        """Confirm that memories were of use; returns how many grew stronger. Massed uses count about once."""
+        parts, active = await self._touch()
+        return parts.recall.use(active, [check_memory_id(one) for one in memory_ids])
+
+    async def pin(self, memory_id: str) -> None:
+        """Protect a memory from fading (not from retention ceilings)."""
+        parts, active = await self._touch()
+        await parts.fulfil.pin(active, check_memory_id(memory_id), pinned=True)
+
+    async def unpin(self, memory_id: str) -> None:
+        """Let a pinned memory fade again."""
+        parts, active = await self._touch()
+        await parts.fulfil.pin(active, check_memory_id(memory_id), pinned=False)
+
+    async def delete(self, memory_id: str, *, reason: str = "deleted by the caller") -> None:
+        """Remove a memory for good, its bytes included; NotFoundError when there is none."""
+        parts, active = await self._touch()
+        check_text(reason, "reason", 1024)
+        with timed(parts.core.observer, "delete"):
+            await parts.fulfil.delete(active, check_memory_id(memory_id), reason)
+
+    async def restore(self, memory_id: str) -> Memory:
+        """Bring back a memory that faded, while its undo window lasts."""
+        parts, active = await self._touch()
+        with timed(parts.core.observer, "restore"):
+            return await parts.fulfil.restore(active, check_memory_id(memory_id))
+
+    async def forget(self, *, dry_run: bool = False, confirmed: bool = False) -> ForgetReport:
+        """Forget what is due of this user; see `TieredMemory.forget`."""
+        parts, active = await self._touch()
+        with timed(parts.core.observer, "forget"):
+            return await parts.sweeper.cycle(active.ref.pseudonym, dry_run=dry_run, confirmed=confirmed)
+
+    async def erase(self, *, reason: str) -> Certificate:
+        """Erase everything held of this user, in every tier, and return the proof.
+
+        Raises:
+            ErasureIncompleteError: a tier failed; the keys are gone already, call again to finish.
+        """
+        parts = self._memory._parts()  # noqa: SLF001
+        check_text(reason, "reason", 1024)
+        with timed(parts.core.observer, "erase"):
+            return await parts.fulfil.erase(self._subject, reason)
+
+    async def _add(
+        self,
+        op: str,
+        interactions: Sequence[Interaction],
+        purpose: str | None,
+        operation_id: str | None,
+        durability: Durability | None,
+    ) -> Receipts:
+        if len(interactions) > LIMIT_MAX:
+            raise InvalidInputError(f"one call takes at most {LIMIT_MAX} interactions")
+        parts, active = await self._touch()
+        chosen = parts.core.policy.default_purpose if purpose is None else check_id(purpose, "purpose")
+        with timed(parts.core.observer, op):
+            return await parts.router.add(
+                active, interactions, WriteOptions(chosen, operation_id, durability)
+            )
+
+    async def _touch(self) -> tuple[Parts, ActiveSubject]:
+        parts = self._memory._parts()  # noqa: SLF001
+        return parts, await parts.directory.touch(self._subject)
+
+
+def _checked(where: Filter | None) -> Filter | None:
+    if where is None:
+        return None
+    if not isinstance(where, Filter):
+        raise InvalidInputError(f"where must be a Filter, got {type(where).__name__}")
+    for name, moment in (("since", where.since), ("until", where.until)):
+        if moment is not None:
+            check_moment(moment, name, moment, future=True)
+    if where.min_importance is not None:
+        check_share(where.min_importance, "min_importance")
+    return where

@@ -1,0 +1,242 @@
+"""The read path: search, context, and looking at single memories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from tiered_memory.active import ActiveSubject, HeldMemory, state_of
+from tiered_memory.clock import from_us, stopwatch, to_us
+from tiered_memory.core import Core
+from tiered_memory.crypto.envelope import Place
+from tiered_memory.errors import NotFoundError
+from tiered_memory.forgetting.decay import StrengthState
+from tiered_memory.forgetting.placement import deadline
+from tiered_memory.formats.record import decode_fields, memory_of
+from tiered_memory.metrics import ContextPacked, Embedded
+from tiered_memory.model import Context, Explanation, Filter, Hit, Memory, Sensitivity, TierName
+from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
+from tiered_memory.scoring.ranking import Scored, apply_strength, rank
+from tiered_memory.scoring.recall_index import PER_ARM, Query
+from tiered_memory.sessions import Sessions
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import MemoryRow, MemoryState
+
+OVERSAMPLE = 2
+RECALL_LIMIT = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ContextOptions:
+    """What a caller asks of a context. `recall_limit` bounds how many memories compete for the budget."""
+
+    session: str | None
+    token_budget: int
+    where: Filter | None = None
+    recall_limit: int = RECALL_LIMIT
+
+
+class Recall:
+    """Reads for active subjects."""
+
+    def __init__(self, core: Core, sessions: Sessions) -> None:
+        self._core = core
+        self._sessions = sessions
+
+    async def search(
+        self, active: ActiveSubject, question: str, limit: int, where: Filter | None = None
+    ) -> list[Hit]:
+        """Return the memories that answer `question` best, each with the terms of its score."""
+        begun = stopwatch()
+        vector = (await self._core.embedder.embed([question], "query"))[0]
+        self._core.observer.observe(Embedded(1, stopwatch() - begun))
+        active.check_alive()
+        eligible = None if where is None else _matching(active, where)
+        query = Query.of(question, vector)
+        found = active.index.candidates(query, eligible=eligible, per_arm=max(PER_ARM, limit))
+        now_us = self._core.now_us()
+        scored = rank(found, limit * OVERSAMPLE)
+        strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
+        weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)[:limit]
+        self._retrieved(active, weighed)
+        return [_hit(active, one, strengths[one.id]) for one in weighed]
+
+    async def context(self, active: ActiveSubject, question: str, options: ContextOptions) -> Context:
+        """Return the session's turns and what is recalled for `question`, fitted to the token budget.
+
+        What gets in counts as used: it was put before a model.
+        """
+        turns: tuple[BufferedTurn, ...] = ()
+        if options.session is not None:
+            await self._sessions.ready(active, options.session)
+            turns = self._core.warm.turns(active.ref, options.session)
+        hits = await self.search(active, question, options.recall_limit, options.where)
+        sections = Sections(
+            recalled=[_piece(hit.memory) for hit in hits],
+            recent=[replace(turn, memory_id=turn.id) for turn in turns],
+        )
+        packed = pack(sections, options.token_budget, self._core.count_tokens)
+        recalled = [item.memory_id for item in packed.items if item.section == "recalled" and item.memory_id]
+        self.use(active, recalled)
+        self._core.observer.observe(ContextPacked(packed.tokens))
+        return packed
+
+    def get(self, active: ActiveSubject, memory_id: str) -> Memory:
+        """Return a memory; raises NotFoundError for one that is not held or was forgotten."""
+        held = active.held.get(memory_id)
+        if held is None:
+            raise NotFoundError
+        return held.memory()
+
+    def page(
+        self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
+    ) -> list[Memory]:
+        """Return memories newest first; `before` is the `order` of the last one of the page before."""
+        ids = active.held.keys() if where is None else _matching(active, where)
+        chosen = [active.held[one] for one in ids]
+        if before is not None:
+            chosen = [held for held in chosen if held.order < before]
+        chosen.sort(key=lambda held: held.order, reverse=True)
+        return [held.memory() for held in chosen[:limit]]
+
+    async def forgotten(self, active: ActiveSubject) -> list[Memory]:
+        """Return the memories that were forgotten and can still be restored, newest first."""
+        rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        ids = {row.memory_id for row in rows if row.state == MemoryState.FORGOTTEN}
+        return [] if not ids else await self.from_cold(active, ids)
+
+    async def from_cold(self, active: ActiveSubject, ids: Iterable[str]) -> list[Memory]:
+        """Return memories read and verified from cold, for those that are not in RAM."""
+        wanted = set(ids)
+        memories = []
+        for record in await self._core.cold.scan(active.ref):
+            if record.id in wanted:
+                plaintext = active.sealer_for(record.payload).open(Place.MEMORY, record)
+                fields = decode_fields(plaintext)
+                memories.append(
+                    memory_of(fields, record_id=record.id, order=record.order, version=record.version)
+                )
+        return memories
+
+    async def explain(self, active: ActiveSubject, memory_id: str) -> Explanation:
+        """Return why a memory is kept, how strong it is, and when it will be forgotten."""
+        tracked = active.tracked.get(memory_id)
+        if tracked is not None:
+            return self._explained(active.held[memory_id].memory(), tracked.row, tracked.state)
+        if memory_id in active.held:
+            return self._volatile(active, active.held[memory_id])
+        rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        row = next((row for row in rows if row.memory_id == memory_id), None)
+        memories = [] if row is None else await self.from_cold(active, [memory_id])
+        if row is None or not memories or row.state == MemoryState.REMOVING:
+            raise NotFoundError
+        return self._explained(memories[0], row, state_of(row))
+
+    def use(self, active: ActiveSubject, memory_ids: Sequence[str], weight: float = 1.0) -> int:
+        """Strengthen memories that were used; written behind. Return how many became stronger."""
+        now_us, strengthened = self._core.now_us(), 0
+        for memory_id in memory_ids:
+            tracked = active.tracked.get(memory_id)
+            if tracked is None:
+                continue
+            state = self._core.curve.use(tracked.state, now_us, weight)
+            if state != tracked.state:
+                tracked.state = state
+                active.used.add(memory_id)
+                strengthened += 1
+        return strengthened
+
+    def _retrieved(self, active: ActiveSubject, scored: Sequence[Scored]) -> None:
+        """Being returned is weak evidence of use: by default it counts for nothing."""
+        weight = self._core.policy.decay.retrieved_boost
+        if weight > 0:
+            self.use(active, [one.id for one in scored], weight)
+
+    def _strength(self, active: ActiveSubject, memory_id: str, now_us: int) -> float:
+        tracked = active.tracked.get(memory_id)
+        return 1.0 if tracked is None else self._core.curve.strength(tracked.state, now_us)
+
+    def _explained(self, memory: Memory, row: MemoryRow, state: StrengthState) -> Explanation:
+        core, policy = self._core, self._core.policy
+        retention = policy.retention[Sensitivity(row.sensitivity)]
+        due = deadline(
+            state, core.curve, retention, policy.decay.grace_hours, pinned=row.pinned, held=row.held
+        )
+        forgotten = row.state == MemoryState.FORGOTTEN
+        forget_at = core.curve.forget_at_us(state)
+        at_us = row.deadline_us if forgotten else due.at_us
+        return Explanation(
+            memory=memory,
+            strength=core.curve.strength(state, core.now_us()),
+            forget_at=None if forget_at is None else from_us(forget_at),
+            deadline=None if at_us is None else from_us(at_us),
+            deadline_rule=row.deadline_rule if forgotten else due.rule,
+            half_life_days=core.curve.half_life_days(state),
+            spaced_uses=state.n_spaced,
+            last_used_at=from_us(state.t_last_us),
+            state=row.state,
+            tiers=(TierName.COLD,),
+            policy=policy.version,
+        )
+
+    def _volatile(self, active: ActiveSubject, held: HeldMemory) -> Explanation:
+        memory = held.memory()
+        ends = None if held.expires_us is None else from_us(held.expires_us)
+        return Explanation(
+            memory=memory,
+            strength=1.0,
+            forget_at=ends,
+            deadline=ends,
+            deadline_rule="hot tier's time to live",
+            half_life_days=0.0,
+            spaced_uses=0.0,
+            last_used_at=memory.ingested_at,
+            state="volatile",
+            tiers=(active.tier_of(held.id),),
+            policy=self._core.policy.version,
+        )
+
+
+def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
+    return Hit(
+        memory=active.held[scored.id].memory(),
+        score=scored.score,
+        terms=scored.terms,
+        strength=strength,
+        tier=active.tier_of(scored.id),
+    )
+
+
+def _piece(memory: Memory) -> Piece:
+    return Piece(
+        content=memory.content,
+        role=memory.role,
+        occurred_at=memory.occurred_at,
+        author=memory.author,
+        memory_id=memory.id,
+    )
+
+
+def _matching(active: ActiveSubject, where: Filter) -> set[str]:
+    """Return the ids that pass the filter; metadata is looked at last, because it must be decoded."""
+    since = None if where.since is None else to_us(where.since)
+    until = None if where.until is None else to_us(where.until)
+    checks = (
+        (where.kinds, lambda held: held.kind in (where.kinds or ())),
+        (where.roles, lambda held: held.role in (where.roles or ())),
+        (where.sessions, lambda held: held.session in (where.sessions or ())),
+        (where.agents, lambda held: held.agent in (where.agents or ())),
+        (since, lambda held: since is not None and held.occurred_us >= since),
+        (until, lambda held: until is not None and held.occurred_us < until),
+        (where.min_importance, lambda held: held.importance >= (where.min_importance or 0.0)),
+    )
+    wanted = [check for given, check in checks if given is not None]
+    passing = [held for held in active.held.values() if all(check(held) for check in wanted)]
+    if where.metadata:
+        passing = [held for held in passing if _has_metadata(held, where)]
+    return {held.id for held in passing}
+
+
+def _has_metadata(held: HeldMemory, where: Filter) -> bool:
+    metadata = decode_fields(held.plaintext).get("metadata", {})
+    return all(key in metadata and metadata[key] == value for key, value in where.metadata.items())

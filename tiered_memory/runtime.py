@@ -1,0 +1,166 @@
+"""A running memory: every acting part over one core, what runs in the background, and how it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import anyio
+import anyio.to_thread
+
+from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
+from tiered_memory.clock import stopwatch
+from tiered_memory.config import Settings
+from tiered_memory.core import Core
+from tiered_memory.erasure import Eraser
+from tiered_memory.errors import StorageError
+from tiered_memory.flusher import Flusher
+from tiered_memory.fulfil import Fulfil
+from tiered_memory.metrics import Recovered
+from tiered_memory.recall import Recall
+from tiered_memory.router import Router
+from tiered_memory.sessions import Sessions
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import JournalEntry
+from tiered_memory.subjects import SubjectDirectory
+from tiered_memory.sweep import Sweeper
+from tiered_memory.tiers.base import SubjectRef
+
+logger = logging.getLogger("tiered_memory")
+
+CLOSE_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Parts:
+    """The acting modules of one runtime."""
+
+    core: Core
+    directory: SubjectDirectory
+    flusher: Flusher
+    sessions: Sessions
+    router: Router
+    recall: Recall
+    sweeper: Sweeper
+    eraser: Eraser
+    fulfil: Fulfil
+    analytics: AnalyticsProjection
+
+
+def assemble(core: Core, analytics: AnalyticsProjection) -> Parts:
+    """Return the acting modules over `core`."""
+    flusher = Flusher(core)
+    directory = SubjectDirectory(core, flusher.pending)
+    sessions = Sessions(core, directory)
+    sweeper = Sweeper(core, directory, flusher)
+    recall = Recall(core, sessions)
+    eraser = Eraser(core, directory, flusher)
+    return Parts(
+        core=core,
+        directory=directory,
+        flusher=flusher,
+        sessions=sessions,
+        router=Router(core, directory, flusher, sessions),
+        recall=recall,
+        sweeper=sweeper,
+        eraser=eraser,
+        fulfil=Fulfil(core, directory, sweeper, recall, eraser),
+        analytics=analytics,
+    )
+
+
+class Runtime:
+    """Starts, runs and stops the parts."""
+
+    def __init__(self, parts: Parts, settings: Settings, release: Callable[[], Awaitable[None]]) -> None:
+        self.parts = parts
+        self._settings = settings
+        self._release = release
+        self._background: asyncio.Task[None] | None = None
+        self.open = False
+
+    async def start(self) -> None:
+        """Recover what an earlier process left, then begin the background work."""
+        await self._recover()
+        self.open = True
+        if self._settings.background:
+            self._background = asyncio.create_task(self._run(), name="tiered-memory-background")
+
+    async def stop(self) -> None:
+        """Stop the background work, bring everything to rest, release the engines."""
+        if not self.open:
+            return
+        self.open = False
+        with anyio.CancelScope(shield=True):
+            await self._end_background()
+            try:
+                await self._settle()
+            finally:
+                await self._release()
+
+    async def stats(self) -> Stats:
+        """Return statistics from a projection rebuilt from the state store now."""
+        parts = self.parts
+        rows = await parts.core.state.read(c.AnalyticsRows())
+        routing = await parts.core.state.read(c.RoutingCounts())
+        now_us = parts.core.now_us()
+        source = AnalyticsSource.from_rows(rows, routing, now_us)
+        await anyio.to_thread.run_sync(parts.analytics.rebuild, source)
+        return await anyio.to_thread.run_sync(parts.analytics.stats, now_us)
+
+    async def _recover(self) -> None:
+        """Erasures first: nothing of an erased subject may be replayed."""
+        begun, parts = stopwatch(), self.parts
+        await parts.eraser.resume()
+        entries = await parts.core.state.read(c.Journal())
+        by_subject: dict[bytes, list[JournalEntry]] = {}
+        for entry in entries:
+            by_subject.setdefault(entry.subject, []).append(entry)
+        for pseudonym, waiting in by_subject.items():
+            await self._replay(pseudonym, waiting)
+        await parts.sweeper.remove_pending()
+        parts.core.observer.observe(Recovered(len(entries), stopwatch() - begun))
+
+    async def _replay(self, pseudonym: bytes, entries: list[JournalEntry]) -> None:
+        row = await self.parts.core.state.read(c.GetSubject(pseudonym))
+        if row is None:
+            return
+        ref = SubjectRef(pseudonym, row.generation, row.incarnation)
+        self.parts.flusher.add(ref, [e for e in entries if e.generation == row.generation])
+
+    async def _settle(self) -> None:
+        """Bring uses, sessions and the journal to rest; what fails here stays in the journal."""
+        parts = self.parts
+        with anyio.move_on_after(CLOSE_SECONDS):
+            for step in (parts.sweeper.write_uses, parts.sessions.snapshot_all, parts.flusher.drain):
+                try:
+                    await step()
+                except StorageError as error:
+                    logger.warning("closing: %s", error)
+
+    async def _end_background(self) -> None:
+        if self._background is not None:
+            self._background.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._background
+            self._background = None
+
+    async def _run(self) -> None:
+        settings, parts = self._settings, self.parts
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(parts.flusher.run)
+            tasks.start_soon(self._repeat, settings.uses_flush_seconds, parts.sweeper.write_uses)
+            tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sweeper.cycle)
+            tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sessions.end_idle)
+
+    async def _repeat(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+        """A job that an engine refuses is reported and tried again at its next turn."""
+        while True:
+            await self.parts.core.clock.sleep(seconds)
+            try:
+                await work()
+            except StorageError as error:
+                logger.warning("background work: %s", error)

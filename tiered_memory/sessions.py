@@ -1,0 +1,136 @@
+"""Sessions across their lives: resumed from hot or from their sealed tail, snapshotted when they leave warm."""
+
+from __future__ import annotations
+
+import msgpack
+
+from tiered_memory.active import ActiveSubject
+from tiered_memory.core import Core
+from tiered_memory.crypto.envelope import Place
+from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
+from tiered_memory.errors import CorruptionError, HotTierError
+from tiered_memory.formats.record import decode_fields, memory_of
+from tiered_memory.metrics import CorruptionDetected
+from tiered_memory.model import Memory, Role
+from tiered_memory.scoring.packing import BufferedTurn
+from tiered_memory.scoring.tokens import TokenCounter
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import TailRow
+from tiered_memory.subjects import SubjectDirectory
+from tiered_memory.tiers.base import TierRecord
+from tiered_memory.tiers.session_tier import EndedSession, decode_turn, encode_turn
+
+
+def buffered(memory: Memory, count: TokenCounter, *, durable: bool) -> BufferedTurn:
+    """Return a memory as a turn of its session's buffer; a system prompt is pinned."""
+    return BufferedTurn(
+        id=memory.id,
+        order=memory.order,
+        role=memory.role,
+        content=memory.content,
+        tokens=count(memory.content),
+        importance=memory.importance,
+        occurred_at=memory.occurred_at,
+        author=memory.author,
+        pinned=memory.role is Role.SYSTEM,
+        memory_id=memory.id if durable else None,
+    )
+
+
+class Sessions:
+    """Fills warm buffers on first touch and empties them without loss."""
+
+    def __init__(self, core: Core, directory: SubjectDirectory) -> None:
+        self._core = core
+        self._directory = directory
+
+    async def ready(self, active: ActiveSubject, session: str) -> None:
+        """Make sure the session's buffer holds what an earlier process, or an eviction, left elsewhere."""
+        if session in active.sessions:
+            return
+        turns: dict[str, BufferedTurn] = {}
+        if active.durable:
+            turns.update({turn.id: turn for turn in await self._tail(active, session)})
+        for turn in await self._snapshot(active, session):
+            turns.setdefault(turn.id, turn)
+        present = self._core.warm.turns(active.ref, session)
+        turns.update({turn.id: turn for turn in present})
+        active.check_alive()
+        if session in active.sessions:
+            return
+        active.sessions.add(session)
+        if len(turns) > len(present):
+            ordered = sorted(turns.values(), key=lambda turn: turn.order)
+            active.last_order = max(active.last_order, ordered[-1].order)
+            await self.leave(self._core.warm.replace(active.ref, session, ordered).ended)
+
+    async def append(self, active: ActiveSubject, session: str, turn: BufferedTurn) -> None:
+        """Append a turn to its session's buffer."""
+        appended = self._core.warm.append(active.ref, session, turn)
+        if appended.ended:
+            await self.leave(appended.ended)
+
+    async def end_idle(self) -> int:
+        """End the sessions nobody has touched for the policy's idle time; return how many."""
+        ended = tuple(self._core.warm.end_idle(self._core.now_us()))
+        await self.leave(ended)
+        return len(ended)
+
+    async def snapshot_all(self) -> None:
+        """Leave every session of every active subject where it can be resumed from."""
+        for active in self._directory.residents():
+            for session in self._core.warm.sessions(active.ref):
+                await self._save(active, session, self._core.warm.turns(active.ref, session))
+
+    async def leave(self, ended: tuple[EndedSession, ...]) -> None:
+        """Snapshot sessions that left warm; a session of an erased subject leaves nothing."""
+        for one in ended:
+            active = self._directory.resident(one.subject.pseudonym)
+            if active is not None and active.ref.generation == one.subject.generation:
+                active.sessions.discard(one.session)
+                await self._save(active, one.session, one.turns)
+
+    async def _save(self, active: ActiveSubject, session: str, turns: tuple[BufferedTurn, ...]) -> None:
+        name = self._core.names.session(active.ref.pseudonym, session).hex()
+        purpose = "" if session in active.ephemeral_sessions else SUBJECT_PURPOSE
+        sealer = active.sealer(purpose)
+        blob = msgpack.packb([encode_turn(turn, session) for turn in turns])
+        sealed = sealer.key.seal(blob, sealer.context(Place.SNAPSHOT, name), self._core.keyring.nonce())
+        try:
+            await self._core.hot.save_snapshot(active.ref, name, sealed, self._core.policy.hot.ttl_seconds)
+        except HotTierError:
+            return
+
+    async def _snapshot(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
+        name = self._core.names.session(active.ref.pseudonym, session).hex()
+        try:
+            sealed = await self._core.hot.load_snapshot(active.ref, name)
+            if sealed is None:
+                return []
+            record = TierRecord(name, 0, 0, sealed)
+            blob = active.sealer_for(sealed).open(Place.SNAPSHOT, record)
+        except (HotTierError, CorruptionError):
+            return []
+        turns = [decode_turn(payload)[1] for payload in msgpack.unpackb(blob)]
+        return [turn for turn in turns if turn.memory_id is None or turn.memory_id in active.held]
+
+    async def _tail(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
+        pseudonym = self._core.names.session(active.ref.pseudonym, session)
+        rows = await self._core.state.read(c.Tail(active.ref.pseudonym, pseudonym))
+        now_us = self._core.now_us()
+        turns = [self._tail_turn(active, row) for row in rows if row.expires_us > now_us]
+        return [turn for turn in turns if turn is not None]
+
+    def _tail_turn(self, active: ActiveSubject, row: TailRow) -> BufferedTurn | None:
+        """A pointer to a memory that is not held any more points at nothing: it left the session too."""
+        if row.sealed is None:
+            held = active.held.get(row.record_id)
+            return None if held is None else buffered(held.memory(), self._core.count_tokens, durable=True)
+        record = TierRecord(row.record_id, row.order, 1, row.sealed)
+        try:
+            fields = decode_fields(active.sealer_for(row.sealed).open(Place.TAIL, record))
+        except CorruptionError:
+            self._core.observer.observe(CorruptionDetected("state"))
+            return None
+        memory = memory_of(fields, record_id=row.record_id, order=row.order, version=1)
+        return buffered(memory, self._core.count_tokens, durable=False)

@@ -1,0 +1,344 @@
+"""How subjects become active, what is loaded for them, and who leaves when RAM is short."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgpack
+
+from tiered_memory.active import ActiveSubject, HeldMemory, Tracked, state_of
+from tiered_memory.core import Core, Sealer
+from tiered_memory.crypto.envelope import Place, SealingKey
+from tiered_memory.crypto.keyring import SUBJECT_PURPOSE, KeyOwner, KeyRecord
+from tiered_memory.errors import CorruptionError, EmbedderMismatchError, HotTierError, SubjectErasedError
+from tiered_memory.formats.leaf import AuditEvent
+from tiered_memory.formats.record import decode_fields, vectors_of
+from tiered_memory.ledger import leaf_for
+from tiered_memory.metrics import CorruptionDetected, RecallIndexState, TierLookup
+from tiered_memory.model import Subject
+from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
+from tiered_memory.scoring import text
+from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import MemoryRow, MemoryState, SubjectRow, SubjectState
+from tiered_memory.tiers.base import SubjectRef, TierRecord
+
+INLINE_RECORDS = 64
+PendingRecords = Callable[[bytes], Sequence[TierRecord]]
+
+
+class SubjectDirectory:
+    """Finds, loads and evicts active subjects. One directory owns a data directory's subjects."""
+
+    def __init__(self, core: Core, pending: PendingRecords) -> None:
+        self._core = core
+        self._pending = pending
+        self._active: OrderedDict[Subject, ActiveSubject] = OrderedDict()
+        self._by_pseudonym: dict[bytes, Subject] = {}
+        self._epochs: dict[bytes, dict[int, SealingKey]] = {}
+        self._loading: dict[Subject, anyio.Lock] = {}
+        self.before_evict: list[Callable[[ActiveSubject], None]] = []
+
+    async def touch(self, subject: Subject) -> ActiveSubject:
+        """Return the subject ready to use, loading it on first touch."""
+        active = self._active.get(subject)
+        if active is None:
+            active = await self._load_once(subject)
+        else:
+            self._active.move_to_end(subject)
+        active.expire(self._core.now_us())
+        return active
+
+    def resident(self, pseudonym: bytes) -> ActiveSubject | None:
+        """Return the subject if it is in RAM."""
+        subject = self._by_pseudonym.get(pseudonym)
+        return None if subject is None else self._active.get(subject)
+
+    def residents(self) -> list[ActiveSubject]:
+        """Return every subject in RAM."""
+        return list(self._active.values())
+
+    def forget(self, active: ActiveSubject) -> None:
+        """Put a subject out of RAM for good: what still holds it finds it dead."""
+        active.alive = False
+        if self._active.get(active.subject) is active:
+            del self._active[active.subject]
+            self._by_pseudonym.pop(active.ref.pseudonym, None)
+
+    def trim(self) -> None:
+        """Evict the least recently used subjects beyond the RAM budget.
+
+        What an ephemeral subject has is nowhere else, so it goes only beyond twice the budget.
+        """
+        budget = self._core.limits.active_users_mib << 20
+        used = sum(active.bytes_used for active in self._active.values())
+        self._core.observer.observe(RecallIndexState(len(self._active), used))
+        for active in list(self._active.values())[:-1]:
+            if used <= budget:
+                return
+            precious = bool(active.expiring) and not active.durable
+            if active.lock.locked() or (precious and used <= 2 * budget):
+                continue
+            for hook in self.before_evict:
+                hook(active)
+            used -= active.bytes_used
+            del self._active[active.subject]
+            self._by_pseudonym.pop(active.ref.pseudonym, None)
+
+    async def _load_once(self, subject: Subject) -> ActiveSubject:
+        lock = self._loading.setdefault(subject, anyio.Lock())
+        async with lock:
+            active = self._active.get(subject)
+            if active is None:
+                active = await self._load(subject)
+                self._active[subject] = active
+                self._by_pseudonym[active.ref.pseudonym] = subject
+                self.trim()
+        if not lock.statistics().tasks_waiting:
+            self._loading.pop(subject, None)
+        return active
+
+    async def _load(self, subject: Subject) -> ActiveSubject:
+        pseudonym = self._core.names.subject(subject)
+        row = await self._core.state.read(c.GetSubject(pseudonym))
+        if row is None or row.state == SubjectState.ERASED:
+            active = self._fresh(subject, pseudonym, 0 if row is None else row.generation)
+        elif row.state == SubjectState.ERASING:
+            raise SubjectErasedError("this subject is being erased; try again when the erasure has finished")
+        else:
+            active = await self._held(subject, row)
+        await self._load_hot(active)
+        return active
+
+    def _fresh(self, subject: Subject, pseudonym: bytes, generation: int) -> ActiveSubject:
+        core = self._core
+        ref = SubjectRef(pseudonym, generation, core.entropy.token(16))
+        tenant = core.names.tenant(subject.tenant)
+        index = RecallIndex(core.embedder.dimensions)
+        return ActiveSubject(subject, tenant, ref, durable=False, ram_key=core.keyring.ram_key(), index=index)
+
+    async def _held(self, subject: Subject, row: SubjectRow) -> ActiveSubject:
+        check_embedder(row.embedder, self._core.embedder.name)
+        active = self._fresh(subject, row.subject, row.generation)
+        active.durable = True
+        active.ref = replace(active.ref, incarnation=row.incarnation)
+        await self.load_keys(active)
+        await self.load_consents(active)
+        active.last_order = await self._core.state.read(c.LastOrder(row.subject))
+        rows = await self._core.state.read(c.Memories(row.subject))
+        await self._load_memories(active, [r for r in rows if r.state == MemoryState.ACTIVE])
+        return active
+
+    async def peek(self, row: SubjectRow) -> ActiveSubject:
+        """Return a subject's pseudonyms and keys without its memories: for acting on rows of one not in RAM.
+
+        Raises:
+            SubjectErasedError: it is being erased, or was.
+        """
+        resident = self.resident(row.subject)
+        if resident is not None and resident.ref.generation == row.generation:
+            return resident
+        if row.state not in {SubjectState.ACTIVE, SubjectState.RESTRICTED}:
+            raise SubjectErasedError
+        active = self._fresh(Subject("", ""), row.subject, row.generation)
+        active.tenant, active.durable = row.tenant, True
+        active.ref = replace(active.ref, incarnation=row.incarnation)
+        await self.load_keys(active)
+        return active
+
+    async def load_keys(self, active: ActiveSubject) -> None:
+        """Unwrap the subject's keys; a damaged key record is counted and left out, the others serve."""
+        records = await self._core.state.read(c.Keys(active.ref.pseudonym))
+        epochs = await self._epochs_of(active.tenant)
+        active.keys.clear()
+        for record in records:
+            try:
+                key = self._core.keyring.open_data_key(epochs[record.epoch], active.tenant, record)
+            except (CorruptionError, KeyError):
+                self._core.observer.observe(CorruptionDetected("state"))
+                continue
+            active.keys[record.purpose] = key
+
+    async def load_consents(self, active: ActiveSubject) -> None:
+        """Read the subject's consent events; their details stay sealed until somebody asks."""
+        rows = await self._core.state.read(c.Consents(active.ref.pseudonym))
+        active.consents = [consent_event(row) for row in rows]
+
+    async def key_for(self, active: ActiveSubject, purpose: str) -> SealingKey:
+        """Return the durable key of a purpose, making it on first use."""
+        key = active.keys.get(purpose)
+        if key is not None:
+            return key
+        async with active.lock:
+            if purpose not in active.keys:
+                active.check_alive()
+                key, record = await self.new_key(active, purpose)
+                await self._core.state.write(c.PutKey(record))
+                active.keys[purpose] = key
+        return active.keys[purpose]
+
+    async def establish(self, active: ActiveSubject) -> None:
+        """Begin holding the subject durably: its row, its own key, and its identity sealed under that key."""
+        async with active.lock:
+            if active.durable:
+                return
+            active.check_alive()
+            core, now_us = self._core, self._core.now_us()
+            key, record = await self.new_key(active, SUBJECT_PURPOSE)
+            sealer = Sealer(active.tenant, active.ref, SUBJECT_PURPOSE, key)
+            identity = msgpack.packb([active.subject.tenant, active.subject.user])
+            row = SubjectRow(
+                subject=active.ref.pseudonym,
+                tenant=active.tenant,
+                generation=active.ref.generation,
+                incarnation=active.ref.incarnation,
+                state=SubjectState.ACTIVE.value,
+                embedder=core.embedder.name,
+                identity=key.seal(identity, sealer.context(Place.SUBJECT, "identity"), core.keyring.nonce()),
+                created_us=now_us,
+            )
+            leaf = leaf_for(active, key, AuditEvent.KEY_CREATED, now_us)
+            await core.state.write(c.PutSubject(row, (record,), leaf))
+            active.keys[SUBJECT_PURPOSE] = key
+            active.durable = True
+
+    async def new_key(self, active: ActiveSubject, purpose: str) -> tuple[SealingKey, KeyRecord]:
+        """Return a new data key and its record, not yet stored."""
+        epochs = await self._epochs_of(active.tenant)
+        owner = KeyOwner(active.ref.pseudonym, purpose, active.ref.generation)
+        newest = epochs[max(epochs)]
+        return self._core.keyring.new_data_key(newest, active.tenant, owner, self._core.now_us())
+
+    async def _epochs_of(self, tenant: bytes) -> dict[int, SealingKey]:
+        epochs = self._epochs.get(tenant)
+        if epochs is None:
+            records = await self._core.state.read(c.Epochs(tenant))
+            epochs = {r.epoch: self._core.keyring.open_epoch(r) for r in records}
+            if not epochs:
+                key, record = self._core.keyring.new_epoch(tenant, 1, self._core.now_us())
+                await self._core.state.write(c.PutEpoch(record))
+                epochs = {1: key}
+            self._epochs[tenant] = epochs
+        return epochs
+
+    async def _load_memories(self, active: ActiveSubject, rows: Sequence[MemoryRow]) -> None:
+        if not rows:
+            return
+        stored = {r.id: r for r in await self._core.cold.scan(active.ref)}
+        stored.update({r.id: r for r in self._pending(active.ref.pseudonym)})
+        found = [stored[row.memory_id] for row in rows if row.memory_id in stored]
+        self._core.observer.observe(TierLookup("cold", bool(found)))
+        opened = await _maybe_threaded(len(found), self._open_all, active, found)
+        states = {row.memory_id: Tracked(row, state_of(row)) for row in rows}
+        active.tracked.update({r.id: states[r.id] for r, _ in opened})
+        await _maybe_threaded(len(found), self.admit, active, opened)
+        for _ in range(len(rows) - len(opened)):
+            self._core.observer.observe(CorruptionDetected("cold"))
+
+    def _open_all(self, active: ActiveSubject, records: Sequence[TierRecord]) -> list[Opened]:
+        opened = []
+        for record in records:
+            try:
+                opened.append((record, active.sealer_for(record.payload).open(Place.MEMORY, record)))
+            except CorruptionError:
+                continue
+        return opened
+
+    def admit(self, active: ActiveSubject, opened: Sequence[Opened]) -> None:
+        """Make opened records searchable; each carries its `expires_at_us` when it is volatile."""
+        fields = [decode_fields(plaintext) for _, plaintext in opened]
+        vectors = vectors_of(fields, self._core.embedder.dimensions) if fields else ()
+        entries = [held_memory(r, plain, f) for (r, plain), f in zip(opened, fields, strict=True)]
+        turns = [indexed_turn(r, f, v) for (r, _), f, v in zip(opened, fields, vectors, strict=True)]
+        active.hold(entries, turns)
+
+    async def _load_hot(self, active: ActiveSubject) -> None:
+        """Take up what an earlier process left in hot; without hot there is simply less."""
+        if not active.keys:
+            return
+        try:
+            records = await self._core.hot.scan(active.ref)
+        except HotTierError:
+            return
+        now_us = self._core.now_us()
+        active.last_order = max([active.last_order, *(record.order for record in records)])
+        opened = []
+        for record in records:
+            live = record.expires_at_us is not None and record.expires_at_us > now_us
+            if live and record.id not in active.held:
+                opened += self._opened_hot(active, record)
+        self._core.observer.observe(TierLookup("hot", bool(opened)))
+        self.admit(active, opened)
+
+    def _opened_hot(self, active: ActiveSubject, record: TierRecord) -> list[Opened]:
+        """Only what never went to cold: a durable memory that is not held was forgotten or removed."""
+        try:
+            plaintext = active.sealer_for(record.payload).open(Place.HOT, record)
+        except CorruptionError:
+            return []
+        return [(record, plaintext)] if decode_fields(plaintext).get("volatile") else []
+
+
+Opened = tuple[TierRecord, bytes]
+
+
+async def _maybe_threaded(size: int, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Opening thousands of records must not stop the loop; a few are quicker where they are."""
+    if size <= INLINE_RECORDS:
+        return work(*arguments)
+    return await anyio.to_thread.run_sync(work, *arguments)
+
+
+def check_embedder(stored: str, present: str) -> None:
+    """Refuse to mix two vector spaces."""
+    if stored != present:
+        raise EmbedderMismatchError(
+            f"this user's memories were embedded with {stored!r}, the runtime has {present!r}: "
+            "open the store with that embedder, or re-embed it"
+        )
+
+
+def consent_event(row: Any) -> ConsentEvent:
+    """Return the event a consent row describes, without its sealed details."""
+    return ConsentEvent(
+        row.event_id, ConsentAction(row.action), row.purpose, row.at_us, row.expires_us, row.explicit
+    )
+
+
+def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) -> HeldMemory:
+    """Return a decoded record as it is held in RAM."""
+    return HeldMemory(
+        record.id,
+        record.order,
+        record.version,
+        plaintext,
+        fields["kind"],
+        fields["role"],
+        fields.get("session"),
+        fields.get("agent"),
+        fields["occurred"][0],
+        fields["importance"],
+        record.expires_at_us,
+    )
+
+
+def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> IndexedTurn:
+    """Return a decoded record as the recall index takes it; terms of another analyzer are made anew."""
+    content = fields["content"]
+    fresh = fields["analyzer"] == text.ANALYZER
+    return IndexedTurn(
+        id=record.id,
+        order=record.order,
+        session=fields.get("session"),
+        author=fields.get("author"),
+        occurred_at_us=fields["occurred"][0],
+        characters=len(content),
+        terms=fields["terms"] if fresh else text.analyze(content).terms,
+        vector=vector,
+        question=text.is_question(content),
+    )

