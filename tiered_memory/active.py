@@ -81,6 +81,7 @@ class ActiveSubject:
     expiring: list[tuple[int, str]] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     held_bytes: int = 0
+    users: int = 0
     last_order: int = 0
     alive: bool = True
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +50,7 @@ from tiered_memory.router import WriteOptions
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.wiring import Overrides, build
 
+REASON_BYTES = 1024
 Memories = list[Memory]
 Receipts = list[Receipt]
 Hits = list[Hit]
@@ -170,23 +172,25 @@ class Consent:
         expires_us = None
         if expires_at is not None:
             expires_us = to_us(check_moment(expires_at, "expires_at", now, future=True))
+        given = ConsentGiven(notice, explicit, expires_us, details)
         with timed(parts.core.observer, "consent_grant"):
-            active = await parts.directory.touch(self._subject)
-            given = ConsentGiven(notice, explicit, expires_us, details)
-            return await parts.fulfil.grant(active, purpose, given)
+            async with parts.directory.using(self._subject) as active:
+                return await parts.fulfil.grant(active, purpose, given)
 
     async def withdraw(self, purpose: str, *, reason: str = "withdrawn by the person") -> int:
         """Withdraw consent: what rests on it is unreadable at once and removed. Returns how many memories."""
         parts = self._memory._parts()  # noqa: SLF001
         check_id(purpose, "purpose")
+        check_text(reason, "reason", REASON_BYTES)
         with timed(parts.core.observer, "consent_withdraw"):
-            active = await parts.directory.touch(self._subject)
-            return await parts.fulfil.withdraw(active, purpose, check_text(reason, "reason", 1024))
+            async with parts.directory.using(self._subject) as active:
+                return await parts.fulfil.withdraw(active, purpose, reason)
 
     async def current(self) -> dict[str, ConsentEvent]:
         """Return the consents in force, by purpose."""
         parts = self._memory._parts()  # noqa: SLF001
-        return await parts.fulfil.consents(await parts.directory.touch(self._subject))
+        async with parts.directory.using(self._subject) as active:
+            return await parts.fulfil.consents(active)
 
 
 class User:
@@ -231,10 +235,10 @@ class User:
     async def search(self, question: str, *, limit: int = 5, where: Filter | None = None) -> Hits:
         """Return up to `limit` memories that answer `question`, best first, each with its score's terms."""
         limit = check_count(limit, "limit")
-        parts, active = await self._touch()
-        check_text(question, "question", parts.core.limits.max_content_bytes)
-        with timed(parts.core.observer, "search"):
-            return await parts.recall.search(active, question, limit, _checked(where))
+        chosen = _checked(where)
+        async with self._using("search") as (parts, active):
+            check_text(question, "question", parts.core.limits.max_content_bytes)
+            return await parts.recall.search(active, question, limit, chosen)
 
     async def context(
         self,
@@ -249,69 +253,69 @@ class User:
         What gets in counts as used and grows stronger; what did not is listed with the reason.
         """
         check_count(token_budget, "token_budget", high=TOKEN_BUDGET_MAX)
-        parts, active = await self._touch()
-        check_text(question, "question", parts.core.limits.max_content_bytes)
         chosen = None if session is None else check_id(session, "session")
-        with timed(parts.core.observer, "context"):
-            options = ContextOptions(chosen, token_budget, _checked(where))
+        options = ContextOptions(chosen, token_budget, _checked(where))
+        async with self._using("context") as (parts, active):
+            check_text(question, "question", parts.core.limits.max_content_bytes)
             return await parts.recall.context(active, question, options)
 
     async def get(self, memory_id: str) -> Memory:
         """Return one memory; NotFoundError when this user has none of that id, or it was forgotten."""
-        parts, active = await self._touch()
-        return parts.recall.get(active, check_memory_id(memory_id))
+        check_memory_id(memory_id)
+        async with self._using("get") as (parts, active):
+            return parts.recall.get(active, memory_id)
 
     async def list(
         self, *, where: Filter | None = None, limit: int = 100, before: int | None = None
     ) -> Memories:
         """Return memories newest first; for the next page give the last one's `order` as `before`."""
-        parts, active = await self._touch()
+        check_count(limit, "limit")
         if before is not None:
             check_count(before, "before", low=0, high=2**63 - 1)
-        return parts.recall.page(active, _checked(where), check_count(limit, "limit"), before)
+        async with self._using("list") as (parts, active):
+            return parts.recall.page(active, _checked(where), limit, before)
 
     async def forgotten(self) -> Memories:
         """Return the memories that faded and can still be restored."""
-        parts, active = await self._touch()
-        return await parts.recall.forgotten(active)
+        async with self._using("list") as (parts, active):
+            return await parts.recall.forgotten(active)
 
     async def explain(self, memory_id: str) -> Explanation:
         """Return why a memory is kept, how strong it is now, and when and why it will go."""
-        parts, active = await self._touch()
-        return await parts.recall.explain(active, check_memory_id(memory_id))
+        check_memory_id(memory_id)
+        async with self._using("explain") as (parts, active):
+            return await parts.recall.explain(active, memory_id)
 
     async def used(self, memory_ids: Sequence[str]) -> int:
         """Confirm that memories were of use; returns how many grew stronger. Massed uses count about once."""
-        parts, active = await self._touch()
-        return parts.recall.use(active, [check_memory_id(one) for one in memory_ids])
+        checked = [check_memory_id(one) for one in memory_ids]
+        async with self._using("use") as (parts, active):
+            return parts.recall.use(active, checked)
 
     async def pin(self, memory_id: str) -> None:
         """Protect a memory from fading (not from retention ceilings)."""
-        parts, active = await self._touch()
-        await parts.fulfil.pin(active, check_memory_id(memory_id), pinned=True)
+        await self._pin(memory_id, pinned=True)
 
     async def unpin(self, memory_id: str) -> None:
         """Let a pinned memory fade again."""
-        parts, active = await self._touch()
-        await parts.fulfil.pin(active, check_memory_id(memory_id), pinned=False)
+        await self._pin(memory_id, pinned=False)
 
     async def delete(self, memory_id: str, *, reason: str = "deleted by the caller") -> None:
         """Remove a memory for good, its bytes included; NotFoundError when there is none."""
-        parts, active = await self._touch()
-        check_text(reason, "reason", 1024)
-        with timed(parts.core.observer, "delete"):
-            await parts.fulfil.delete(active, check_memory_id(memory_id), reason)
+        check_memory_id(memory_id)
+        check_text(reason, "reason", REASON_BYTES)
+        async with self._using("delete") as (parts, active):
+            await parts.fulfil.delete(active, memory_id, reason)
 
     async def restore(self, memory_id: str) -> Memory:
         """Bring back a memory that faded, while its undo window lasts."""
-        parts, active = await self._touch()
-        with timed(parts.core.observer, "restore"):
-            return await parts.fulfil.restore(active, check_memory_id(memory_id))
+        check_memory_id(memory_id)
+        async with self._using("restore") as (parts, active):
+            return await parts.fulfil.restore(active, memory_id)
 
     async def forget(self, *, dry_run: bool = False, confirmed: bool = False) -> ForgetReport:
         """Forget what is due of this user; see `TieredMemory.forget`."""
-        parts, active = await self._touch()
-        with timed(parts.core.observer, "forget"):
+        async with self._using("forget") as (parts, active):
             return await parts.sweeper.cycle(active.ref.pseudonym, dry_run=dry_run, confirmed=confirmed)
 
     async def erase(self, *, reason: str) -> Certificate:
@@ -321,7 +325,7 @@ class User:
             ErasureIncompleteError: a tier failed; the keys are gone already, call again to finish.
         """
         parts = self._memory._parts()  # noqa: SLF001
-        check_text(reason, "reason", 1024)
+        check_text(reason, "reason", REASON_BYTES)
         with timed(parts.core.observer, "erase"):
             return await parts.fulfil.erase(self._subject, reason)
 
@@ -335,16 +339,23 @@ class User:
     ) -> Receipts:
         if len(interactions) > LIMIT_MAX:
             raise InvalidInputError(f"one call takes at most {LIMIT_MAX} interactions")
-        parts, active = await self._touch()
-        chosen = parts.core.policy.default_purpose if purpose is None else check_id(purpose, "purpose")
-        with timed(parts.core.observer, op):
-            return await parts.router.add(
-                active, interactions, WriteOptions(chosen, operation_id, durability)
-            )
+        async with self._using(op) as (parts, active):
+            chosen = parts.core.policy.default_purpose if purpose is None else check_id(purpose, "purpose")
+            options = WriteOptions(chosen, operation_id, durability)
+            return await parts.router.add(active, interactions, options)
 
-    async def _touch(self) -> tuple[Parts, ActiveSubject]:
+    async def _pin(self, memory_id: str, *, pinned: bool) -> None:
+        check_memory_id(memory_id)
+        async with self._using("pin") as (parts, active):
+            await parts.fulfil.pin(active, memory_id, pinned=pinned)
+
+    @asynccontextmanager
+    async def _using(self, op: str) -> AsyncIterator[tuple[Parts, ActiveSubject]]:
+        """Give the runtime's parts and the subject, and report the call."""
         parts = self._memory._parts()  # noqa: SLF001
-        return parts, await parts.directory.touch(self._subject)
+        with timed(parts.core.observer, op):
+            async with parts.directory.using(self._subject) as active:
+                yield parts, active
 
 
 def _checked(where: Filter | None) -> Filter | None:

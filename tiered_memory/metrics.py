@@ -201,7 +201,7 @@ class Vocabulary:
 
     ops: frozenset[str] = _words(
         "add add_many search context get list update delete restore history explain pin hold profile"
-        " consent_grant consent_withdraw export import erase forget"
+        " consent_grant consent_withdraw use export import erase forget"
     )
     outcomes: frozenset[str] = OUTCOMES
     targets: frozenset[str] = _words("hot warm cold ephemeral session journaled rejected")

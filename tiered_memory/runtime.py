@@ -16,7 +16,7 @@ from tiered_memory.clock import stopwatch
 from tiered_memory.config import Settings
 from tiered_memory.core import Core
 from tiered_memory.erasure import Eraser
-from tiered_memory.errors import StorageError
+from tiered_memory.errors import StorageError, TieredMemoryError
 from tiered_memory.flusher import Flusher
 from tiered_memory.fulfil import Fulfil
 from tiered_memory.metrics import Recovered
@@ -88,6 +88,7 @@ class Runtime:
         self.open = True
         if self._settings.background:
             self._background = asyncio.create_task(self._run(), name="tiered-memory-background")
+            self._background.add_done_callback(_report_end)
 
     async def stop(self) -> None:
         """Stop the background work, bring everything to rest, release the engines."""
@@ -95,11 +96,13 @@ class Runtime:
             return
         self.open = False
         with anyio.CancelScope(shield=True):
-            await self._end_background()
             try:
-                await self._settle()
+                await self._end_background()
             finally:
-                await self._release()
+                try:
+                    await self._settle()
+                finally:
+                    await self._release()
 
     async def stats(self) -> Stats:
         """Return statistics from a projection rebuilt from the state store now."""
@@ -152,9 +155,13 @@ class Runtime:
         settings, parts = self._settings, self.parts
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(parts.flusher.run)
-            tasks.start_soon(self._repeat, settings.uses_flush_seconds, parts.sweeper.write_uses)
+            tasks.start_soon(self._repeat, settings.uses_flush_seconds, self._tend)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sweeper.cycle)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sessions.end_idle)
+
+    async def _tend(self) -> None:
+        await self.parts.sweeper.write_uses()
+        self.parts.directory.trim()
 
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         """A job that an engine refuses is reported and tried again at its next turn."""
@@ -162,5 +169,11 @@ class Runtime:
             await self.parts.core.clock.sleep(seconds)
             try:
                 await work()
-            except StorageError as error:
+            except TieredMemoryError as error:
                 logger.warning("background work: %s", error)
+
+
+def _report_end(task: asyncio.Task[None]) -> None:
+    """Background work that ends by itself is a defect: say so at once, `close` raises it."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.critical("background work ended by an unforeseen error (%s)", type(task.exception()).__name__)

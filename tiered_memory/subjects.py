@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from tiered_memory.state.base import MemoryRow, MemoryState, SubjectRow, Subject
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
 INLINE_RECORDS = 64
+LOADS_PER_TRIM = 64
 PendingRecords = Callable[[bytes], Sequence[TierRecord]]
 
 
@@ -42,7 +44,17 @@ class SubjectDirectory:
         self._by_pseudonym: dict[bytes, Subject] = {}
         self._epochs: dict[bytes, dict[int, SealingKey]] = {}
         self._loading: dict[Subject, anyio.Lock] = {}
-        self.before_evict: list[Callable[[ActiveSubject], None]] = []
+        self._loads = 0
+
+    @asynccontextmanager
+    async def using(self, subject: Subject) -> AsyncIterator[ActiveSubject]:
+        """Give the subject to work with, and keep it in RAM meanwhile."""
+        active = await self.touch(subject)
+        active.users += 1
+        try:
+            yield active
+        finally:
+            active.users -= 1
 
     async def touch(self, subject: Subject) -> ActiveSubject:
         """Return the subject ready to use, loading it on first touch."""
@@ -82,10 +94,8 @@ class SubjectDirectory:
             if used <= budget:
                 return
             precious = bool(active.expiring) and not active.durable
-            if active.lock.locked() or (precious and used <= 2 * budget):
+            if active.users or active.used or (precious and used <= 2 * budget):
                 continue
-            for hook in self.before_evict:
-                hook(active)
             used -= active.bytes_used
             del self._active[active.subject]
             self._by_pseudonym.pop(active.ref.pseudonym, None)
@@ -98,7 +108,9 @@ class SubjectDirectory:
                 active = await self._load(subject)
                 self._active[subject] = active
                 self._by_pseudonym[active.ref.pseudonym] = subject
-                self.trim()
+                self._loads += 1
+                if self._loads % LOADS_PER_TRIM == 0:
+                    self.trim()
         if not lock.statistics().tasks_waiting:
             self._loading.pop(subject, None)
         return active
@@ -229,8 +241,8 @@ class SubjectDirectory:
     async def _load_memories(self, active: ActiveSubject, rows: Sequence[MemoryRow]) -> None:
         if not rows:
             return
-        stored = {r.id: r for r in await self._core.cold.scan(active.ref)}
-        stored.update({r.id: r for r in self._pending(active.ref.pseudonym)})
+        waiting = {r.id: r for r in self._pending(active.ref.pseudonym)}
+        stored = {r.id: r for r in await self._core.cold.scan(active.ref)} | waiting
         found = [stored[row.memory_id] for row in rows if row.memory_id in stored]
         self._core.observer.observe(TierLookup("cold", bool(found)))
         opened = await _maybe_threaded(len(found), self._open_all, active, found)

@@ -42,6 +42,7 @@ logger = logging.getLogger("tiered_memory")
 PRIVATE, LOCAL = "private", "local"
 URL_SCHEMES = ("redis://", "rediss://", "unix://")
 STORE_ID_BYTES = 16
+LOCAL_SUBJECTS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +191,7 @@ async def _hot(settings: Settings, policy: Policy, clock: Clock, stack: AsyncExi
     if url == PRIVATE:
         url = await _private_redis(settings, stack)
     if url == LOCAL:
-        local = LocalTier("hot", capacity, clock=clock, ttl_seconds=ttl_seconds)
+        local = LocalTier("hot", capacity, clock=clock, ttl_seconds=ttl_seconds, most_subjects=LOCAL_SUBJECTS)
         stack.push_async_callback(local.close)
         return local
     if not url.startswith(URL_SCHEMES):

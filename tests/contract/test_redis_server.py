@@ -63,9 +63,12 @@ def _is_running(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    stat = Path(f"/proc/{pid}/stat")
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return not Path("/proc/self/stat").exists()
     # Where the first process adopts orphans and reaps them late, a dead one is still listed.
-    return not (stat.exists() and ") Z " in stat.read_text())
+    return ") Z " not in stat
 
 
 def _left_in(directory: Path) -> list[Path]:

@@ -32,7 +32,8 @@ METADATA_CACHE_BYTES = 64 << 20
 INDEX_CACHE_BYTES = 16 << 20
 CLEANUP_PASSES = 8
 SCAN_CONCURRENCY = 2
-COLUMNS = ["id", "order", "version", "sealed"]
+COLUMNS = ["id", "order", "version", "sealed", "expires_us"]
+NOT_OLDER = "source.version >= target.version"
 
 
 @dataclass(slots=True)
@@ -89,9 +90,7 @@ class LanceTier:
             return
         async with self._locked(subject) as name:
             handle = await self._handle(name) or await self._create(name)
-            newest = await self._without_stale(handle, records)
-            if newest:
-                await _merge(handle.table, newest)
+            await _merge(handle.table, _newest(records))
             await self._sync(name, handle)
             handle.puts += 1
             if handle.puts >= self._compact_every_puts:
@@ -184,18 +183,6 @@ class LanceTier:
             self._handles.popitem(last=False)
         return handle
 
-    async def _without_stale(self, handle: _Handle, records: Sequence[TierRecord]) -> list[TierRecord]:
-        """A record never replaces a newer version of itself; first versions need no look."""
-        newest = {r.id: r for r in sorted(records, key=lambda r: r.version)}
-        corrected = [r.id for r in newest.values() if r.version > 1]
-        if corrected:
-            query = handle.table.query().where(_any_of(corrected)).select(["id", "version"])
-            stored = (await query.to_arrow()).to_pylist()
-            for row in stored:
-                if row["version"] > newest[row["id"]].version:
-                    del newest[row["id"]]
-        return list(newest.values())
-
     async def _rewrite(self, name: str, handle: _Handle) -> None:
         """Deleted rows survive in old fragments and versions: rewrite what is left, then remove all but that."""
         await handle.table.update(updates_sql={"version": "version"})
@@ -270,6 +257,7 @@ def _schema(embedder: str) -> Any:
         pa.field("version", pa.int32(), nullable=False),
         pa.field("schema", pa.int16(), nullable=False),
         pa.field("sealed", pa.binary(), nullable=False),
+        pa.field("expires_us", pa.int64(), nullable=True),
     ]
     return pa.schema(
         fields, metadata={"tiered_memory.schema": str(ROW_SCHEMA), "tiered_memory.embedder": embedder}
@@ -285,9 +273,16 @@ async def _merge(table: Any, records: Sequence[TierRecord]) -> None:
         "version": [r.version for r in records],
         "schema": [ROW_SCHEMA] * len(records),
         "sealed": [r.payload for r in records],
+        "expires_us": [r.expires_at_us for r in records],
     }
     rows = pa.table(columns, schema=_schema("").remove_metadata())
-    await table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+    merge = table.merge_insert("id").when_matched_update_all(where=NOT_OLDER).when_not_matched_insert_all()
+    await merge.execute(rows)
+
+
+def _newest(records: Sequence[TierRecord]) -> list[TierRecord]:
+    """One batch may not hold an id twice: the last of the highest version stays."""
+    return list({record.id: record for record in sorted(records, key=lambda record: record.version)}.values())
 
 
 def _any_of(ids: Sequence[str]) -> str:

@@ -1,0 +1,195 @@
+"""Builds one specimen of each stored format from fixed inputs. `python -m tests.golden.frozen` writes missing files.
+
+A golden file, once landed, is never rewritten: old stores hold such bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiered_memory.clock import SeededEntropy, to_us
+from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
+from tiered_memory.crypto.keyring import KeyOwner, Keyring, Pseudonyms
+from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.formats.record import Features, encode_record
+from tiered_memory.model import (
+    Kind,
+    LawfulBasis,
+    Memory,
+    Provenance,
+    Role,
+    Sensitivity,
+    SourceKind,
+    Subject,
+)
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import JournalAction, JournalEntry, TailRow, WriteBatch
+from tiered_memory.state.queries import load_sql
+from tiered_memory.state.sqlite_writes import HANDLERS
+
+FOLDER = Path(__file__).parent
+ROOT = bytes(range(32))
+NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+TENANT, SUBJECT = b"t" * 32, b"s" * 32
+KEY = SealingKey(b"k" * 16, 3, bytes(range(32, 64)))
+CONTEXT = SealContext(
+    TENANT, SUBJECT, Place.MEMORY, "0a" * 16, "personalization", generation=2, order=17, version=4
+)
+
+
+def memory() -> Memory:
+    return Memory(
+        id="0a" * 16,
+        order=17,
+        version=4,
+        content="We moved the stand-up to 09:45. 会議は九時四十五分。",
+        role=Role.USER,
+        kind=Kind.SEMANTIC,
+        importance=0.75,
+        reasons=("states a decision",),
+        sensitivity=Sensitivity.CONFIDENTIAL,
+        purpose="personalization",
+        lawful_basis=LawfulBasis.CONSENT,
+        occurred_at=datetime(2026, 3, 1, 9, 0, tzinfo=timezone(timedelta(hours=1))),
+        ingested_at=NOW,
+        author="Maya",
+        session="s01",
+        agent="iris",
+        data_category="schedule",
+        language="en",
+        valid_from=NOW,
+        valid_to=NOW + timedelta(days=9),
+        superseded_by="0b" * 16,
+        metadata={"ticket": 7, "tags": ["a", "b"]},
+        provenance=Provenance(SourceKind.TOOL, "chat", "model-1", ("0c" * 16,), ("0d" * 16,)),
+        trust=0.5,
+        quarantined=True,
+    )
+
+
+def features() -> Features:
+    vector = np.linspace(-2.0, 2.0, 16, dtype=np.float32)
+    return Features("analyzer-1", {"move": 1, "standup": 2}, "embedder-1", vector)
+
+
+def envelope_v1() -> dict[str, Any]:
+    sealed = KEY.seal(b"plaintext", CONTEXT, b"n" * 12)
+    return {"aad_context": CONTEXT.encode().hex(), "envelope": sealed.hex()}
+
+
+def record_v1() -> dict[str, Any]:
+    return {"plaintext": encode_record(memory(), features()).hex()}
+
+
+def key_record_v1() -> dict[str, Any]:
+    keyring = Keyring(ROOT, SeededEntropy(1))
+    epoch_key, epoch = keyring.new_epoch(TENANT, 3, to_us(NOW))
+    owner = KeyOwner(SUBJECT, "personalization", 2)
+    _, record = keyring.new_data_key(epoch_key, TENANT, owner, to_us(NOW))
+    names = Pseudonyms(bytes(range(64, 96)))
+    return {
+        "epoch": _hexed(asdict(epoch)),
+        "record": _hexed(asdict(record)),
+        "pseudonym": names.subject(Subject("acme", "alice")).hex(),
+        "table": names.table(SUBJECT, b"i" * 16),
+    }
+
+
+def audit_leaf_v1() -> dict[str, Any]:
+    leaf = AuditLeaf(
+        AuditEvent.MEMORY_FORGOTTEN,
+        to_us(NOW),
+        TENANT.hex(),
+        SUBJECT.hex(),
+        2,
+        object="ab" * 32,
+        reason="decay",
+        detail={"count": 1},
+    )
+    return {"leaf": leaf.encode().decode()}
+
+
+def journal_entry_v1() -> dict[str, Any]:
+    entry = JournalEntry(
+        operation=b"o" * 16,
+        atomic_group=b"g" * 16,
+        group_size=1,
+        subject=SUBJECT,
+        generation=0,
+        action=JournalAction.UPSERT,
+        memory_id="0a" * 16,
+        order=17,
+        version=4,
+        sealed=b"sealed",
+        created_us=to_us(NOW),
+    )
+    return {"row": _stored("journal", WriteBatch(SUBJECT, 0, entries=(entry,)))}
+
+
+def session_tail_v1() -> dict[str, Any]:
+    sealed = KEY.seal(
+        encode_record(memory(), features(), volatile=True),
+        SealContext(TENANT, SUBJECT, Place.TAIL, "0a" * 16, "personalization", order=17, version=1),
+        b"n" * 12,
+    )
+    tail = TailRow(SUBJECT, b"x" * 16, 17, 0, "0a" * 16, "personalization", False, sealed, to_us(NOW))
+    return {"row": _stored("session_tail", WriteBatch(SUBJECT, 0, tails=(tail,)))}
+
+
+SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
+    "envelope_v1": envelope_v1,
+    "record_v1": record_v1,
+    "key_record_v1": key_record_v1,
+    "audit_leaf_v1": audit_leaf_v1,
+    "journal_entry_v1": journal_entry_v1,
+    "session_tail_v1": session_tail_v1,
+}
+
+
+def stored(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def empty_state() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    connection.executescript(load_sql("schema_1.sql"))
+    connection.execute(
+        "INSERT INTO subjects VALUES (?, ?, 0, ?, 'active', 'embedder-1', NULL, 0)",
+        (SUBJECT, TENANT, b"i" * 16),
+    )
+    return connection
+
+
+def _stored(table: str, batch: WriteBatch) -> dict[str, Any]:
+    with empty_state() as connection:
+        HANDLERS[c.Append](connection, c.Append(batch))
+        return _hexed(dict(connection.execute(f"SELECT * FROM {table}").fetchone()))
+
+
+def _hexed(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: f"hex:{value.hex()}" if isinstance(value, bytes) else value for key, value in fields.items()}
+
+
+def write_missing() -> list[str]:
+    written = []
+    for name, build in SPECIMENS.items():
+        path = FOLDER / f"{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(build(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            written.append(name)
+    return written
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"written: {', '.join(write_missing()) or 'nothing, every golden file is there'}\n")

@@ -1,0 +1,97 @@
+"""The public API as a user writes it. Never run: `mypy --strict` reads it, and each `assert_type` is a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, assert_type
+
+import tiered_memory
+from tiered_memory import (
+    Certificate,
+    Context,
+    Filter,
+    Hit,
+    Interaction,
+    Memory,
+    Receipt,
+    Settings,
+    TieredMemory,
+    TieredMemoryError,
+    User,
+)
+
+
+async def open_in_every_way(settings: Settings) -> None:
+    async with TieredMemory.open("./data") as memory:
+        assert_type(memory, TieredMemory)
+    async with TieredMemory.open(Path("data")) as memory:
+        assert_type(memory.user("alice"), User)
+    memory = TieredMemory.open(settings)
+    await memory.close()
+
+
+async def write(alice: User) -> None:
+    await alice.consent.grant("personalization", notice="privacy-2026-11")
+    receipt = await alice.add(
+        "I prefer concise answers",
+        role="user",
+        session="s1",
+        occurred_at=datetime(2026, 11, 20, tzinfo=UTC),
+        metadata={"channel": "chat"},
+        operation_id="op-1",
+    )
+    assert_type(receipt, Receipt)
+    assert_type(receipt.importance, float)
+    assert_type(receipt.reasons, tuple[str, ...])
+    many = await alice.add_many([Interaction(content="one"), Interaction(content="two", author="Alice")])
+    assert_type(many, list[Receipt])
+
+
+async def read(alice: User) -> None:
+    recent = Filter(since=datetime(2026, 1, 1, tzinfo=UTC), sessions=frozenset({"s1"}))
+    hits = await alice.search("how should I answer?", limit=5, where=recent)
+    assert_type(hits, list[Hit])
+    assert_type(hits[0].memory.content, str)
+    assert_type(hits[0].terms, Mapping[str, float])
+    context = await alice.context("how should I answer?", session="s1", token_budget=1500)
+    assert_type(context, Context)
+    assert_type(context.render(), str)
+    assert_type(context.messages(), list[dict[str, str]])
+    assert_type(await alice.get(hits[0].memory.id), Memory)
+    assert_type(await alice.list(limit=10), list[Memory])
+    explanation = await alice.explain(hits[0].memory.id)
+    assert_type(explanation.forget_at, datetime | None)
+    assert_type(await alice.used([hit.memory.id for hit in hits]), int)
+
+
+async def forget(memory: TieredMemory, alice: User) -> None:
+    plan = await memory.forget(dry_run=True)
+    assert_type(plan.reasons, Mapping[str, int])
+    await alice.forget(confirmed=True)
+    faded = await alice.forgotten()
+    assert_type(await alice.restore(faded[0].id), Memory)
+    await alice.pin(faded[0].id)
+    await alice.unpin(faded[0].id)
+    await alice.delete(faded[0].id, reason="asked for")
+    assert_type(await alice.consent.withdraw("personalization"), int)
+    certificate = await alice.erase(reason="request")
+    assert_type(certificate, Certificate)
+    assert_type(certificate.verified, bool)
+    stats: Any = await memory.stats()
+    print(stats)
+    await memory.drain()
+
+
+async def go_wrong(alice: User) -> None:
+    try:
+        await alice.add("")
+    except TieredMemoryError as error:
+        assert_type(error, TieredMemoryError)
+    await alice.add("x", colour="red")  # type: ignore[call-arg]
+    await alice.search("x", top=5)  # type: ignore[call-arg]
+    await alice.add_many("not interactions")  # type: ignore[arg-type]
+
+
+assert_type(tiered_memory.__version__, str)
