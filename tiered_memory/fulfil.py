@@ -100,10 +100,12 @@ class Fulfil:
     async def delete(self, active: ActiveSubject, memory_id: str, reason: str) -> None:
         """Remove a memory for good: unreadable when this returns, its bytes gone from cold as well."""
         held = active.held.get(memory_id)
-        if held is not None and held.volatile:
+        volatile = held is not None and held.volatile
+        if volatile and not active.durable:
             await self._sweeper.take_out(active, [memory_id])
             return
-        await self._stored_row(active, memory_id)
+        if not volatile:
+            await self._stored_row(active, memory_id)
         key, now_us = active.keys[SUBJECT_PURPOSE], self._core.now_us()
         leaf = leaf_for(active, key, AuditEvent.MEMORY_DELETED, now_us, about=memory_id, reason=reason)
         change = StateChange(memory_id, MemoryState.REMOVING, None, "deleted")

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import msgpack
 
 from tiered_memory.active import ActiveSubject, HeldMemory, Tracked, state_of
+from tiered_memory.bulk import collector_paused, in_bulk
 from tiered_memory.core import Core, Sealer
 from tiered_memory.crypto.envelope import Place, SealingKey
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE, KeyOwner, KeyRecord
@@ -29,7 +29,6 @@ from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState, SubjectRow, SubjectState
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
-INLINE_RECORDS = 64
 LOADS_PER_TRIM = 64
 PendingRecords = Callable[[bytes], Sequence[TierRecord]]
 
@@ -142,8 +141,9 @@ class SubjectDirectory:
         await self.load_keys(active)
         await self.load_consents(active)
         active.last_order = await self._core.state.read(c.LastOrder(row.subject))
-        rows = await self._core.state.read(c.Memories(row.subject))
-        await self._load_memories(active, [r for r in rows if r.state == MemoryState.ACTIVE])
+        with collector_paused():
+            rows = await self._core.state.read(c.Memories(row.subject))
+            await self._load_memories(active, [r for r in rows if r.state == MemoryState.ACTIVE])
         return active
 
     async def peek(self, row: SubjectRow) -> ActiveSubject:
@@ -245,10 +245,10 @@ class SubjectDirectory:
         stored = {r.id: r for r in await self._core.cold.scan(active.ref)} | waiting
         found = [stored[row.memory_id] for row in rows if row.memory_id in stored]
         self._core.observer.observe(TierLookup("cold", bool(found)))
-        opened = await _maybe_threaded(len(found), self._open_all, active, found)
+        opened = await in_bulk(len(found), self._open_all, active, found)
         states = {row.memory_id: Tracked(row, state_of(row)) for row in rows}
         active.tracked.update({r.id: states[r.id] for r, _ in opened})
-        await _maybe_threaded(len(found), self.admit, active, opened)
+        await in_bulk(len(found), self.admit, active, opened)
         for _ in range(len(rows) - len(opened)):
             self._core.observer.observe(CorruptionDetected("cold"))
 
@@ -297,13 +297,6 @@ class SubjectDirectory:
 
 
 Opened = tuple[TierRecord, bytes]
-
-
-async def _maybe_threaded(size: int, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Opening thousands of records must not stop the loop; a few are quicker where they are."""
-    if size <= INLINE_RECORDS:
-        return work(*arguments)
-    return await anyio.to_thread.run_sync(work, *arguments)
 
 
 def check_embedder(stored: str, present: str) -> None:

@@ -198,6 +198,7 @@ def _tail_put(db: sqlite3.Connection, r: TailRow, keep: int) -> None:
         r.expires_us,
     )
     db.execute(SQL["tail_put"], values)
+    db.execute(SQL["tail_extend"], (r.expires_us, r.subject, r.session))
     db.execute(SQL["tail_trim"], (r.subject, r.session, keep))
 
 

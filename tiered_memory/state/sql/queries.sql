@@ -123,6 +123,9 @@ INSERT INTO session_tail (subject, session, record_order, format, generation, re
                           expires_us)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: tail_extend
+UPDATE session_tail SET expires_us = MAX(expires_us, ?) WHERE subject = ? AND session = ?;
+
 -- name: tail_trim
 DELETE FROM session_tail
 WHERE subject = ?1 AND session = ?2 AND pinned = 0 AND record_order <= (
