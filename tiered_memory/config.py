@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """RAM for the recall indexes of active users; the least recently used are evicted beyond it."""
     journal_max_records: int = Field(200_000, ge=100, le=100_000_000)
     """Acknowledged records that may wait for the cold tier; beyond it writes are refused."""
+    commit_deadline_seconds: float = Field(10.0, gt=0, le=600)
+    """How long a write waits for its acknowledgement; after that its outcome is unknown, not failed."""
     flush_age_seconds: float = Field(2.0, gt=0, le=3600)
     """Longest time an acknowledged record waits before it is written to the cold tier."""
     flush_max_records: int = Field(500, ge=1, le=100_000)

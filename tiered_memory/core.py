@@ -51,7 +51,7 @@ class Limits:
     journal_records: int
     flush_age_seconds: float
     flush_records: int
-    uses_age_seconds: float
+    commit_deadline_seconds: float
     idempotency_hours: float
     strength_weight: float
 

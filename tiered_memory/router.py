@@ -11,13 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import anyio
-
 from tiered_memory.active import ActiveSubject, Tracked, state_of
 from tiered_memory.clock import from_us, stopwatch, to_us
 from tiered_memory.core import Core
 from tiered_memory.drafts import Draft, DraftWriter
-from tiered_memory.errors import ConsentRequiredError, HotTierError
+from tiered_memory.errors import ConsentRequiredError, HotTierError, TieredMemoryError
 from tiered_memory.flusher import Flusher
 from tiered_memory.forgetting.routing import place
 from tiered_memory.formats.record import Features, encode_record
@@ -61,13 +59,21 @@ class _Written:
 class Router:
     """Writes interactions for active subjects."""
 
-    def __init__(self, core: Core, directory: SubjectDirectory, flusher: Flusher, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        core: Core,
+        directory: SubjectDirectory,
+        flusher: Flusher,
+        sessions: Sessions,
+        inflight: InFlight,
+    ) -> None:
         self._core = core
         self._directory = directory
         self._flusher = flusher
         self._sessions = sessions
         self._writer = DraftWriter(core)
         self._operations = Operations(core)
+        self._inflight = inflight
 
     async def add(
         self, active: ActiveSubject, interactions: Sequence[Interaction], options: WriteOptions
@@ -86,9 +92,7 @@ class Router:
         for session in sorted({one.interaction.session for one in accepted if one.interaction.session}):
             await self._sessions.ready(active, session)
         drafts = await self._drafts(active, accepted, grounds, options.purpose)
-        with anyio.CancelScope(shield=True):
-            receipts = await self._put_down(active, drafts, options, fingerprint)
-        return receipts  # noqa: RET504 - a return inside the scope looks conditional to the type checker
+        return await self._inflight.finish(self._put_down(active, drafts, options, fingerprint))
 
     async def _grounds(
         self, active: ActiveSubject, accepted: Sequence[Accepted], options: WriteOptions, now_us: int
@@ -166,19 +170,29 @@ class Router:
     async def _put_down(
         self, active: ActiveSubject, drafts: list[Draft], options: WriteOptions, fingerprint: bytes
     ) -> list[Receipt]:
+        """The commit section. It runs to its end whatever becomes of the caller."""
+        active.users += 1
+        try:
+            return await self._acknowledge(active, drafts, options, fingerprint)
+        finally:
+            active.users -= 1
+
+    async def _acknowledge(
+        self, active: ActiveSubject, drafts: list[Draft], options: WriteOptions, fingerprint: bytes
+    ) -> list[Receipt]:
         operation_id = options.operation_id or self._core.new_id()
         pushed = asyncio.ensure_future(self._push_hot(active, drafts))
         try:
             outcome = await self._commit(active, drafts, options, _Operation(operation_id, fingerprint))
-        except BaseException:
+            in_hot = await pushed
+            active.check_alive()
+        except TieredMemoryError:
             await pushed
             await self._take_back(active, drafts)
             raise
-        in_hot = await pushed
         if isinstance(outcome, Repeated):
             await self._take_back(active, drafts)
             return self._operations.repeated(active, outcome.earlier, fingerprint)
-        active.check_alive()
         self._flusher.add(active.ref, outcome.entries)
         await self._publish(active, drafts, outcome.rows)
         receipts = [receipt_for(draft, operation_id, in_hot=in_hot) for draft in drafts]

@@ -19,6 +19,7 @@ from tiered_memory.erasure import Eraser
 from tiered_memory.errors import StorageError, TieredMemoryError
 from tiered_memory.flusher import Flusher
 from tiered_memory.fulfil import Fulfil
+from tiered_memory.inflight import InFlight
 from tiered_memory.metrics import Recovered
 from tiered_memory.recall import Recall
 from tiered_memory.router import Router
@@ -43,6 +44,7 @@ class Parts:
     flusher: Flusher
     sessions: Sessions
     router: Router
+    inflight: InFlight
     recall: Recall
     sweeper: Sweeper
     eraser: Eraser
@@ -53,6 +55,7 @@ class Parts:
 def assemble(core: Core, analytics: AnalyticsProjection) -> Parts:
     """Return the acting modules over `core`."""
     flusher = Flusher(core)
+    inflight = InFlight(core.limits.commit_deadline_seconds)
     directory = SubjectDirectory(core, flusher.pending)
     sessions = Sessions(core, directory)
     sweeper = Sweeper(core, directory, flusher)
@@ -63,7 +66,8 @@ def assemble(core: Core, analytics: AnalyticsProjection) -> Parts:
         directory=directory,
         flusher=flusher,
         sessions=sessions,
-        router=Router(core, directory, flusher, sessions),
+        router=Router(core, directory, flusher, sessions, inflight),
+        inflight=inflight,
         recall=recall,
         sweeper=sweeper,
         eraser=eraser,
@@ -138,7 +142,13 @@ class Runtime:
         """Bring uses, sessions and the journal to rest; what fails here stays in the journal."""
         parts = self.parts
         with anyio.move_on_after(CLOSE_SECONDS):
-            for step in (parts.sweeper.write_uses, parts.sessions.snapshot_all, parts.flusher.drain):
+            steps = (
+                parts.inflight.settle,
+                parts.sweeper.write_uses,
+                parts.sessions.snapshot_all,
+                parts.flusher.drain,
+            )
+            for step in steps:
                 try:
                     await step()
                 except StorageError as error:

@@ -230,7 +230,7 @@ def _limits(settings: Settings) -> Limits:
         journal_records=settings.journal_max_records,
         flush_age_seconds=settings.flush_age_seconds,
         flush_records=settings.flush_max_records,
-        uses_age_seconds=settings.uses_flush_seconds,
+        commit_deadline_seconds=settings.commit_deadline_seconds,
         idempotency_hours=settings.idempotency_hours,
         strength_weight=settings.strength_weight,
     )
