@@ -19,6 +19,7 @@ from tiered_memory.errors import ConsentRequiredError, HotTierError, TieredMemor
 from tiered_memory.flusher import Flusher
 from tiered_memory.forgetting.routing import place
 from tiered_memory.formats.record import Features, encode_record
+from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
 from tiered_memory.metrics import Embedded, Routed
 from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role, SourceKind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, assert_type
+from typing import assert_type
 
 import tiered_memory
 from tiered_memory import (
@@ -21,6 +21,7 @@ from tiered_memory import (
     TieredMemoryError,
     User,
 )
+from tiered_memory.analytics.duckdb_views import Stats
 
 
 async def open_in_every_way(settings: Settings) -> None:
@@ -79,8 +80,7 @@ async def forget(memory: TieredMemory, alice: User) -> None:
     certificate = await alice.erase(reason="request")
     assert_type(certificate, Certificate)
     assert_type(certificate.verified, bool)
-    stats: Any = await memory.stats()
-    print(stats)
+    assert_type(await memory.stats(), Stats)
     await memory.drain()
 
 
