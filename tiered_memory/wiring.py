@@ -16,7 +16,7 @@ from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy
 from tiered_memory.config import Settings
 from tiered_memory.core import Core, HotTier, Limits, PiiHook
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
-from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_root_key
+from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_or_create_state_key, read_root_key
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.errors import ConfigurationError, PolicyError, RootKeyError
@@ -74,7 +74,7 @@ async def _engines(
     policy = await anyio.to_thread.run_sync(load_policy, settings.policy)
     await anyio.to_thread.run_sync(_own, data_dir, stack)
     keyring = Keyring(_root_key(settings, entropy), entropy)
-    state = await _state(data_dir / "state.db", observer, stack)
+    state = await _state(data_dir, keyring, entropy, observer, stack)
     names = Pseudonyms(await _master(state, keyring, entropy))
     embedder = overrides.embedder or StaticEmbedder()
     cold = LanceTier(data_dir / "cold", _table_namer(names), embedder=embedder.name)
@@ -163,11 +163,17 @@ def _root_key(settings: Settings, entropy: Entropy) -> bytes:
     return create_root_key(path, entropy)
 
 
-async def _state(path: Path, observer: Observer, stack: AsyncExitStack) -> SqliteState:
+async def _state(
+    data_dir: Path, keyring: Keyring, entropy: Entropy, observer: Observer, stack: AsyncExitStack
+) -> SqliteState:
     def committed(records: int, seconds: float) -> None:
         observer.observe(JournalCommitted(records, seconds))
 
-    state = SqliteState(path, committed)
+    path, key_path = data_dir / "state.db", data_dir / "state.key"
+    if path.exists() and not key_path.exists():
+        raise RootKeyError("the state store's key file (state.key) is missing: restore it from your backup")
+    key = read_or_create_state_key(key_path, keyring, entropy)
+    state = SqliteState(path, key, committed)
     await state.open()
     stack.push_async_callback(state.close)
     return state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,21 +30,36 @@ from tiered_memory.state.base import (
     TailRow,
     WriteBatch,
 )
-from tiered_memory.state.sqlite_state import SqliteState
+from tiered_memory.state.sqlite_state import SqliteState, _connect
 
 pytestmark = pytest.mark.anyio
 
 ALICE, BOB, SESSION = b"a" * 32, b"b" * 32, b"s" * 16
+KEY = bytes(range(32))
 COMMITS: list[int] = []
 
 
 @pytest.fixture
 async def state(tmp_path: Path) -> AsyncIterator[SqliteState]:
     COMMITS.clear()
-    state = SqliteState(tmp_path / "state.db", lambda jobs, _seconds: COMMITS.append(jobs))
+    state = SqliteState(tmp_path / "state.db", KEY, lambda jobs, _seconds: COMMITS.append(jobs))
     await state.open()
     yield state
     await state.close()
+
+
+def decrypted(folder: Path) -> bytes:
+    """Return every page of a copy of the store as it is under its encryption, free pages and all."""
+    copied = folder / "copy"
+    copied.mkdir(exist_ok=True)
+    for path in folder.glob("state.db*"):
+        shutil.copy(path, copied)
+    connection = _connect(copied / "state.db", KEY)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA rekey = ''")
+    connection.close()
+    return (copied / "state.db").read_bytes()
 
 
 def leaf(event: AuditEvent = AuditEvent.KEY_CREATED) -> AuditLeaf:
@@ -116,7 +131,7 @@ async def test_an_append_is_there_after_reopening(state: SqliteState, tmp_path: 
     appended = await state.write(c.Append(batch(7)))
     assert isinstance(appended, Appended)
     await state.close()
-    again = SqliteState(tmp_path / "state.db", lambda *_: None)
+    again = SqliteState(tmp_path / "state.db", KEY, lambda *_: None)
     await again.open()
     assert await again.read(c.Journal()) == [replace(entry(7), seq=appended.seqs[0])]
     assert await again.read(c.Memories(ALICE)) == [memory(7)]
@@ -194,10 +209,11 @@ async def test_a_destroyed_key_is_in_no_file(state: SqliteState, tmp_path: Path)
     secret = b"\x93wrapped key of alice\x17" * 4
     await hold(state, wrapped=secret)
     await hold(state, BOB)
-    assert any(secret in path.read_bytes() for path in tmp_path.iterdir())
+    assert secret in decrypted(tmp_path)
     await state.write(c.BeginErasure(ALICE, 0, leaf()))
     await state.checkpoint()
-    assert not any(secret in path.read_bytes() for path in tmp_path.iterdir())
+    assert secret not in decrypted(tmp_path)
+    assert (tmp_path / "state.db-wal").stat().st_size == 0
     assert len(await state.read(c.Keys(BOB))) == 1
 
 
@@ -280,17 +296,17 @@ async def test_routing_counts_add_up(state: SqliteState) -> None:
 
 
 async def test_a_later_schema_is_refused(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "state.db") as connection:
-        connection.execute("PRAGMA user_version = 999")
+    connection = _connect(tmp_path / "state.db", KEY)
+    connection.execute("PRAGMA user_version = 999")
     connection.close()
     with pytest.raises(StateStoreError, match="newer release"):
-        await SqliteState(tmp_path / "state.db", lambda *_: None).open()
+        await SqliteState(tmp_path / "state.db", KEY, lambda *_: None).open()
 
 
 async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"certainly not a database" * 100)
     with pytest.raises(StateStoreError):
-        await SqliteState(tmp_path / "state.db", lambda *_: None).open()
+        await SqliteState(tmp_path / "state.db", KEY, lambda *_: None).open()
 
 
 async def test_the_file_is_for_its_owner_alone(state: SqliteState, tmp_path: Path) -> None:

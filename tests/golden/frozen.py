@@ -6,7 +6,6 @@ A golden file, once landed, is never rewritten: old stores hold such bytes.
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import apsw
 import numpy as np
 
 from tiered_memory.clock import SeededEntropy, to_us
@@ -160,10 +160,9 @@ def stored(name: str) -> dict[str, Any]:
     return loaded
 
 
-def empty_state() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    connection.executescript(load_sql("schema_1.sql"))
+def empty_state() -> apsw.Connection:
+    connection = apsw.Connection(":memory:")
+    connection.execute(load_sql("schema_1.sql"))
     connection.execute(
         "INSERT INTO subjects VALUES (?, ?, 0, ?, 'active', 'embedder-1', NULL, 0)",
         (SUBJECT, TENANT, b"i" * 16),
@@ -174,7 +173,9 @@ def empty_state() -> sqlite3.Connection:
 def _stored(table: str, batch: WriteBatch) -> dict[str, Any]:
     with empty_state() as connection:
         HANDLERS[c.Append](connection, c.Append(batch))
-        return _hexed(dict(connection.execute(f"SELECT * FROM {table}").fetchone()))
+        cursor = connection.execute(f"SELECT * FROM {table}")
+        names = [column[0] for column in cursor.get_description()]
+        return _hexed(dict(zip(names, next(cursor), strict=True)))
 
 
 def _hexed(fields: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tiered_memory.crypto.envelope import (
     SealingKey,
     derive,
 )
-from tiered_memory.errors import CorruptionError, RootKeyError
+from tiered_memory.errors import KeyUnavailableError, RootKeyError
 from tiered_memory.model import Subject
 
 KEY_ID_BYTES = 16
@@ -110,13 +110,15 @@ class Keyring:
         Raises:
             RootKeyError: this is not the root key the store was made with.
         """
-        try:
-            return self._root.open(wrapped, _store_context(store_id))
-        except CorruptionError as error:
-            raise RootKeyError(
-                "the root key does not open this store: supply the key it was created with "
-                "(root_key_file or TIERED_MEMORY_ROOT_KEY); nothing was changed"
-            ) from error
+        return self._open_under_root(wrapped, _store_context(store_id))
+
+    def wrap_state_key(self, key: bytes) -> bytes:
+        """Return the state store's page key, wrapped."""
+        return self._root.seal(key, _STATE_KEY, self.nonce())
+
+    def open_state_key(self, wrapped: bytes) -> bytes:
+        """Return the state store's page key; raises RootKeyError when the root key is another one."""
+        return self._open_under_root(wrapped, _STATE_KEY)
 
     def new_epoch(self, tenant: bytes, epoch: int, now_us: int) -> tuple[SealingKey, EpochRecord]:
         """Return a tenant's new wrapping key and its record."""
@@ -147,6 +149,15 @@ class Keyring:
         secret = epoch.open(record.wrapped, _key_context(tenant, owner, record.key_id))
         return SealingKey(record.key_id, record.epoch, secret)
 
+    def _open_under_root(self, wrapped: bytes, context: SealContext) -> bytes:
+        try:
+            return self._root.open(wrapped, context)
+        except KeyUnavailableError as error:
+            raise RootKeyError(
+                "the root key does not open this store: supply the key it was created with "
+                "(root_key_file or TIERED_MEMORY_ROOT_KEY); nothing was changed"
+            ) from error
+
     def ram_key(self) -> SealingKey:
         """Return a key that is never stored: what it seals dies with the process."""
         return SealingKey(self._entropy.token(KEY_ID_BYTES), 0, self._entropy.token(KEY_BYTES))
@@ -167,6 +178,9 @@ def _epoch_key(epoch: int, secret: bytes) -> SealingKey:
 
 def _store_context(store_id: bytes) -> SealContext:
     return SealContext(b"", b"", Place.STORE, store_id.hex(), "", field="master")
+
+
+_STATE_KEY = SealContext(b"", b"", Place.STORE, "", "", field="state-key")
 
 
 def _epoch_context(tenant: bytes, epoch: int) -> SealContext:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tiered_memory.clock import Entropy
 from tiered_memory.crypto.envelope import KEY_BYTES
+from tiered_memory.crypto.keyring import Keyring
 from tiered_memory.errors import RootKeyError
 
 logger = logging.getLogger("tiered_memory")
@@ -35,15 +36,10 @@ def read_root_key(path: Path) -> bytes:
 
 
 def create_root_key(path: Path, entropy: Entropy) -> bytes:
-    """Make a new key, on disk before it is used; raises FileExistsError rather than replace one."""
+    """Make a new key, on disk before it is used."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = entropy.token(KEY_BYTES)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(key.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    _sync_directory(path.parent)
+    _write_new(path, f"{key.hex()}\n".encode("ascii"), 0o400)
     logger.warning(
         "made a new root key (mode 0400): back it up apart from the data; without it every memory is unreadable"
     )
@@ -56,3 +52,28 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_or_create_state_key(path: Path, keyring: Keyring, entropy: Entropy) -> bytes:
+    """Return the key of the state store's pages, wrapped under the root key in the file `path`.
+
+    Raises:
+        RootKeyError: the root key is not the one this store was made with.
+    """
+    if path.exists():
+        return keyring.open_state_key(path.read_bytes())
+    key = entropy.token(KEY_BYTES)
+    _write_new(path, keyring.wrap_state_key(key), 0o600)
+    return key
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    """Write a file that appears whole and on disk, or not at all."""
+    partial = path.with_suffix(".new")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+    _sync_directory(path.parent)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import apsw
+
 from tiered_memory.clock import stopwatch
 from tiered_memory.errors import ClosedError, StateStoreError, TieredMemoryError
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], Any]
+Work = Callable[[apsw.Connection], Any]
 GROUP_LIMIT = 512
 
 
@@ -34,7 +35,7 @@ class GroupCommitWriter:
     """Owns the only connection that writes."""
 
     def __init__(
-        self, connect: Callable[[], sqlite3.Connection], on_commit: Callable[[int, float], None]
+        self, connect: Callable[[], apsw.Connection], on_commit: Callable[[int, float], None]
     ) -> None:
         self._connect = connect
         self._on_commit = on_commit
@@ -49,7 +50,7 @@ class GroupCommitWriter:
         self._thread.start()
         await self._started
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run `work` in the next group and return its result once the group is on disk."""
         if self._closed:
             raise ClosedError
@@ -68,7 +69,7 @@ class GroupCommitWriter:
     def _run(self) -> None:
         try:
             connection = self._connect()
-        except (sqlite3.Error, TieredMemoryError, OSError) as error:
+        except (apsw.Error, TieredMemoryError, OSError) as error:
             self._loop.call_soon_threadsafe(self._started.set_exception, error)
             return
         self._loop.call_soon_threadsafe(self._started.set_result, None)
@@ -91,14 +92,14 @@ class GroupCommitWriter:
             group.append(job)
         return group
 
-    def _commit(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
+    def _commit(self, connection: apsw.Connection, group: list[_Job]) -> None:
         begun = stopwatch()
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job in group:
                 _run_in_savepoint(connection, job)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except apsw.Error as error:
             _fail(connection, group, error)
         self._on_commit(len(group), stopwatch() - begun)
         self._report(_settle, group)
@@ -108,26 +109,27 @@ class GroupCommitWriter:
             self._loop.call_soon_threadsafe(callback, group)
 
 
-def _run_in_savepoint(connection: sqlite3.Connection, job: _Job) -> None:
+def _run_in_savepoint(connection: apsw.Connection, job: _Job) -> None:
     connection.execute("SAVEPOINT job")
     try:
         job.result = job.work(connection)
-    except (TieredMemoryError, sqlite3.Error) as error:
+    except (TieredMemoryError, apsw.Error) as error:
         connection.execute("ROLLBACK TO job")
         job.error = error if isinstance(error, TieredMemoryError) else _translated(error)
     connection.execute("RELEASE job")
 
 
-def _fail(connection: sqlite3.Connection, group: list[_Job], error: sqlite3.Error) -> None:
+def _fail(connection: apsw.Connection, group: list[_Job], error: apsw.Error) -> None:
     if connection.in_transaction:
         connection.execute("ROLLBACK")
     for job in group:
         job.error = job.error or _translated(error)
 
 
-def _translated(error: sqlite3.Error) -> StateStoreError:
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    return StateStoreError(f"the state store refused a write ({name}); nothing of it was stored")
+def _translated(error: apsw.Error) -> StateStoreError:
+    return StateStoreError(
+        f"the state store refused a write ({type(error).__name__}); nothing of it was stored"
+    )
 
 
 def _settle(group: list[_Job]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import apsw
+
 from tiered_memory.crypto.keyring import EpochRecord, KeyRecord
+from tiered_memory.errors import StateStoreError
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import (
     ConsentRow,
@@ -76,37 +78,50 @@ def _consent_of(row: Row) -> ConsentRow:
     )
 
 
-def _get_meta(db: sqlite3.Connection, query: c.GetMeta) -> bytes | None:
-    row = db.execute(SQL["meta_get"], (query.name,)).fetchone()
+def first_row(db: apsw.Connection, name: str, values: tuple[Any, ...] = ()) -> Row | None:
+    """Run a statement and return its first row, if any."""
+    return db.execute(SQL[name], values).fetchone()
+
+
+def one_row(db: apsw.Connection, name: str, values: tuple[Any, ...] = ()) -> Row:
+    """Run a statement that always answers with a row."""
+    row = first_row(db, name, values)
+    if row is None:
+        raise StateStoreError
+    return row
+
+
+def _get_meta(db: apsw.Connection, query: c.GetMeta) -> bytes | None:
+    row = first_row(db, "meta_get", (query.name,))
     return None if row is None else row[0]
 
 
-def _epochs(db: sqlite3.Connection, query: c.Epochs) -> list[EpochRecord]:
+def _epochs(db: apsw.Connection, query: c.Epochs) -> list[EpochRecord]:
     return [EpochRecord(*row) for row in db.execute(SQL["epochs"], (query.tenant,))]
 
 
-def _get_subject(db: sqlite3.Connection, query: c.GetSubject) -> SubjectRow | None:
-    row = db.execute(SQL["subject_get"], (query.subject,)).fetchone()
+def _get_subject(db: apsw.Connection, query: c.GetSubject) -> SubjectRow | None:
+    row = first_row(db, "subject_get", (query.subject,))
     return None if row is None else SubjectRow(*row)
 
 
-def _subjects_in_state(db: sqlite3.Connection, query: c.SubjectsInState) -> list[SubjectRow]:
+def _subjects_in_state(db: apsw.Connection, query: c.SubjectsInState) -> list[SubjectRow]:
     return [SubjectRow(*row) for row in db.execute(SQL["subjects_in_state"], (query.state.value,))]
 
 
-def _keys(db: sqlite3.Connection, query: c.Keys) -> list[KeyRecord]:
+def _keys(db: apsw.Connection, query: c.Keys) -> list[KeyRecord]:
     return [KeyRecord(*row) for row in db.execute(SQL["keys_of"], (query.subject,))]
 
 
-def _consents(db: sqlite3.Connection, query: c.Consents) -> list[ConsentRow]:
+def _consents(db: apsw.Connection, query: c.Consents) -> list[ConsentRow]:
     return [_consent_of(row) for row in db.execute(SQL["consent_of"], (query.subject,))]
 
 
-def _memories(db: sqlite3.Connection, query: c.Memories) -> list[MemoryRow]:
+def _memories(db: apsw.Connection, query: c.Memories) -> list[MemoryRow]:
     return [_memory_of(row) for row in db.execute(SQL["memories_of"], (query.subject,))]
 
 
-def _due(db: sqlite3.Connection, query: c.Due) -> list[MemoryRow]:
+def _due(db: apsw.Connection, query: c.Due) -> list[MemoryRow]:
     if query.subject is None:
         rows = db.execute(SQL["memories_due"], (query.now_us, query.limit))
     else:
@@ -114,53 +129,53 @@ def _due(db: sqlite3.Connection, query: c.Due) -> list[MemoryRow]:
     return [_memory_of(row) for row in rows]
 
 
-def _active_totals(db: sqlite3.Connection, query: c.ActiveTotals) -> dict[bytes, int]:
-    return {one: db.execute(SQL["memories_active"], (one,)).fetchone()[0] for one in query.subjects}
+def _active_totals(db: apsw.Connection, query: c.ActiveTotals) -> dict[bytes, int]:
+    return {one: one_row(db, "memories_active", (one,))[0] for one in query.subjects}
 
 
-def _removing(db: sqlite3.Connection, _query: c.Removing) -> list[tuple[bytes, str]]:
+def _removing(db: apsw.Connection, _query: c.Removing) -> list[tuple[bytes, str]]:
     return [(row[0], row[1]) for row in db.execute(SQL["memories_removing"])]
 
 
-def _journal(db: sqlite3.Connection, _query: c.Journal) -> list[JournalEntry]:
+def _journal(db: apsw.Connection, _query: c.Journal) -> list[JournalEntry]:
     return [_journal_of(row) for row in db.execute(SQL["journal_all"])]
 
 
-def _journal_size(db: sqlite3.Connection, _query: c.GetJournalSize) -> JournalSize:
-    return JournalSize(*db.execute(SQL["journal_size"]).fetchone())
+def _journal_size(db: apsw.Connection, _query: c.GetJournalSize) -> JournalSize:
+    return JournalSize(*one_row(db, "journal_size"))
 
 
-def _tail(db: sqlite3.Connection, query: c.Tail) -> list[TailRow]:
+def _tail(db: apsw.Connection, query: c.Tail) -> list[TailRow]:
     return [_tail_of(row) for row in db.execute(SQL["tail_of"], (query.subject, query.session))]
 
 
-def _last_order(db: sqlite3.Connection, query: c.LastOrder) -> int:
-    order: int = db.execute(SQL["last_order"], (query.subject,)).fetchone()[0]
+def _last_order(db: apsw.Connection, query: c.LastOrder) -> int:
+    order: int = one_row(db, "last_order", (query.subject,))[0]
     return order
 
 
-def _operation(db: sqlite3.Connection, query: c.GetOperation) -> OperationRow | None:
-    row = db.execute(SQL["operation_get"], (query.subject, query.operation)).fetchone()
+def _operation(db: apsw.Connection, query: c.GetOperation) -> OperationRow | None:
+    row = first_row(db, "operation_get", (query.subject, query.operation))
     return None if row is None else operation_of(row)
 
 
-def _leaves(db: sqlite3.Connection, _query: c.Leaves) -> list[tuple[int, bytes, bytes]]:
+def _leaves(db: apsw.Connection, _query: c.Leaves) -> list[tuple[int, bytes, bytes]]:
     return list(db.execute(SQL["audit_all"]))
 
 
-def _held(db: sqlite3.Connection, query: c.HeldOf) -> Held:
-    return held_of(db.execute(SQL["count_held"], (query.subject,)).fetchone())
+def _held(db: apsw.Connection, query: c.HeldOf) -> Held:
+    return held_of(one_row(db, "count_held", (query.subject,)))
 
 
-def _routing(db: sqlite3.Connection, _query: c.RoutingCounts) -> list[tuple[str, str, int]]:
+def _routing(db: apsw.Connection, _query: c.RoutingCounts) -> list[tuple[str, str, int]]:
     return list(db.execute(SQL["routing_all"]))
 
 
-def _analytics(db: sqlite3.Connection, _query: c.AnalyticsRows) -> list[tuple[Any, ...]]:
+def _analytics(db: apsw.Connection, _query: c.AnalyticsRows) -> list[tuple[Any, ...]]:
     return list(db.execute(SQL["analytics_memories"]))
 
 
-READERS: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
+READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.GetMeta: _get_meta,
     c.Epochs: _epochs,
     c.GetSubject: _get_subject,

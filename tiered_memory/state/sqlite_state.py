@@ -1,16 +1,20 @@
-"""The state store on SQLite: WAL, full fsync, secure delete, one writer thread with group commit."""
+"""The state store on SQLite: WAL, full fsync, secure delete, one writer thread with group commit.
+
+The build is SQLite3 Multiple Ciphers: every page, those of the log included, is encrypted and authenticated
+(ChaCha20-Poly1305). SQLite alone notices few flipped bytes; see `docs/adr/0010`.
+"""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import anyio.to_thread
+import apsw
 
-from tiered_memory.errors import ClosedError, StateStoreError
+from tiered_memory.errors import ClosedError, ConfigurationError, StateStoreError
 from tiered_memory.state.base import Read, Write
 from tiered_memory.state.group_commit import GroupCommitWriter
 from tiered_memory.state.queries import load_sql
@@ -19,24 +23,30 @@ from tiered_memory.state.sqlite_writes import HANDLERS
 
 T = TypeVar("T")
 SCHEMA_VERSION = 1
-BUSY_TIMEOUT_SECONDS = 5.0
+BUSY_TIMEOUT_MS = 5000
+PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "secure_delete = ON",
+    "foreign_keys = ON",
+    "temp_store = MEMORY",
+)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA secure_delete = ON")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA temp_store = MEMORY")
+def _connect(path: Path, key: bytes) -> apsw.Connection:
+    """Open the file with its key; each page carries a Poly1305 tag, so that damage is an error and no answer."""
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    connection.execute("PRAGMA cipher = 'chacha20'")
+    connection.execute(f"PRAGMA key = 'raw:{key.hex()}'")
+    for pragma in PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
     return connection
 
 
-def _migrated(path: Path) -> sqlite3.Connection:
-    connection = _connect(path)
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+def _migrated(path: Path, key: bytes) -> apsw.Connection:
+    connection = _connect(path, key)
+    version = connection.pragma("user_version")
     if version > SCHEMA_VERSION:
         connection.close()
         raise StateStoreError(
@@ -44,31 +54,41 @@ def _migrated(path: Path) -> sqlite3.Connection:
         )
     if version == 0:
         script = f"BEGIN;\n{load_sql('schema_1.sql')}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
-        connection.executescript(script)
+        connection.execute(script)
     return connection
+
+
+def _check_build() -> None:
+    """The plain build of the driver answers to the same name and would ignore the key."""
+    if not hasattr(apsw, "mc_version"):
+        raise ConfigurationError(
+            "the installed apsw cannot encrypt: uninstall apsw and install apsw-sqlite3mc in its place"
+        )
 
 
 class SqliteState:
     """Implements `StateStore` in one file."""
 
-    def __init__(self, path: Path, on_commit: Callable[[int, float], None]) -> None:
+    def __init__(self, path: Path, key: bytes, on_commit: Callable[[int, float], None]) -> None:
         self._path = path
-        self._writer = GroupCommitWriter(lambda: _migrated(path), on_commit)
-        self._reader: sqlite3.Connection | None = None
+        self._key = key
+        self._writer = GroupCommitWriter(lambda: _migrated(path, key), on_commit)
+        self._reader: apsw.Connection | None = None
         self._reading = threading.Lock()
 
     async def open(self) -> None:
         """Create or migrate the file; raises StateStoreError when it is not a readable state store."""
+        _check_build()
         try:
             await self._writer.start()
-            self._reader = _connect(self._path)
-        except sqlite3.Error as error:
+            self._reader = _connect(self._path, self._key)
+        except apsw.Error as error:
             raise StateStoreError(f"the state store cannot be opened ({type(error).__name__})") from error
         self._path.chmod(0o600)
 
     async def write(self, command: Write[T]) -> T:
         """Carry out one change in one transaction; return after its fsync."""
-        handler: Callable[[sqlite3.Connection, Write[T]], T] = HANDLERS[type(command)]
+        handler: Callable[[apsw.Connection, Write[T]], T] = HANDLERS[type(command)]
         return await self._writer.run(lambda connection: handler(connection, command))
 
     async def read(self, query: Read[T]) -> T:
@@ -88,13 +108,13 @@ class SqliteState:
                 self._reader = None
 
     def _answer(self, query: Read[T]) -> T:
-        answer: Callable[[sqlite3.Connection, Read[T]], T] = READERS[type(query)]
+        answer: Callable[[apsw.Connection, Read[T]], T] = READERS[type(query)]
         with self._reading:
             if self._reader is None:
                 raise ClosedError
             try:
                 return answer(self._reader, query)
-            except sqlite3.Error as error:
+            except apsw.Error as error:
                 raise StateStoreError(
                     f"the state store could not be read ({type(error).__name__})"
                 ) from error
@@ -104,8 +124,8 @@ class SqliteState:
             if self._reader is None:
                 raise ClosedError
             try:
-                busy = self._reader.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            except sqlite3.Error as error:
+                busy = self._reader.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0]
+            except apsw.Error as error:
                 raise StateStoreError("the state store's log could not be truncated") from error
         if busy:
             raise StateStoreError("the state store's log is in use and could not be truncated; try again")

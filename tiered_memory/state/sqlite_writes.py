@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tiered_memory.errors import StateStoreError, SubjectErasedError
+import apsw
+
+from tiered_memory.errors import SubjectErasedError
 from tiered_memory.formats.leaf import LEAF_FORMAT, AuditLeaf
 from tiered_memory.privacy.merkle import leaf_hash
 from tiered_memory.state import commands as c
@@ -23,21 +24,27 @@ from tiered_memory.state.base import (
     WriteBatch,
 )
 from tiered_memory.state.queries import SQL
-from tiered_memory.state.sqlite_rows import held_of, operation_of
+from tiered_memory.state.sqlite_rows import first_row, held_of, one_row, operation_of
 
 LIVING = frozenset({SubjectState.ACTIVE.value, SubjectState.RESTRICTED.value})
 
 
-def check_generation(db: sqlite3.Connection, subject: bytes, generation: int) -> None:
+def check_generation(db: apsw.Connection, subject: bytes, generation: int) -> None:
     """Refuse a write that means a subject as it was before an erasure."""
-    row = db.execute(SQL["subject_generation"], (subject,)).fetchone()
+    row = first_row(db, "subject_generation", (subject,))
     if row is None or row[0] != generation or row[1] not in LIVING:
         raise SubjectErasedError
 
 
-def add_leaves(db: sqlite3.Connection, leaves: Iterable[AuditLeaf]) -> int:
+def _changed(db: apsw.Connection, name: str, values: tuple[Any, ...]) -> int:
+    """Run a statement and return how many rows it changed."""
+    db.execute(SQL[name], values)
+    return db.changes()
+
+
+def add_leaves(db: apsw.Connection, leaves: Iterable[AuditLeaf]) -> int:
     """Append audit leaves; return the index of the last one (-1 when the ledger is empty)."""
-    index: int = db.execute(SQL["audit_size"]).fetchone()[0] - 1
+    index: int = one_row(db, "audit_last")[0]
     for leaf in leaves:
         index += 1
         encoded = leaf.encode()
@@ -45,26 +52,26 @@ def add_leaves(db: sqlite3.Connection, leaves: Iterable[AuditLeaf]) -> int:
     return index
 
 
-def _put_meta(db: sqlite3.Connection, command: c.PutMeta) -> None:
+def _put_meta(db: apsw.Connection, command: c.PutMeta) -> None:
     db.execute(SQL["meta_put"], (command.name, command.value))
 
 
-def _put_epoch(db: sqlite3.Connection, command: c.PutEpoch) -> None:
+def _put_epoch(db: apsw.Connection, command: c.PutEpoch) -> None:
     r = command.record
     db.execute(SQL["epoch_put"], (r.tenant, r.epoch, r.wrapped, r.created_us, r.format))
 
 
-def _put_subject(db: sqlite3.Connection, command: c.PutSubject) -> None:
+def _put_subject(db: apsw.Connection, command: c.PutSubject) -> None:
     r = command.row
     values = (r.subject, r.tenant, r.generation, r.incarnation, r.state, r.embedder, r.identity, r.created_us)
-    if db.execute(SQL["subject_put"], values).rowcount != 1:
+    if _changed(db, "subject_put", values) != 1:
         raise SubjectErasedError("the subject is held already, or was erased meanwhile; nothing was changed")
     for key in command.keys:
         _put_key(db, c.PutKey(key))
     add_leaves(db, [command.leaf])
 
 
-def _put_key(db: sqlite3.Connection, command: c.PutKey) -> None:
+def _put_key(db: apsw.Connection, command: c.PutKey) -> None:
     r = command.record
     check_generation(db, r.subject, r.generation)
     values = (r.subject, r.purpose, r.key_id, r.epoch, r.generation, r.wrapped, r.created_us, r.format)
@@ -86,13 +93,13 @@ def _consent_values(r: ConsentRow) -> tuple[Any, ...]:
     )
 
 
-def _put_consent(db: sqlite3.Connection, command: c.PutConsent) -> None:
+def _put_consent(db: apsw.Connection, command: c.PutConsent) -> None:
     check_generation(db, command.row.subject, command.row.generation)
     db.execute(SQL["consent_put"], _consent_values(command.row))
     add_leaves(db, [command.leaf])
 
 
-def _withdraw(db: sqlite3.Connection, command: c.WithdrawPurpose) -> int:
+def _withdraw(db: apsw.Connection, command: c.WithdrawPurpose) -> int:
     """Everything that rests under the purpose's key becomes unreadable with this commit."""
     event = command.event
     _put_consent(db, c.PutConsent(event, command.leaf))
@@ -101,15 +108,15 @@ def _withdraw(db: sqlite3.Connection, command: c.WithdrawPurpose) -> int:
     db.execute(SQL["memories_remove_purpose"], owner)
     db.execute(SQL["tail_drop_purpose"], owner)
     db.execute(SQL["operations_drop_purpose"], owner)
-    return db.execute(SQL["key_destroy"], owner).rowcount
+    return _changed(db, "key_destroy", owner)
 
 
-def _append(db: sqlite3.Connection, command: c.Append) -> Appended | Repeated:
+def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated:
     batch = command.batch
     check_generation(db, batch.subject, batch.generation)
     operation = batch.operation
     if operation is not None:
-        earlier = db.execute(SQL["operation_get"], (operation.subject, operation.operation)).fetchone()
+        earlier = first_row(db, "operation_get", (operation.subject, operation.operation))
         if earlier is not None:
             return Repeated(operation_of(earlier))
         db.execute(
@@ -127,7 +134,7 @@ def _append(db: sqlite3.Connection, command: c.Append) -> Appended | Repeated:
     return _append_rows(db, batch)
 
 
-def _append_rows(db: sqlite3.Connection, batch: WriteBatch) -> Appended:
+def _append_rows(db: apsw.Connection, batch: WriteBatch) -> Appended:
     seqs = tuple(_journal_put(db, entry) for entry in batch.entries)
     db.executemany(SQL["memory_put"], [_memory_values(row) for row in batch.memories])
     for tail in batch.tails:
@@ -136,7 +143,7 @@ def _append_rows(db: sqlite3.Connection, batch: WriteBatch) -> Appended:
     return Appended(seqs)
 
 
-def _journal_put(db: sqlite3.Connection, e: JournalEntry) -> int:
+def _journal_put(db: apsw.Connection, e: JournalEntry) -> int:
     values = (
         e.format,
         e.operation,
@@ -151,10 +158,8 @@ def _journal_put(db: sqlite3.Connection, e: JournalEntry) -> int:
         e.sealed,
         e.created_us,
     )
-    seq = db.execute(SQL["journal_put"], values).lastrowid
-    if seq is None:
-        raise StateStoreError
-    return seq
+    db.execute(SQL["journal_put"], values)
+    return db.last_insert_rowid()
 
 
 def _memory_values(r: MemoryRow) -> tuple[Any, ...]:
@@ -184,7 +189,7 @@ def _memory_values(r: MemoryRow) -> tuple[Any, ...]:
     )
 
 
-def _tail_put(db: sqlite3.Connection, r: TailRow, keep: int) -> None:
+def _tail_put(db: apsw.Connection, r: TailRow, keep: int) -> None:
     values = (
         r.subject,
         r.session,
@@ -202,7 +207,7 @@ def _tail_put(db: sqlite3.Connection, r: TailRow, keep: int) -> None:
     db.execute(SQL["tail_trim"], (r.subject, r.session, keep))
 
 
-def _trim(db: sqlite3.Connection, command: c.Trim) -> None:
+def _trim(db: apsw.Connection, command: c.Trim) -> None:
     db.executemany(SQL["journal_trim"], [(seq,) for seq in command.seqs])
 
 
@@ -218,13 +223,13 @@ def _strength_values(u: StrengthUpdate) -> tuple[Any, ...]:
     )
 
 
-def _update_strengths(db: sqlite3.Connection, command: c.UpdateStrengths) -> None:
+def _update_strengths(db: apsw.Connection, command: c.UpdateStrengths) -> None:
     check_generation(db, command.subject, command.generation)
     rows = [(*_strength_values(u), command.subject, u.memory_id) for u in command.updates]
     db.executemany(SQL["memory_strength"], rows)
 
 
-def _change_states(db: sqlite3.Connection, command: c.ChangeStates) -> None:
+def _change_states(db: apsw.Connection, command: c.ChangeStates) -> None:
     check_generation(db, command.subject, command.generation)
     for change in command.changes:
         values = (
@@ -241,17 +246,17 @@ def _change_states(db: sqlite3.Connection, command: c.ChangeStates) -> None:
     add_leaves(db, command.leaves)
 
 
-def _restore(db: sqlite3.Connection, command: c.RestoreMemory) -> bool:
+def _restore(db: apsw.Connection, command: c.RestoreMemory) -> bool:
     check_generation(db, command.subject, command.generation)
     update = command.update
     values = (*_strength_values(update), command.subject, update.memory_id)
-    restored = db.execute(SQL["memory_restore"], values).rowcount == 1
+    restored = _changed(db, "memory_restore", values) == 1
     if restored:
         add_leaves(db, [command.leaf])
     return restored
 
 
-def _pin(db: sqlite3.Connection, command: c.PinMemory) -> bool:
+def _pin(db: apsw.Connection, command: c.PinMemory) -> bool:
     check_generation(db, command.subject, command.generation)
     values = (
         command.pinned,
@@ -260,47 +265,47 @@ def _pin(db: sqlite3.Connection, command: c.PinMemory) -> bool:
         command.subject,
         command.memory_id,
     )
-    return db.execute(SQL["memory_pin"], values).rowcount == 1
+    return _changed(db, "memory_pin", values) == 1
 
 
-def _finish_removal(db: sqlite3.Connection, command: c.FinishRemoval) -> None:
+def _finish_removal(db: apsw.Connection, command: c.FinishRemoval) -> None:
     check_generation(db, command.subject, command.generation)
     for memory_id in command.memory_ids:
         db.execute(SQL["memory_drop"], (command.subject, memory_id))
         db.execute(SQL["tombstone_put"], (command.subject, memory_id, command.now_us))
 
 
-def _end_session(db: sqlite3.Connection, command: c.EndSession) -> None:
+def _end_session(db: apsw.Connection, command: c.EndSession) -> None:
     db.execute(SQL["tail_drop_session"], (command.subject, command.session))
 
 
-def _expire(db: sqlite3.Connection, command: c.Expire) -> int:
-    tails = db.execute(SQL["tail_expire"], (command.now_us,)).rowcount
-    return tails + db.execute(SQL["operations_expire"], (command.now_us,)).rowcount
+def _expire(db: apsw.Connection, command: c.Expire) -> int:
+    tails = _changed(db, "tail_expire", (command.now_us,))
+    return tails + _changed(db, "operations_expire", (command.now_us,))
 
 
-def _begin_erasure(db: sqlite3.Connection, command: c.BeginErasure) -> int:
-    if db.execute(SQL["erasure_begin"], (command.subject, command.generation)).rowcount != 1:
+def _begin_erasure(db: apsw.Connection, command: c.BeginErasure) -> int:
+    if _changed(db, "erasure_begin", (command.subject, command.generation)) != 1:
         raise SubjectErasedError
     add_leaves(db, [command.leaf])
-    return db.execute(SQL["keys_destroy"], (command.subject,)).rowcount
+    return _changed(db, "keys_destroy", (command.subject,))
 
 
-def _purge_subject(db: sqlite3.Connection, command: c.PurgeSubject) -> Held:
-    before = held_of(db.execute(SQL["count_held"], (command.subject,)).fetchone())
+def _purge_subject(db: apsw.Connection, command: c.PurgeSubject) -> Held:
+    before = held_of(one_row(db, "count_held", (command.subject,)))
     for name in ("journal", "memories", "tail", "consents", "operations", "tombstones"):
         db.execute(SQL[f"drop_{name}"], (command.subject,))
     return before
 
 
-def _finish_erasure(db: sqlite3.Connection, command: c.FinishErasure) -> int:
-    if db.execute(SQL["erasure_finish"], (command.subject, command.generation)).rowcount != 1:
+def _finish_erasure(db: apsw.Connection, command: c.FinishErasure) -> int:
+    if _changed(db, "erasure_finish", (command.subject, command.generation)) != 1:
         raise SubjectErasedError
     db.execute(SQL["erased_put"], (command.subject, command.generation, command.now_us))
     return add_leaves(db, [command.leaf])
 
 
-HANDLERS: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
+HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.PutMeta: _put_meta,
     c.PutEpoch: _put_epoch,
     c.PutSubject: _put_subject,

@@ -172,8 +172,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 SELECT subject, generation, format, event_id, action, purpose, at_us, expires_us, explicit, sealed
 FROM consent_events WHERE subject = ? ORDER BY seq;
 
--- name: audit_size
-SELECT COUNT(*) FROM audit;
+-- name: audit_last
+SELECT COALESCE(MAX(leaf_index), -1) FROM audit;
 
 -- name: audit_put
 INSERT INTO audit (leaf_index, format, leaf, hash) VALUES (?, ?, ?, ?);
