@@ -76,6 +76,7 @@ class ActiveSubject:
     tracked: dict[str, Tracked] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
+    session_names: dict[str, bytes] = field(default_factory=dict)
     ephemeral_sessions: set[str] = field(default_factory=set)
     operations: OrderedDict[str, tuple[bytes, Any]] = field(default_factory=OrderedDict)
     expiring: list[tuple[int, str]] = field(default_factory=list)

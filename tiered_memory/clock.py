@@ -6,8 +6,10 @@ pass in a test and an interleaving can be replayed from a seed.
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, runtime_checkable
@@ -16,6 +18,7 @@ import anyio
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+ENTROPY_BLOCK_BYTES = 4096
 
 
 @runtime_checkable
@@ -60,11 +63,28 @@ class Entropy(Protocol):
 
 
 class SystemEntropy:
-    """The operating system's generator: fit for keys."""
+    """The operating system's generator: fit for keys.
+
+    Bytes are drawn in blocks, because a write needs several nonces and a system call for each costs more than
+    sealing. Each byte is handed out once; a forked child starts with an empty block.
+    """
+
+    def __init__(self) -> None:
+        self._block = memoryview(b"")
+        self._lock = threading.Lock()
+        os.register_at_fork(after_in_child=self._discard)
 
     def token(self, size: int) -> bytes:
         """Return `size` unpredictable bytes."""
-        return secrets.token_bytes(size)
+        with self._lock:
+            if len(self._block) < size:
+                self._block = memoryview(secrets.token_bytes(max(size, ENTROPY_BLOCK_BYTES)))
+            drawn, self._block = self._block[:size], self._block[size:]
+        return bytes(drawn)
+
+    def _discard(self) -> None:
+        self._lock = threading.Lock()
+        self._block = memoryview(b"")
 
 
 class SeededEntropy:

@@ -66,6 +66,7 @@ class Core:
     warm: SessionTier
     embedder: Embedder
     policy: Policy
+    policy_version: str
     curve: Curve
     clock: Clock
     entropy: Entropy

@@ -16,6 +16,7 @@ from tiered_memory.state.base import JournalAction, JournalEntry, MemoryRow, Mem
 from tiered_memory.tiers.base import TierRecord
 
 MINUTE_US = 60_000_000
+SESSION_NAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,10 @@ class DraftWriter:
         return sealer.key.seal(draft.plaintext, context, self._core.keyring.nonce())
 
     def entries(
-        self, active: ActiveSubject, drafts: Sequence[Draft], operation_id: str, now_us: int
+        self, active: ActiveSubject, drafts: Sequence[Draft], operation: bytes, now_us: int
     ) -> list[JournalEntry]:
-        """Return the journal entries of what goes to cold: one atomic group."""
+        """Return the journal entries of what goes to cold: one atomic group of one operation (16 bytes)."""
         cold = [draft for draft in drafts if draft.placement.cold]
-        operation = self._core.names.operation(active.ref.pseudonym, operation_id)
         group = self._core.entropy.token(16)
         return [
             JournalEntry(
@@ -85,7 +85,7 @@ class DraftWriter:
     def row(self, active: ActiveSubject, draft: Draft, now_us: int) -> MemoryRow:
         """Return what the state store keeps of a memory: its strength from now on and its deadline."""
         memory, policy, curve = draft.memory, self._core.policy, self._core.curve
-        state = curve.start(memory.importance, now_us, policy.version)
+        state = curve.start(memory.importance, now_us, self._core.policy_version)
         retention = policy.retention[memory.sensitivity]
         due = deadline(state, curve, retention, policy.decay.grace_hours)
         return MemoryRow(
@@ -103,7 +103,7 @@ class DraftWriter:
             strength_last=state.strength_last,
             t_last_us=state.t_last_us,
             n_spaced=state.n_spaced,
-            policy_version=policy.version,
+            policy_version=self._core.policy_version,
             ingested_us=now_us,
             forget_at_us=curve.forget_at_us(state),
             deadline_us=due.at_us,
@@ -119,7 +119,7 @@ class DraftWriter:
         return [
             TailRow(
                 subject=active.ref.pseudonym,
-                session=self._core.names.session(active.ref.pseudonym, draft.memory.session),
+                session=self._session(active, draft.memory.session),
                 order=draft.memory.order,
                 generation=active.ref.generation,
                 record_id=draft.memory.id,
@@ -131,6 +131,15 @@ class DraftWriter:
             for draft in drafts
             if draft.memory.session is not None
         ]
+
+    def _session(self, active: ActiveSubject, session: str) -> bytes:
+        pseudonym = active.session_names.get(session)
+        if pseudonym is None:
+            pseudonym = self._core.names.session(active.ref.pseudonym, session)
+            if len(active.session_names) >= SESSION_NAMES:
+                active.session_names.clear()
+            active.session_names[session] = pseudonym
+        return pseudonym
 
     def hot_records(
         self, active: ActiveSubject, drafts: Sequence[Draft], expires_us: int

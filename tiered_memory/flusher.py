@@ -114,10 +114,13 @@ class Flusher:
     async def paused(self, pseudonym: bytes) -> AsyncIterator[None]:
         """Hold off flushes of a subject: what is removed inside cannot be put back by one under way."""
         lock = self._flush_locks.setdefault(pseudonym, anyio.Lock())
-        async with lock:
-            yield
-        if not lock.statistics().tasks_waiting:
-            self._flush_locks.pop(pseudonym, None)
+        try:
+            async with lock:
+                yield
+        finally:
+            # A released lock may belong to the next waiter already: it is in use until nobody has it.
+            if not lock.locked():
+                self._flush_locks.pop(pseudonym, None)
 
     async def _flush(self, backlog: _Backlog) -> None:
         """The put is shielded: a cancelled one would commit all the same, and nobody would know."""

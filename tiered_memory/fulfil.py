@@ -121,7 +121,7 @@ class Fulfil:
         if row.state == MemoryState.ACTIVE:
             return self._recall.get(active, memory_id)
         now_us = self._core.now_us()
-        fresh = self._core.curve.start(row.importance, now_us, self._core.policy.version)
+        fresh = self._core.curve.start(row.importance, now_us, self._core.policy_version)
         state = replace(fresh, ingested_at_us=row.ingested_us, n_spaced=row.n_spaced)
         tracked = Tracked(replace(row, state=MemoryState.ACTIVE.value), state)
         leaf = leaf_for(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +10,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tiered_memory.errors import InvalidInputError
-from tiered_memory.model import EMPTY, Interaction, Kind, Role, Sensitivity, Subject
+from tiered_memory.model import (
+    EMPTY,
+    Interaction,
+    Kind,
+    Provenance,
+    Role,
+    Sensitivity,
+    SourceKind,
+    Subject,
+)
 
 ID_CHARACTERS = 256
 METADATA_BYTES = 16 * 1024
 METADATA_DEPTH = 5
 TOKEN_BUDGET_MAX = 10_000_000
 LIMIT_MAX = 10_000
+PARENTS_MAX = 1000
+INTEGERS = range(-(2**63), 2**63)
 EARLIEST_YEAR = 1900
 FUTURE_TOLERANCE = timedelta(days=1)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -99,7 +109,7 @@ def check_share(value: object, what: str) -> float:
     """Return a number in [0, 1]; NaN and truth values are refused."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidInputError(f"{what} must be a number, got {type(value).__name__}")
-    if not (math.isfinite(value) and 0.0 <= value <= 1.0):
+    if not 0.0 <= value <= 1.0:
         raise InvalidInputError(f"{what} must lie in 0..1")
     return float(value)
 
@@ -141,6 +151,8 @@ def _check_json(value: object, depth: int) -> None:
     elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         for item in value:
             _check_json(item, depth - 1)
+    elif isinstance(value, int) and not INTEGERS.start <= value < INTEGERS.stop:
+        raise InvalidInputError("whole numbers in metadata must fit into 64 bits")
 
 
 def accept(interaction: Interaction, now: datetime, max_content_bytes: int) -> Accepted:
@@ -166,9 +178,31 @@ def accept(interaction: Interaction, now: datetime, max_content_bytes: int) -> A
         agent=_optional_id(interaction.agent, "agent"),
         importance=None if importance is None else check_share(importance, "importance"),
         metadata=check_metadata(interaction.metadata),
+        provenance=check_provenance(interaction.provenance),
         occurred_at=occurred_at,
     )
     return Accepted(checked, occurred_at)
+
+
+def check_provenance(value: object) -> Provenance | None:
+    """Return where a memory came from: a known source, ids for the rest, at most 1000 parents of each sort."""
+    if value is None:
+        return None
+    if not isinstance(value, Provenance):
+        raise InvalidInputError(f"provenance must be a Provenance, got {type(value).__name__}")
+    return Provenance(
+        source=_word(SourceKind, value.source, "provenance.source"),
+        channel=_optional_id(value.channel, "provenance.channel"),
+        model=_optional_id(value.model, "provenance.model"),
+        derived_from=_parents(value.derived_from, "provenance.derived_from"),
+        merged_from=_parents(value.merged_from, "provenance.merged_from"),
+    )
+
+
+def _parents(value: object, what: str) -> tuple[str, ...]:
+    if not isinstance(value, (tuple, list)) or len(value) > PARENTS_MAX:
+        raise InvalidInputError(f"{what} must be a tuple of at most {PARENTS_MAX} ids")
+    return tuple(check_id(one, what) for one in value)
 
 
 def _optional_id(value: object, what: str) -> str | None:

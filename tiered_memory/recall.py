@@ -176,7 +176,7 @@ class Recall:
             last_used_at=from_us(state.t_last_us),
             state=row.state,
             tiers=(TierName.COLD,),
-            policy=policy.version,
+            policy=core.policy_version,
         )
 
     def _volatile(self, active: ActiveSubject, held: HeldMemory) -> Explanation:
@@ -193,7 +193,7 @@ class Recall:
             last_used_at=memory.ingested_at,
             state="volatile",
             tiers=(active.tier_of(held.id),),
-            policy=self._core.policy.version,
+            policy=self._core.policy_version,
         )
 
 

@@ -208,7 +208,7 @@ class Router:
         if not durable:
             return _Written()
         now_us, write = self._core.now_us(), self._writer
-        entries = write.entries(active, durable, operation.id, now_us)
+        entries = write.entries(active, durable, self._operation_name(active, options, operation), now_us)
         rows = tuple(write.row(active, draft, now_us) for draft in durable if draft.placement.cold)
         remembered = None
         if options.operation_id is not None:
@@ -230,6 +230,12 @@ class Router:
             return outcome
         numbered = [replace(e, seq=seq) for e, seq in zip(entries, outcome.seqs, strict=True)]
         return _Written(tuple(numbered), rows)
+
+    def _operation_name(self, active: ActiveSubject, options: WriteOptions, operation: _Operation) -> bytes:
+        """A caller's operation id may mean something and is hidden; one made here is chance already."""
+        if options.operation_id is None:
+            return bytes.fromhex(operation.id)
+        return self._core.names.operation(active.ref.pseudonym, operation.id)
 
     async def _push_hot(self, active: ActiveSubject, drafts: list[Draft]) -> bool:
         """Hot is a cache: when it fails the write goes on without it."""

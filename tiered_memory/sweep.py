@@ -165,7 +165,7 @@ class Sweeper:
             strength_last=state.strength_last,
             t_last_us=state.t_last_us,
             n_spaced=state.n_spaced,
-            policy_version=core.policy.version,
+            policy_version=core.policy_version,
             forget_at_us=core.curve.forget_at_us(state),
             deadline_us=due.at_us,
             deadline_rule=due.rule,

@@ -88,6 +88,7 @@ async def _engines(
         warm=SessionTier(policy.warm, clock),
         embedder=embedder,
         policy=policy,
+        policy_version=policy.version,
         curve=curve_for(policy.decay),
         clock=clock,
         entropy=entropy,
