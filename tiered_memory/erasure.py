@@ -15,15 +15,11 @@ from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
-from tiered_memory.errors import (
-    ColdTierError,
-    ErasureIncompleteError,
-    HotTierError,
-    StateStoreError,
-)
+from tiered_memory.errors import ErasureIncompleteError, StorageError
+from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
-from tiered_memory.ledger import leaf_for, subject_commitment
+from tiered_memory.ledger import leaf_for, said, subject_commitment
 from tiered_memory.model import Certificate, Subject, TierErasure
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import SubjectRow, SubjectState
@@ -54,11 +50,12 @@ class Eraser:
     async def erase(self, subject: Subject, reason: str) -> Certificate:
         """Erase a subject, or finish an erasure of it that was interrupted, and return the certificate."""
         requested_at = self._core.clock.now()
-        stored = await self._core.state.read(c.GetSubject(self._core.names.subject(subject)))
-        if stored is not None and stored.state == SubjectState.ERASING:
-            done = await self._finish(stored)
-        else:
-            done = await self._begin(await self._directory.touch(subject), reason)
+        async with self._directory.alone(subject):
+            stored = await self._core.state.read(c.GetSubject(self._core.names.subject(subject)))
+            if stored is not None and stored.state == SubjectState.ERASING:
+                done = await self._finish(stored)
+            else:
+                done = await self._begin(await self._directory.unread(subject, stored), reason)
         return self._certificate(subject, reason, requested_at, done)
 
     async def _begin(self, active: ActiveSubject, reason: str) -> _Done:
@@ -70,7 +67,7 @@ class Eraser:
         generation = active.ref.generation + 1
         tiers = await self._empty(active.ref, durable=True)
         now_us = self._core.now_us()
-        leaf = leaf_for(active, key, AuditEvent.ERASURE_FINISHED, now_us, reason=reason)
+        leaf = leaf_for(active, key, AuditEvent.ERASURE_FINISHED, now_us, detail=said(key, reason))
         index = await self._close(active.ref.pseudonym, generation, leaf)
         return _Done(keys_destroyed, generation, tiers, index)
 
@@ -98,17 +95,27 @@ class Eraser:
     async def resume(self) -> int:
         """Finish erasures that a crash interrupted; return how many."""
         interrupted = await self._core.state.read(c.SubjectsInState(SubjectState.ERASING))
+        failure: StorageError | None = None
         for row in interrupted:
-            await self._finish(row)
+            try:
+                await self._finish(row)
+            except StorageError as error:
+                failure = error
+        if failure is not None:
+            raise failure
         return len(interrupted)
 
     async def _fence(self, active: ActiveSubject, key: SealingKey, reason: str) -> int:
         """From here on no writer of the old generation commits, and nothing sealed opens."""
-        leaf = leaf_for(active, key, AuditEvent.ERASURE_BEGUN, self._core.now_us(), reason=reason)
+        detail = said(key, reason)
+        leaf = leaf_for(active, key, AuditEvent.ERASURE_BEGUN, self._core.now_us(), detail=detail)
         command = c.BeginErasure(active.ref.pseudonym, active.ref.generation, leaf)
+        reach("erase.before_fence")
         destroyed = await self._core.state.write(command)
+        reach("erase.after_fence")
         active.keys.clear()
         await self._core.state.checkpoint()
+        reach("erase.after_checkpoint")
         return destroyed
 
     async def _empty(self, ref: SubjectRef, durable: bool) -> list[TierErasure]:
@@ -121,9 +128,10 @@ class Eraser:
                 TierErasure("hot", hot, "keys deleted", not hot_left),
                 TierErasure("warm", warm, "dropped from RAM", not warm_left),
             ]
+            reach("erase.after_hot_and_warm")
             if durable:
                 tiers += await self._empty_durable(ref)
-        except (HotTierError, ColdTierError, StateStoreError) as error:
+        except StorageError as error:
             raise ErasureIncompleteError(
                 f"the keys are destroyed, but {type(error).__name__} kept bytes from being removed; "
                 "erase again, or reopen the store, to finish"
@@ -137,7 +145,9 @@ class Eraser:
             self._flusher.discard(ref.pseudonym)
             rows = await self._core.cold.drop(ref)
             gone = not self._core.cold.exists(ref)
+        reach("erase.after_cold")
         before = await self._core.state.write(c.PurgeSubject(ref.pseudonym))
+        reach("erase.after_purge")
         after = await self._core.state.read(c.HeldOf(ref.pseudonym))
         return [
             TierErasure("cold", rows, "table dropped, files removed", gone),
@@ -146,6 +156,7 @@ class Eraser:
 
     async def _close(self, pseudonym: bytes, generation: int, leaf: AuditLeaf) -> int:
         index = await self._core.state.write(c.FinishErasure(pseudonym, generation, leaf.at_us, leaf))
+        reach("erase.after_close")
         await self._core.state.checkpoint()
         return index
 

@@ -86,6 +86,10 @@ class ColdTierError(StorageError):
     """The cold tier failed: acknowledged writes stay in the journal until it is back."""
 
 
+class DiskFullError(StorageError):
+    """No space is left on the device: nothing of the operation was stored. Free some, then repeat it."""
+
+
 class HotTierError(StorageError):
     """The hot tier failed; memories are unaffected, recent context is served from elsewhere."""
 

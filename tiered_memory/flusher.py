@@ -11,7 +11,9 @@ import anyio
 
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
-from tiered_memory.errors import BacklogFullError, ColdTierError, StateStoreError
+from tiered_memory.errors import BacklogFullError, StorageError
+from tiered_memory.failpoints import reach
+from tiered_memory.inflight import KeyedLocks
 from tiered_memory.metrics import Flushed, JournalState
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry, JournalSize
@@ -41,11 +43,11 @@ class Flusher:
         self._core = core
         self._backlogs: OrderedDict[bytes, _Backlog] = OrderedDict()
         self._flushing: set[bytes] = set()
-        self._flush_locks: dict[bytes, anyio.Lock] = {}
+        self._flush_locks = KeyedLocks[bytes]()
         self._records = 0
         self._bytes = 0
         self._wake = anyio.Event()
-        self.last_error: ColdTierError | StateStoreError | None = None
+        self.last_error: StorageError | None = None
 
     def check_room(self, records: int) -> None:
         """Refuse a write the journal has no room for; nothing already acknowledged is touched."""
@@ -99,8 +101,14 @@ class Flusher:
 
     async def drain(self) -> None:
         """Return when everything that waits now is in cold; raises what kept it from getting there."""
+        failure: StorageError | None = None
         for pseudonym in list(self._backlogs):
-            await self.flush(pseudonym)
+            try:
+                await self.flush(pseudonym)
+            except StorageError as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     async def flush(self, pseudonym: bytes) -> None:
         """Flush one subject now."""
@@ -113,14 +121,8 @@ class Flusher:
     @asynccontextmanager
     async def paused(self, pseudonym: bytes) -> AsyncIterator[None]:
         """Hold off flushes of a subject: what is removed inside cannot be put back by one under way."""
-        lock = self._flush_locks.setdefault(pseudonym, anyio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            # A released lock may belong to the next waiter already: it is in use until nobody has it.
-            if not lock.locked():
-                self._flush_locks.pop(pseudonym, None)
+        async with self._flush_locks.held(pseudonym):
+            yield
 
     async def _flush(self, backlog: _Backlog) -> None:
         """The put is shielded: a cancelled one would commit all the same, and nobody would know."""
@@ -128,8 +130,11 @@ class Flusher:
         batch = dict(backlog.entries)
         backlog.since = self._core.clock.monotonic()
         records = newest_of(batch.values())
+        reach("flush.before_put")
         await self._core.cold.put(backlog.ref, records)
+        reach("flush.after_put")
         await self._core.state.write(c.Trim(tuple(batch)))
+        reach("flush.after_trim")
         self._settle(backlog, batch)
         self._core.observer.observe(Flushed(len(batch), stopwatch() - begun))
         self._report()
@@ -169,7 +174,7 @@ class Flusher:
         try:
             await self.flush(pseudonym)
             self.last_error = None
-        except (ColdTierError, StateStoreError) as error:
+        except StorageError as error:
             self.last_error = error
             await self._core.clock.sleep(RETRY_SECONDS)
         finally:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import anyio
 import msgpack
 
 from tiered_memory.active import ActiveSubject, Tracked
@@ -15,15 +15,17 @@ from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.erasure import Eraser
-from tiered_memory.errors import ErasureIncompleteError, InvalidInputError, NotFoundError
+from tiered_memory.errors import ErasureIncompleteError, HotTierError, InvalidInputError, NotFoundError
+from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent
-from tiered_memory.ledger import leaf_for
+from tiered_memory.inflight import InFlight
+from tiered_memory.ledger import leaf_for, said
 from tiered_memory.metrics import ConsentChanged, ErasureDone
 from tiered_memory.model import Certificate, LawfulBasis, Memory, Subject
-from tiered_memory.privacy.consent import ConsentAction, ConsentEvent, open_consents
+from tiered_memory.privacy.consent import OPENING, ConsentAction, ConsentEvent, open_consents
 from tiered_memory.recall import Recall
 from tiered_memory.state import commands as c
-from tiered_memory.state.base import ConsentRow, MemoryState, StateChange
+from tiered_memory.state.base import ConsentRow, MemoryRow, MemoryState, StateChange
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.sweep import Sweeper
 
@@ -42,9 +44,16 @@ class Fulfil:
     """Carries out what people and callers ask for."""
 
     def __init__(
-        self, core: Core, directory: SubjectDirectory, sweeper: Sweeper, recall: Recall, eraser: Eraser
+        self,
+        core: Core,
+        directory: SubjectDirectory,
+        sweeper: Sweeper,
+        recall: Recall,
+        eraser: Eraser,
+        inflight: InFlight,
     ) -> None:
         self._core = core
+        self._inflight = inflight
         self._directory = directory
         self._sweeper = sweeper
         self._recall = recall
@@ -58,7 +67,9 @@ class Fulfil:
             raise InvalidInputError(f"the policy knows no such purpose; it has: {known}")
         if rule.lawful_basis is not LawfulBasis.CONSENT:
             raise InvalidInputError(f"this purpose rests on {rule.lawful_basis.value}, consent is not asked")
+        self._check_expiry(given)
         await self._directory.establish(active)
+        reach("grant.after_establish")
         await self._directory.key_for(active, purpose)
         previous = any(event.purpose == purpose for event in active.consents)
         action = ConsentAction.RENEWED if previous else ConsentAction.GIVEN
@@ -66,32 +77,44 @@ class Fulfil:
         row = self._row(active, event)
         key = active.keys[SUBJECT_PURPOSE]
         leaf = leaf_for(active, key, AuditEvent.CONSENT_GIVEN, event.at_us, about=purpose)
-        with anyio.CancelScope(shield=True):
-            await self._core.state.write(c.PutConsent(row, leaf))
-            active.consents.append(event)
-        self._core.observer.observe(ConsentChanged(action.value))
+        await self._inflight.complete(self._record(active, c.PutConsent(row, leaf), event))
         return event
+
+    async def _record(
+        self, active: ActiveSubject, command: c.PutConsent | c.WithdrawPurpose, event: ConsentEvent
+    ) -> None:
+        await self._core.state.write(command)
+        active.consents.append(event)
+        self._core.observer.observe(ConsentChanged(event.action.value))
 
     async def withdraw(self, active: ActiveSubject, purpose: str, reason: str) -> int:
         """Withdraw consent: the purpose's key is destroyed at once, and what rested on it is removed.
 
         Returns how many memories that were.
         """
-        if purpose not in open_consents(active.consents, self._core.now_us()):
+        latest = next((event for event in reversed(active.consents) if event.purpose == purpose), None)
+        if latest is None or latest.action not in OPENING:
             return 0
         event = self._event(ConsentAction.WITHDRAWN, purpose, ConsentGiven("", details={"reason": reason}))
         key, now_us = active.keys[SUBJECT_PURPOSE], event.at_us
         leaf = leaf_for(active, key, AuditEvent.CONSENT_WITHDRAWN, now_us, about=purpose)
         covered = [one for one, tracked in active.tracked.items() if tracked.row.purpose == purpose]
-        with anyio.CancelScope(shield=True):
-            await self._core.state.write(c.WithdrawPurpose(self._row(active, event), leaf, now_us))
-            active.keys.pop(purpose, None)
-            active.consents.append(event)
-            self._core.observer.observe(ConsentChanged(ConsentAction.WITHDRAWN.value))
-            await self._core.state.checkpoint()
-            await self._sweeper.remove_pending()
-            await self._drop_purpose(active, purpose)
+        command = c.WithdrawPurpose(self._row(active, event), leaf, now_us)
+        await self._inflight.complete(self._end_purpose(active, command, event))
         return len(covered)
+
+    async def _end_purpose(
+        self, active: ActiveSubject, command: c.WithdrawPurpose, event: ConsentEvent
+    ) -> None:
+        """RAM first: what the disk still has cannot be read any more, whatever fails from here on."""
+        await self._record(active, command, event)
+        reach("withdraw.after_commit")
+        active.keys.pop(event.purpose, None)
+        await self._drop_purpose(active, event.purpose)
+        await self._core.state.checkpoint()
+        reach("withdraw.after_checkpoint")
+        await self._sweeper.remove_pending(active.ref.pseudonym)
+        reach("withdraw.after_removal")
 
     async def consents(self, active: ActiveSubject) -> dict[str, ConsentEvent]:
         """Return the open consents by purpose, now."""
@@ -107,13 +130,17 @@ class Fulfil:
         if not volatile:
             await self._stored_row(active, memory_id)
         key, now_us = active.keys[SUBJECT_PURPOSE], self._core.now_us()
-        leaf = leaf_for(active, key, AuditEvent.MEMORY_DELETED, now_us, about=memory_id, reason=reason)
+        detail = said(key, reason)
+        leaf = leaf_for(active, key, AuditEvent.MEMORY_DELETED, now_us, about=memory_id, detail=detail)
         change = StateChange(memory_id, MemoryState.REMOVING, None, "deleted")
         command = c.ChangeStates(active.ref.pseudonym, active.ref.generation, (change,), (leaf,))
-        with anyio.CancelScope(shield=True):
-            await self._core.state.write(command)
-            await self._sweeper.take_out(active, [memory_id])
-            await self._sweeper.remove(active.ref.pseudonym, [memory_id])
+        await self._inflight.complete(self._delete(active, memory_id, command))
+
+    async def _delete(self, active: ActiveSubject, memory_id: str, command: c.ChangeStates) -> None:
+        await self._core.state.write(command)
+        reach("remove.after_mark")
+        await self._sweeper.take_out(active, [memory_id])
+        await self._sweeper.remove(active.ref.pseudonym, [memory_id])
 
     async def restore(self, active: ActiveSubject, memory_id: str) -> Memory:
         """Bring a forgotten memory back; the restoring counts as a use."""
@@ -130,7 +157,12 @@ class Fulfil:
         command = c.RestoreMemory(
             active.ref.pseudonym, active.ref.generation, self._sweeper.strength_update(tracked), leaf
         )
-        if row.state != MemoryState.FORGOTTEN or not await self._core.state.write(command):
+        if row.state != MemoryState.FORGOTTEN:
+            raise NotFoundError
+        return await self._inflight.complete(self._restore(active, tracked, command))
+
+    async def _restore(self, active: ActiveSubject, tracked: Tracked, command: c.RestoreMemory) -> Memory:
+        if not await self._core.state.write(command):
             raise NotFoundError
         return await self._back_in_ram(active, tracked)
 
@@ -149,6 +181,9 @@ class Fulfil:
             update.deadline_us,
             update.deadline_rule,
         )
+        await self._inflight.complete(self._pin(tracked, row, command))
+
+    async def _pin(self, tracked: Tracked, row: MemoryRow, command: c.PinMemory) -> None:
         if not await self._core.state.write(command):
             raise NotFoundError
         tracked.row = row
@@ -162,8 +197,7 @@ class Fulfil:
         """
         begun = stopwatch()
         try:
-            with anyio.CancelScope(shield=True):
-                certificate = await self._eraser.erase(subject, reason)
+            certificate = await self._inflight.complete(self._eraser.erase(subject, reason))
         except ErasureIncompleteError:
             self._core.observer.observe(ErasureDone("incomplete", {}))
             raise
@@ -178,7 +212,7 @@ class Fulfil:
         return row
 
     async def _back_in_ram(self, active: ActiveSubject, tracked: Tracked) -> Memory:
-        for record in await self._core.cold.scan(active.ref):
+        for record in await self._directory.records(active):
             if record.id == tracked.row.memory_id:
                 plaintext = active.sealer_for(record.payload).open(Place.MEMORY, record)
                 active.tracked[record.id] = tracked
@@ -190,13 +224,17 @@ class Fulfil:
         covered = [one.id for one in active.held.values() if one.memory().purpose == purpose]
         await self._sweeper.take_out(active, covered)
         await self._core.warm.drop(active.ref)
-        await self._core.hot.drop(active.ref)
         active.sessions.clear()
+        # What hot keeps when it cannot be reached does not open any more: a snapshot's edition passed.
+        with contextlib.suppress(HotTierError):
+            await self._core.hot.drop(active.ref)
+
+    def _check_expiry(self, given: ConsentGiven) -> None:
+        if given.expires_us is not None and given.expires_us <= self._core.now_us():
+            raise InvalidInputError("the consent's expiry lies in the past")
 
     def _event(self, action: ConsentAction, purpose: str, given: ConsentGiven) -> ConsentEvent:
         now_us = self._core.now_us()
-        if given.expires_us is not None and given.expires_us <= now_us:
-            raise InvalidInputError("the consent's expiry lies in the past")
         details = {"notice": given.notice, **(given.details or {})}
         return ConsentEvent(
             self._core.new_id(), action, purpose, now_us, given.expires_us, given.explicit, details

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+import math
+from collections.abc import AsyncIterator, Coroutine, Hashable
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+import anyio
 
 from tiered_memory.errors import OutcomeUnknownError
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 class InFlight:
@@ -18,7 +23,7 @@ class InFlight:
     outcome is unknown, which is not that it failed: the same operation id, given again, tells.
     """
 
-    def __init__(self, deadline_seconds: float) -> None:
+    def __init__(self, deadline_seconds: float = math.inf) -> None:
         self._deadline_seconds = deadline_seconds
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -28,12 +33,17 @@ class InFlight:
         Raises:
             OutcomeUnknownError: it was not done within the deadline; it still goes on.
         """
-        task = asyncio.create_task(section)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        done, _ = await asyncio.wait({task}, timeout=self._deadline_seconds)
+        task = self._begin(section)
+        deadline = None if math.isinf(self._deadline_seconds) else self._deadline_seconds
+        done, _ = await asyncio.wait({task}, timeout=deadline)
         if not done:
             raise OutcomeUnknownError
+        return task.result()
+
+    async def complete(self, section: Coroutine[Any, Any, T]) -> T:
+        """Run a section to its end, however long it takes, and return its result."""
+        task = self._begin(section)
+        await asyncio.wait({task})
         return task.result()
 
     async def settle(self) -> None:
@@ -41,7 +51,32 @@ class InFlight:
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
+    def _begin(self, section: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(section)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # a caller that left does not hear of it; the loop must not complain
+
+
+class KeyedLocks(Generic[K]):
+    """One lock per key, forgotten when nobody has it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[K, anyio.Lock] = {}
+
+    @asynccontextmanager
+    async def held(self, key: K) -> AsyncIterator[None]:
+        """Hold the lock of `key`."""
+        lock = self._locks.setdefault(key, anyio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            # A lock that was released may belong to the next in line already.
+            if not lock.locked():
+                self._locks.pop(key, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.model import (
     EMPTY,
+    Durability,
+    Filter,
     Interaction,
     Kind,
     Provenance,
@@ -153,6 +155,41 @@ def _check_json(value: object, depth: int) -> None:
             _check_json(item, depth - 1)
     elif isinstance(value, int) and not INTEGERS.start <= value < INTEGERS.stop:
         raise InvalidInputError("whole numbers in metadata must fit into 64 bits")
+
+
+def check_filter(where: object) -> Filter | None:
+    """Return a filter whose fields are of the sorts it says; a bare string is no collection of names."""
+    if where is None:
+        return None
+    if not isinstance(where, Filter):
+        raise InvalidInputError(f"where must be a Filter, got {type(where).__name__}")
+    for name, moment in (("since", where.since), ("until", where.until)):
+        if moment is not None:
+            check_moment(moment, name, moment, future=True)
+    if where.min_importance is not None:
+        check_share(where.min_importance, "min_importance")
+    return replace(
+        where,
+        kinds=_each(where.kinds, "kinds", lambda one: _word(Kind, one, "kinds")),
+        roles=_each(where.roles, "roles", lambda one: _word(Role, one, "roles")),
+        sessions=_each(where.sessions, "sessions", lambda one: check_id(one, "sessions")),
+        agents=_each(where.agents, "agents", lambda one: check_id(one, "agents")),
+        metadata=check_metadata(where.metadata),
+    )
+
+
+def check_durability(value: object) -> Durability | None:
+    """Return the durability a caller requires, if any."""
+    checked: Durability | None = None if value is None else _word(Durability, value, "durability")
+    return checked
+
+
+def _each(values: object, what: str, check: Callable[[object], Any]) -> frozenset[Any] | None:
+    if values is None:
+        return None
+    if isinstance(values, (str, bytes)) or not isinstance(values, Collection):
+        raise InvalidInputError(f"{what} must be a set, got {type(values).__name__}")
+    return frozenset(check(one) for one in values)
 
 
 def accept(interaction: Interaction, now: datetime, max_content_bytes: int) -> Accepted:

@@ -14,6 +14,11 @@ def subject_commitment(key: SealingKey, pseudonym: bytes) -> str:
     return key.fingerprint(b"ledger/subject/" + pseudonym).hex()
 
 
+def said(key: SealingKey, words: str) -> dict[str, str]:
+    """Return a leaf's detail for words a caller gave: they may tell of a person, so they are committed to only."""
+    return {"said": key.fingerprint(b"ledger/words/" + words.encode()).hex()}
+
+
 def leaf_for(
     active: ActiveSubject,
     key: SealingKey,

@@ -19,10 +19,12 @@ from tiered_memory.intake import (
     LIMIT_MAX,
     TOKEN_BUDGET_MAX,
     check_count,
+    check_durability,
+    check_filter,
     check_id,
     check_memory_id,
+    check_metadata,
     check_moment,
-    check_share,
     check_subject,
     check_text,
 )
@@ -172,7 +174,7 @@ class Consent:
         expires_us = None
         if expires_at is not None:
             expires_us = to_us(check_moment(expires_at, "expires_at", now, future=True))
-        given = ConsentGiven(notice, explicit, expires_us, details)
+        given = ConsentGiven(notice, explicit, expires_us, check_metadata(details or {}))
         with timed(parts.core.observer, "consent_grant"):
             async with parts.directory.using(self._subject) as active:
                 return await parts.fulfil.grant(active, purpose, given)
@@ -235,7 +237,7 @@ class User:
     async def search(self, question: str, *, limit: int = 5, where: Filter | None = None) -> Hits:
         """Return up to `limit` memories that answer `question`, best first, each with its score's terms."""
         limit = check_count(limit, "limit")
-        chosen = _checked(where)
+        chosen = check_filter(where)
         async with self._using("search") as (parts, active):
             check_text(question, "question", parts.core.limits.max_content_bytes)
             return await parts.recall.search(active, question, limit, chosen)
@@ -254,7 +256,7 @@ class User:
         """
         check_count(token_budget, "token_budget", high=TOKEN_BUDGET_MAX)
         chosen = None if session is None else check_id(session, "session")
-        options = ContextOptions(chosen, token_budget, _checked(where))
+        options = ContextOptions(chosen, token_budget, check_filter(where))
         async with self._using("context") as (parts, active):
             check_text(question, "question", parts.core.limits.max_content_bytes)
             return await parts.recall.context(active, question, options)
@@ -273,7 +275,7 @@ class User:
         if before is not None:
             check_count(before, "before", low=0, high=2**63 - 1)
         async with self._using("list") as (parts, active):
-            return parts.recall.page(active, _checked(where), limit, before)
+            return parts.recall.page(active, check_filter(where), limit, before)
 
     async def forgotten(self) -> Memories:
         """Return the memories that faded and can still be restored."""
@@ -337,11 +339,12 @@ class User:
         operation_id: str | None,
         durability: Durability | None,
     ) -> Receipts:
+        required = check_durability(durability)
         if len(interactions) > LIMIT_MAX:
             raise InvalidInputError(f"one call takes at most {LIMIT_MAX} interactions")
         async with self._using(op) as (parts, active):
             chosen = parts.core.policy.default_purpose if purpose is None else check_id(purpose, "purpose")
-            options = WriteOptions(chosen, operation_id, durability)
+            options = WriteOptions(chosen, operation_id, required)
             return await parts.router.add(active, interactions, options)
 
     async def _pin(self, memory_id: str, *, pinned: bool) -> None:
@@ -356,16 +359,3 @@ class User:
         with timed(parts.core.observer, op):
             async with parts.directory.using(self._subject) as active:
                 yield parts, active
-
-
-def _checked(where: Filter | None) -> Filter | None:
-    if where is None:
-        return None
-    if not isinstance(where, Filter):
-        raise InvalidInputError(f"where must be a Filter, got {type(where).__name__}")
-    for name, moment in (("since", where.since), ("until", where.until)):
-        if moment is not None:
-            check_moment(moment, name, moment, future=True)
-    if where.min_importance is not None:
-        check_share(where.min_importance, "min_importance")
-    return where

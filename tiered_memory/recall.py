@@ -21,6 +21,7 @@ from tiered_memory.scoring.recall_index import PER_ARM, Query
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
+from tiered_memory.subjects import SubjectDirectory
 
 OVERSAMPLE = 2
 RECALL_LIMIT = 30
@@ -39,8 +40,9 @@ class ContextOptions:
 class Recall:
     """Reads for active subjects."""
 
-    def __init__(self, core: Core, sessions: Sessions) -> None:
+    def __init__(self, core: Core, directory: SubjectDirectory, sessions: Sessions) -> None:
         self._core = core
+        self._directory = directory
         self._sessions = sessions
 
     async def search(
@@ -109,7 +111,7 @@ class Recall:
         """Return memories read and verified from cold, for those that are not in RAM."""
         wanted = set(ids)
         memories = []
-        for record in await self._core.cold.scan(active.ref):
+        for record in await self._directory.records(active):
             if record.id in wanted:
                 plaintext = active.sealer_for(record.payload).open(Place.MEMORY, record)
                 fields = decode_fields(plaintext)

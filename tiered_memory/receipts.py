@@ -64,17 +64,23 @@ class Operations:
         """Return the receipts of an operation done before; raises ConflictError when its content differs."""
         if operation_id is None:
             return None
-        check_id(operation_id, "operation_id")
-        known = active.operations.get(operation_id)
-        if known is not None:
-            if not hmac.compare_digest(known[0], fingerprint):
-                raise ConflictError
-            return [replace(receipt, repeated=True) for receipt in known[1]]
-        if not active.durable:
-            return None
+        known = self.known(active, check_id(operation_id, "operation_id"), fingerprint)
+        if known is not None or not active.durable:
+            return known
         name = self._core.names.operation(active.ref.pseudonym, operation_id)
         row = await self._core.state.read(c.GetOperation(active.ref.pseudonym, name))
         return None if row is None else self.repeated(active, row, fingerprint)
+
+    def known(
+        self, active: ActiveSubject, operation_id: str | None, fingerprint: bytes
+    ) -> list[Receipt] | None:
+        """Return the receipts of an operation that is remembered in RAM; raises like `earlier`."""
+        earlier = None if operation_id is None else active.operations.get(operation_id)
+        if earlier is None:
+            return None
+        if not hmac.compare_digest(earlier[0], fingerprint):
+            raise ConflictError
+        return [replace(receipt, repeated=True) for receipt in earlier[1]]
 
     def repeated(self, active: ActiveSubject, row: OperationRow, fingerprint: bytes) -> list[Receipt]:
         """Return the receipts that `row` keeps."""

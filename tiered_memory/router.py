@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from tiered_memory.active import ActiveSubject, Tracked, state_of
 from tiered_memory.clock import from_us, stopwatch, to_us
 from tiered_memory.core import Core
+from tiered_memory.crypto.envelope import SealingKey
 from tiered_memory.drafts import Draft, DraftWriter
-from tiered_memory.errors import ConsentRequiredError, HotTierError, TieredMemoryError
+from tiered_memory.errors import ConsentRequiredError, HotTierError, InvalidInputError, TieredMemoryError
+from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forgetting.routing import place
 from tiered_memory.formats.record import Features, encode_record
@@ -27,12 +29,13 @@ from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
 from tiered_memory.receipts import Operations, fingerprint_of, receipt_for, remember
 from tiered_memory.scoring import text
 from tiered_memory.scoring.importance import Importance, score_importance
-from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex, Vector
+from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.sessions import Sessions, buffered
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry, MemoryRow, Repeated, WriteBatch
 from tiered_memory.subjects import SubjectDirectory
 
+WITHDRAWN = "the consent was withdrawn while this was being written; nothing was stored"
 SOURCE_OF_ROLE = {Role.ASSISTANT: SourceKind.AGENT, Role.SYSTEM: SourceKind.AGENT, Role.TOOL: SourceKind.TOOL}
 
 
@@ -55,6 +58,7 @@ class _Written:
 
     entries: tuple[JournalEntry, ...] = ()
     rows: tuple[MemoryRow, ...] = ()
+    key: SealingKey | None = None
 
 
 class Router:
@@ -84,6 +88,7 @@ class Router:
         accepted = [accept(one, now, self._core.limits.max_content_bytes) for one in interactions]
         if not accepted:
             return []
+        _check_required(accepted, options.require)
         self._flusher.check_room(len(accepted))
         fingerprint = fingerprint_of(accepted, options.purpose)
         earlier = await self._operations.earlier(active, options.operation_id, fingerprint)
@@ -92,7 +97,7 @@ class Router:
         grounds = await self._grounds(active, accepted, options, to_us(now))
         for session in sorted({one.interaction.session for one in accepted if one.interaction.session}):
             await self._sessions.ready(active, session)
-        drafts = await self._drafts(active, accepted, grounds, options.purpose)
+        drafts = await self._drafts(active, accepted, grounds, options)
         return await self._inflight.finish(self._put_down(active, drafts, options, fingerprint))
 
     async def _grounds(
@@ -114,25 +119,34 @@ class Router:
         return found
 
     async def _drafts(
-        self, active: ActiveSubject, accepted: Sequence[Accepted], grounds: Sequence[Grounds], purpose: str
+        self,
+        active: ActiveSubject,
+        accepted: Sequence[Accepted],
+        grounds: Sequence[Grounds],
+        options: WriteOptions,
     ) -> list[Draft]:
         masked = [await self._masked(one) for one in accepted]
         begun = stopwatch()
         vectors = await self._core.embedder.embed([one.interaction.content for one in masked], "document")
         self._core.observer.observe(Embedded(len(masked), stopwatch() - begun))
         active.check_alive()
-        now_us, seen, drafts = self._core.now_us(), set[str](), []
+        now_us, embedder = self._core.now_us(), self._core.embedder.name
+        seen, drafts = set[str](), list[Draft]()
         for one, ground, vector in zip(masked, grounds, vectors, strict=True):
             terms = text.analyze(one.interaction.content).terms
             importance = _importance(one.interaction, _novelty(active.index, terms, seen))
             seen.update(terms)
-            memory = self._memory(active, one, importance, _Frame(purpose, ground, now_us))
-            drafts.append(self._draft(memory, ground, terms, vector))
+            memory = self._memory(active, one, importance, _Frame(options.purpose, ground, now_us))
+            drafts.append(
+                self._draft(memory, ground, Features(text.ANALYZER, terms, embedder, vector), options.require)
+            )
         return drafts
 
-    def _draft(self, memory: Memory, ground: Grounds, terms: Mapping[str, int], vector: Vector) -> Draft:
-        placement = place(memory.importance, memory.role, ground, self._core.policy.routing)
-        features = Features(text.ANALYZER, terms, self._core.embedder.name, vector)
+    def _draft(
+        self, memory: Memory, ground: Grounds, features: Features, require: Durability | None
+    ) -> Draft:
+        rules, required = self._core.policy.routing, _needs_cold(memory.session, require)
+        placement = place(memory.importance, memory.role, ground, rules, required=required)
         plaintext = encode_record(memory, features, volatile=not placement.cold)
         return Draft(memory, placement, plaintext, _turn(memory, features))
 
@@ -187,6 +201,8 @@ class Router:
             outcome = await self._commit(active, drafts, options, _Operation(operation_id, fingerprint))
             in_hot = await pushed
             active.check_alive()
+            if isinstance(outcome, _Written) and outcome.key is not None:
+                _check_key(active, options.purpose, outcome.key)
         except TieredMemoryError:
             await pushed
             await self._take_back(active, drafts)
@@ -194,11 +210,15 @@ class Router:
         if isinstance(outcome, Repeated):
             await self._take_back(active, drafts)
             return self._operations.repeated(active, outcome.earlier, fingerprint)
-        self._flusher.add(active.ref, outcome.entries)
-        await self._publish(active, drafts, outcome.rows)
+        earlier = self._operations.known(active, options.operation_id, fingerprint)
+        if outcome.key is None and earlier is not None:
+            await self._take_back(active, drafts)
+            return earlier
         receipts = [receipt_for(draft, operation_id, in_hot=in_hot) for draft in drafts]
         if options.operation_id is not None:
             remember(active, operation_id, fingerprint, receipts)
+        self._flusher.add(active.ref, outcome.entries)
+        await self._publish(active, drafts, outcome.rows)
         return receipts
 
     async def _commit(
@@ -207,6 +227,9 @@ class Router:
         durable = [draft for draft in drafts if draft.placement.durable]
         if not durable:
             return _Written()
+        key = active.keys.get(options.purpose)
+        if key is None:
+            raise ConsentRequiredError(WITHDRAWN)
         now_us, write = self._core.now_us(), self._writer
         entries = write.entries(active, durable, self._operation_name(active, options, operation), now_us)
         rows = tuple(write.row(active, draft, now_us) for draft in durable if draft.placement.cold)
@@ -224,12 +247,16 @@ class Router:
             tail_turns=self._core.policy.warm.tail_turns,
             routing=Counter((draft.placement.target, draft.placement.reason) for draft in drafts),
             operation=remembered,
+            key_id=key.key_id,
+            purpose=options.purpose,
         )
+        reach("append.before")
         outcome = await self._core.state.write(c.Append(batch))
+        reach("append.after")
         if isinstance(outcome, Repeated):
             return outcome
         numbered = [replace(e, seq=seq) for e, seq in zip(entries, outcome.seqs, strict=True)]
-        return _Written(tuple(numbered), rows)
+        return _Written(tuple(numbered), rows, key)
 
     def _operation_name(self, active: ActiveSubject, options: WriteOptions, operation: _Operation) -> bytes:
         """A caller's operation id may mean something and is hidden; one made here is chance already."""
@@ -288,6 +315,23 @@ class _Frame:
 class _Operation:
     id: str
     fingerprint: bytes
+
+
+def _check_required(accepted: Sequence[Accepted], require: Durability | None) -> None:
+    given = (one.interaction for one in accepted)
+    if any(one.role is Role.SYSTEM and _needs_cold(one.session, require) for one in given):
+        raise InvalidInputError("a system prompt stays with its session: it cannot be kept beyond that")
+
+
+def _needs_cold(session: str | None, require: Durability | None) -> bool:
+    """Without a session there is no tail to be kept in."""
+    return require is Durability.JOURNALED or (require is Durability.SESSION and session is None)
+
+
+def _check_key(active: ActiveSubject, purpose: str, key: SealingKey) -> None:
+    """Refuse to go on under a purpose's key that a withdrawal has destroyed meanwhile."""
+    if active.keys.get(purpose) is not key:
+        raise ConsentRequiredError(WITHDRAWN)
 
 
 def _importance(interaction: Interaction, novelty: float | None) -> Importance:

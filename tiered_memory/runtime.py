@@ -17,6 +17,7 @@ from tiered_memory.config import Settings
 from tiered_memory.core import Core
 from tiered_memory.erasure import Eraser
 from tiered_memory.errors import StorageError, TieredMemoryError
+from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
@@ -56,10 +57,10 @@ def assemble(core: Core, analytics: AnalyticsProjection) -> Parts:
     """Return the acting modules over `core`."""
     flusher = Flusher(core)
     inflight = InFlight(core.limits.commit_deadline_seconds)
-    directory = SubjectDirectory(core, flusher.pending)
+    directory = SubjectDirectory(core, flusher.pending, inflight)
     sessions = Sessions(core, directory)
-    sweeper = Sweeper(core, directory, flusher)
-    recall = Recall(core, sessions)
+    sweeper = Sweeper(core, directory, flusher, sessions, inflight)
+    recall = Recall(core, directory, sessions)
     eraser = Eraser(core, directory, flusher)
     return Parts(
         core=core,
@@ -71,7 +72,7 @@ def assemble(core: Core, analytics: AnalyticsProjection) -> Parts:
         recall=recall,
         sweeper=sweeper,
         eraser=eraser,
-        fulfil=Fulfil(core, directory, sweeper, recall, eraser),
+        fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight),
         analytics=analytics,
     )
 
@@ -88,7 +89,12 @@ class Runtime:
 
     async def start(self) -> None:
         """Recover what an earlier process left, then begin the background work."""
-        await self._recover()
+        try:
+            await self._recover()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._release()
+            raise
         self.open = True
         if self._settings.background:
             self._background = asyncio.create_task(self._run(), name="tiered-memory-background")
@@ -121,14 +127,16 @@ class Runtime:
     async def _recover(self) -> None:
         """Erasures first: nothing of an erased subject may be replayed."""
         begun, parts = stopwatch(), self.parts
-        await parts.eraser.resume()
+        await _attempt(parts.eraser.resume, "an interrupted erasure")
+        reach("open.after_resume")
         entries = await parts.core.state.read(c.Journal())
         by_subject: dict[bytes, list[JournalEntry]] = {}
         for entry in entries:
             by_subject.setdefault(entry.subject, []).append(entry)
         for pseudonym, waiting in by_subject.items():
             await self._replay(pseudonym, waiting)
-        await parts.sweeper.remove_pending()
+        reach("open.after_replay")
+        await _attempt(parts.sweeper.remove_pending, "an interrupted removal")
         parts.core.observer.observe(Recovered(len(entries), stopwatch() - begun))
 
     async def _replay(self, pseudonym: bytes, entries: list[JournalEntry]) -> None:
@@ -181,6 +189,14 @@ class Runtime:
                 await work()
             except TieredMemoryError as error:
                 logger.warning("background work: %s", error)
+
+
+async def _attempt(work: Callable[[], Awaitable[object]], what: str) -> None:
+    """What one subject's tier refuses must not keep everybody's memories shut: it stays fenced, and due."""
+    try:
+        await work()
+    except StorageError as error:
+        logger.warning("%s could not be finished: %s", what, error)
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgpack
 
 from tiered_memory.active import ActiveSubject
@@ -35,6 +37,11 @@ def buffered(memory: Memory, count: TokenCounter, *, durable: bool) -> BufferedT
         pinned=memory.role is Role.SYSTEM,
         memory_id=memory.id if durable else None,
     )
+
+
+def _edition(active: ActiveSubject) -> int:
+    """A snapshot mixes purposes: one taken before a consent changed does not open after it."""
+    return len(active.consents)
 
 
 class Sessions:
@@ -95,24 +102,34 @@ class Sessions:
         purpose = "" if session in active.ephemeral_sessions else SUBJECT_PURPOSE
         sealer = active.sealer(purpose)
         blob = msgpack.packb([encode_turn(turn, session) for turn in turns])
-        sealed = sealer.key.seal(blob, sealer.context(Place.SNAPSHOT, name), self._core.keyring.nonce())
+        context = sealer.context(Place.SNAPSHOT, name, version=_edition(active))
+        sealed = sealer.key.seal(blob, context, self._core.keyring.nonce())
         try:
             await self._core.hot.save_snapshot(active.ref, name, sealed, self._core.policy.hot.ttl_seconds)
         except HotTierError:
             return
 
+    async def strike(self, active: ActiveSubject, session: str, ids: Collection[str]) -> None:
+        """Take turns out of the session's snapshot, if there is one: it must not keep what was removed."""
+        turns = await self._saved(active, session)
+        if turns is not None:
+            await self._save(active, session, tuple(turn for turn in turns if turn.id not in ids))
+
     async def _snapshot(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
+        turns = await self._saved(active, session) or []
+        return [turn for turn in turns if turn.memory_id is None or turn.memory_id in active.held]
+
+    async def _saved(self, active: ActiveSubject, session: str) -> list[BufferedTurn] | None:
         name = self._core.names.session(active.ref.pseudonym, session).hex()
         try:
             sealed = await self._core.hot.load_snapshot(active.ref, name)
             if sealed is None:
-                return []
-            record = TierRecord(name, 0, 0, sealed)
+                return None
+            record = TierRecord(name, 0, _edition(active), sealed)
             blob = active.sealer_for(sealed).open(Place.SNAPSHOT, record)
         except (HotTierError, CorruptionError):
-            return []
-        turns = [decode_turn(payload)[1] for payload in msgpack.unpackb(blob)]
-        return [turn for turn in turns if turn.memory_id is None or turn.memory_id in active.held]
+            return None
+        return [decode_turn(payload)[1] for payload in msgpack.unpackb(blob)]
 
     async def _tail(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
         pseudonym = self._core.names.session(active.ref.pseudonym, session)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import anyio
 import msgpack
 
 from tiered_memory.active import ActiveSubject, HeldMemory, Tracked, state_of
@@ -19,6 +18,7 @@ from tiered_memory.crypto.keyring import SUBJECT_PURPOSE, KeyOwner, KeyRecord
 from tiered_memory.errors import CorruptionError, EmbedderMismatchError, HotTierError, SubjectErasedError
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.formats.record import decode_fields, vectors_of
+from tiered_memory.inflight import InFlight, KeyedLocks
 from tiered_memory.ledger import leaf_for
 from tiered_memory.metrics import CorruptionDetected, RecallIndexState, TierLookup
 from tiered_memory.model import Subject
@@ -36,13 +36,16 @@ PendingRecords = Callable[[bytes], Sequence[TierRecord]]
 class SubjectDirectory:
     """Finds, loads and evicts active subjects. One directory owns a data directory's subjects."""
 
-    def __init__(self, core: Core, pending: PendingRecords) -> None:
+    def __init__(self, core: Core, pending: PendingRecords, inflight: InFlight) -> None:
         self._core = core
+        self._inflight = inflight
         self._pending = pending
         self._active: OrderedDict[Subject, ActiveSubject] = OrderedDict()
         self._by_pseudonym: dict[bytes, Subject] = {}
         self._epochs: dict[bytes, dict[int, SealingKey]] = {}
-        self._loading: dict[Subject, anyio.Lock] = {}
+        self._loading = KeyedLocks[Subject]()
+        self._epoch_locks = KeyedLocks[bytes]()
+        self._taken_out: dict[bytes, set[str]] = {}
         self._loads = 0
 
     @asynccontextmanager
@@ -74,6 +77,28 @@ class SubjectDirectory:
         """Return every subject in RAM."""
         return list(self._active.values())
 
+    def alone(self, subject: Subject) -> AbstractAsyncContextManager[None]:
+        """Let nobody load the subject meanwhile: what is read while its keys go would outlive them in RAM."""
+        return self._loading.held(subject)
+
+    async def unread(self, subject: Subject, row: SubjectRow | None) -> ActiveSubject:
+        """Return the subject, without its memories unless they are in RAM already."""
+        active = self._active.get(subject)
+        if active is not None:
+            return active
+        if row is None or row.state == SubjectState.ERASED:
+            generation = 0 if row is None else row.generation
+            return self._fresh(subject, self._core.names.subject(subject), generation)
+        return await self.peek(row)
+
+    def take_out(self, pseudonym: bytes, memory_ids: Sequence[str]) -> None:
+        """Make memories unfindable in RAM, in what is being loaded as well."""
+        resident = self.resident(pseudonym)
+        if resident is not None:
+            resident.release(memory_ids)
+        if pseudonym in self._taken_out:
+            self._taken_out[pseudonym].update(memory_ids)
+
     def forget(self, active: ActiveSubject) -> None:
         """Put a subject out of RAM for good: what still holds it finds it dead."""
         active.alive = False
@@ -100,8 +125,7 @@ class SubjectDirectory:
             self._by_pseudonym.pop(active.ref.pseudonym, None)
 
     async def _load_once(self, subject: Subject) -> ActiveSubject:
-        lock = self._loading.setdefault(subject, anyio.Lock())
-        async with lock:
+        async with self._loading.held(subject):
             active = self._active.get(subject)
             if active is None:
                 active = await self._load(subject)
@@ -110,15 +134,22 @@ class SubjectDirectory:
                 self._loads += 1
                 if self._loads % LOADS_PER_TRIM == 0:
                     self.trim()
-        if not lock.statistics().tasks_waiting:
-            self._loading.pop(subject, None)
         return active
 
     async def _load(self, subject: Subject) -> ActiveSubject:
         pseudonym = self._core.names.subject(subject)
+        taken_out = self._taken_out.setdefault(pseudonym, set())
+        try:
+            active = await self._loaded(subject, pseudonym)
+        finally:
+            del self._taken_out[pseudonym]
+        active.release(list(taken_out))
+        return active
+
+    async def _loaded(self, subject: Subject, pseudonym: bytes) -> ActiveSubject:
         row = await self._core.state.read(c.GetSubject(pseudonym))
         if row is None or row.state == SubjectState.ERASED:
-            active = self._fresh(subject, pseudonym, 0 if row is None else row.generation)
+            active = await self.unread(subject, row)
         elif row.state == SubjectState.ERASING:
             raise SubjectErasedError("this subject is being erased; try again when the erasure has finished")
         else:
@@ -186,6 +217,9 @@ class SubjectDirectory:
         key = active.keys.get(purpose)
         if key is not None:
             return key
+        return await self._inflight.complete(self._make_key(active, purpose))
+
+    async def _make_key(self, active: ActiveSubject, purpose: str) -> SealingKey:
         async with active.lock:
             if purpose not in active.keys:
                 active.check_alive()
@@ -196,6 +230,10 @@ class SubjectDirectory:
 
     async def establish(self, active: ActiveSubject) -> None:
         """Begin holding the subject durably: its row, its own key, and its identity sealed under that key."""
+        if not active.durable:
+            await self._inflight.complete(self._establish(active))
+
+    async def _establish(self, active: ActiveSubject) -> None:
         async with active.lock:
             if active.durable:
                 return
@@ -229,20 +267,31 @@ class SubjectDirectory:
     async def _epochs_of(self, tenant: bytes) -> dict[int, SealingKey]:
         epochs = self._epochs.get(tenant)
         if epochs is None:
-            records = await self._core.state.read(c.Epochs(tenant))
-            epochs = {r.epoch: self._core.keyring.open_epoch(r) for r in records}
-            if not epochs:
-                key, record = self._core.keyring.new_epoch(tenant, 1, self._core.now_us())
-                await self._core.state.write(c.PutEpoch(record))
-                epochs = {1: key}
-            self._epochs[tenant] = epochs
+            async with self._epoch_locks.held(tenant):
+                epochs = self._epochs[tenant] = self._epochs.get(tenant) or await self._load_epochs(tenant)
         return epochs
+
+    async def _load_epochs(self, tenant: bytes) -> dict[int, SealingKey]:
+        records = await self._core.state.read(c.Epochs(tenant))
+        epochs = {r.epoch: self._core.keyring.open_epoch(r) for r in records}
+        if not epochs:
+            key, record = self._core.keyring.new_epoch(tenant, 1, self._core.now_us())
+            await self._core.state.write(c.PutEpoch(record))
+            epochs = {1: key}
+        return epochs
+
+    async def records(self, active: ActiveSubject) -> list[TierRecord]:
+        """Return the subject's sealed records, those on their way to cold as well.
+
+        The way is looked at first: what leaves it meanwhile is in cold by then.
+        """
+        waiting = {r.id: r for r in self._pending(active.ref.pseudonym)}
+        return list(({r.id: r for r in await self._core.cold.scan(active.ref)} | waiting).values())
 
     async def _load_memories(self, active: ActiveSubject, rows: Sequence[MemoryRow]) -> None:
         if not rows:
             return
-        waiting = {r.id: r for r in self._pending(active.ref.pseudonym)}
-        stored = {r.id: r for r in await self._core.cold.scan(active.ref)} | waiting
+        stored = {r.id: r for r in await self.records(active)}
         found = [stored[row.memory_id] for row in rows if row.memory_id in stored]
         self._core.observer.observe(TierLookup("cold", bool(found)))
         opened = await in_bulk(len(found), self._open_all, active, found)
@@ -275,15 +324,15 @@ class SubjectDirectory:
             return
         try:
             records = await self._core.hot.scan(active.ref)
-        except HotTierError:
+        except (HotTierError, CorruptionError):
             return
-        now_us = self._core.now_us()
-        active.last_order = max([active.last_order, *(record.order for record in records)])
-        opened = []
+        now_us, opened = self._core.now_us(), list[Opened]()
         for record in records:
             live = record.expires_at_us is not None and record.expires_at_us > now_us
             if live and record.id not in active.held:
                 opened += self._opened_hot(active, record)
+        # Only what verifies may say how far the subject's order has come.
+        active.last_order = max([active.last_order, *(record.order for record, _ in opened)])
         self._core.observer.observe(TierLookup("hot", bool(opened)))
         self.admit(active, opened)
 

@@ -14,7 +14,8 @@ from tiered_memory.active import ActiveSubject, Tracked, state_of
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core, chunks
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
-from tiered_memory.errors import HotTierError, StateStoreError, SubjectErasedError
+from tiered_memory.errors import HotTierError, StorageError, SubjectErasedError
+from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forgetting.decay import DAY_US
 from tiered_memory.forgetting.placement import (
@@ -28,9 +29,11 @@ from tiered_memory.forgetting.placement import (
     plan_forgetting,
 )
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.inflight import InFlight
 from tiered_memory.ledger import leaf_for
 from tiered_memory.metrics import ForgetCycle
 from tiered_memory.model import ForgetReport, Sensitivity
+from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState, StateChange, StrengthUpdate
 from tiered_memory.subjects import SubjectDirectory
@@ -79,10 +82,19 @@ class _Tally:
 class Sweeper:
     """Writes uses behind, forgets what is due, removes what has to go."""
 
-    def __init__(self, core: Core, directory: SubjectDirectory, flusher: Flusher) -> None:
+    def __init__(
+        self,
+        core: Core,
+        directory: SubjectDirectory,
+        flusher: Flusher,
+        sessions: Sessions,
+        inflight: InFlight,
+    ) -> None:
         self._core = core
         self._directory = directory
         self._flusher = flusher
+        self._sessions = sessions
+        self._inflight = inflight
 
     async def write_uses(self) -> int:
         """Write the strengths that uses changed since the last call; return how many."""
@@ -110,15 +122,24 @@ class Sweeper:
         self._observe(tally, stopwatch() - begun)
         return tally.report(dry_run=dry_run)
 
-    async def remove_pending(self) -> int:
-        """Remove the bytes of every memory marked for removal; return how many. Safe to repeat at any time."""
-        waiting = await self._core.state.read(c.Removing())
+    async def remove_pending(self, pseudonym: bytes | None = None) -> int:
+        """Remove the bytes of memories marked for removal, one subject's or all; return how many.
+
+        Safe to repeat at any time. One subject's trouble does not keep the others waiting; it is raised at the end.
+        """
         by_subject: dict[bytes, list[str]] = {}
-        for subject, memory_id in waiting:
-            by_subject.setdefault(subject, []).append(memory_id)
+        for subject, memory_id in await self._core.state.read(c.Removing()):
+            if pseudonym is None or subject == pseudonym:
+                by_subject.setdefault(subject, []).append(memory_id)
+        failure: StorageError | None = None
         for subject, ids in by_subject.items():
-            await self.remove(subject, ids)
-        return len(waiting)
+            try:
+                await self._inflight.complete(self.remove(subject, ids))
+            except StorageError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return sum(map(len, by_subject.values()))
 
     async def remove(self, pseudonym: bytes, memory_ids: Sequence[str]) -> None:
         """Remove memories from cold, bytes and all, then their rows."""
@@ -131,18 +152,23 @@ class Sweeper:
                 async with self._flusher.paused(pseudonym):
                     self._flusher.discard(pseudonym, frozenset(batch))
                     await self._core.cold.remove(active.ref, batch)
+                reach("remove.after_cold")
                 done = c.FinishRemoval(pseudonym, row.generation, tuple(batch), self._core.now_us())
                 await self._core.state.write(done)
+                reach("remove.after_rows")
+            # The journal had the same bytes, and the log keeps what the pages no longer have.
+            await self._core.state.checkpoint()
         except SubjectErasedError:
             return
 
     async def take_out(self, active: ActiveSubject, memory_ids: Sequence[str]) -> None:
         """Make memories unfindable everywhere but in cold: RAM, sessions, hot."""
+        sessions = {active.held[one].session for one in memory_ids if one in active.held}
         active.release(memory_ids)
-        resident = self._directory.resident(active.ref.pseudonym)
-        if resident is not None:
-            resident.release(memory_ids)
+        self._directory.take_out(active.ref.pseudonym, memory_ids)
         await self._core.warm.remove(active.ref, memory_ids)
+        for session in sessions - {None}:
+            await self._sessions.strike(active, str(session), memory_ids)
         try:
             await self._core.hot.remove(active.ref, memory_ids)
         except HotTierError:
@@ -181,9 +207,10 @@ class Sweeper:
             await self._core.state.write(command)
         except SubjectErasedError:
             return 0
-        except StateStoreError:
+        except StorageError:
             active.used |= used
             raise
+        reach("uses.after_write")
         return len(updates)
 
     async def _plan(self, subject: bytes, rows: Sequence[MemoryRow], now_us: int, *, confirmed: bool) -> Plan:
@@ -214,7 +241,7 @@ class Sweeper:
         try:
             active = await self._directory.peek(stored)
             await self._recheck(active, rows, plan)
-            await self._move(active, plan, now_us)
+            await self._inflight.complete(self._move(active, plan, now_us))
         except SubjectErasedError:
             return
 
@@ -249,6 +276,7 @@ class Sweeper:
                 active.ref.pseudonym, active.ref.generation, tuple(changes), tuple(leaves)
             )
             await self._core.state.write(command)
+            reach("remove.after_mark")
             await self.take_out(active, [change.memory_id for change in changes])
 
     def _observe(self, tally: _Tally, seconds: float) -> None:

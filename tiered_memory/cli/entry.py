@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -71,9 +71,7 @@ def settings_of(store: Store) -> Settings:
     return load_settings(store.config, **given)
 
 
-def run(
-    store: Store, work: Callable[[TieredMemory], Awaitable[T]], *, create: bool = False
-) -> T:
+def run(store: Store, work: Callable[[TieredMemory], Awaitable[T]], *, create: bool = False) -> T:
     """Open the store, do the work, close it. A store that does not exist is refused unless `create`."""
     import anyio
 
@@ -112,7 +110,7 @@ def moment(text: str | None, option: str) -> datetime | None:
         ) from None
     if found.utcoffset() is not None:
         return found
-    if len(text) == len("2026-03-01") and date.fromisoformat(text):
+    if len(text) == len("2026-03-01"):
         return found.replace(tzinfo=UTC)
     raise InvalidInputError(f"{option} needs an offset, e.g. 2026-03-01T09:30+01:00 or 2026-03-01T09:30Z")
 
@@ -153,7 +151,9 @@ async def whole_id(user: User, given: str) -> str:
     if len(given) >= ID_DIGITS:
         return given
     if len(given) < PREFIX_DIGITS or set(given) - set("0123456789abcdef"):
-        raise InvalidInputError(f"a memory is named by its id, or by the first {PREFIX_DIGITS} digits or more")
+        raise InvalidInputError(
+            f"a memory is named by its id, or by the first {PREFIX_DIGITS} digits or more"
+        )
     found = {one async for one in _ids(user) if one.startswith(given)}
     if not found:
         raise NotFoundError
@@ -162,7 +162,7 @@ async def whole_id(user: User, given: str) -> str:
     return found.pop()
 
 
-async def _ids(user: User) -> Any:
+async def _ids(user: User) -> AsyncIterator[str]:
     before: int | None = None
     while page := await user.list(limit=PAGE, before=before):
         for memory in page:

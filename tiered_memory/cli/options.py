@@ -11,7 +11,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-STORE, WHO, ABOUT, NARROW = "Store", "Whose memory", "The interaction", "Filter"
+from tiered_memory.model import Durability
+
+STORE, WHO, ABOUT, TERMS, NARROW = "Store", "Whose memory", "The interaction", "Terms", "Filter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +36,7 @@ class Store(Format):
             rich_help_panel=STORE,
         ),
     ] = None
-    config: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML).", rich_help_panel=STORE)
-    ] = None
+    config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", rich_help_panel=STORE)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +71,16 @@ class About:
     """What may be said of an interaction besides its content; see `Interaction`."""
 
     session: Annotated[str | None, typer.Option(help="Session it belongs to.", rich_help_panel=ABOUT)] = None
-    role: Annotated[
-        str, typer.Option(help="user, assistant, system or tool.", rich_help_panel=ABOUT)
-    ] = "user"
+    role: Annotated[str, typer.Option(help="user, assistant, system or tool.", rich_help_panel=ABOUT)] = (
+        "user"
+    )
     author: Annotated[str | None, typer.Option(help="Who said it.", rich_help_panel=ABOUT)] = None
     agent: Annotated[str | None, typer.Option(help="Agent it was said to.", rich_help_panel=ABOUT)] = None
     time: Annotated[
         str | None,
-        typer.Option(show_default="now", help="When it was said: ISO 8601 with offset.", rich_help_panel=ABOUT),
+        typer.Option(
+            show_default="now", help="When it was said: ISO 8601 with offset.", rich_help_panel=ABOUT
+        ),
     ] = None
     kind: Annotated[
         str, typer.Option(help="episodic, semantic, procedural or profile.", rich_help_panel=ABOUT)
@@ -89,6 +91,23 @@ class About:
     importance: Annotated[
         float | None,
         typer.Option(show_default="scored", help="0..1, in place of the score.", rich_help_panel=ABOUT),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms an interaction is stored; see `User.add_many`."""
+
+    purpose: Annotated[
+        str | None,
+        typer.Option(show_default="the policy's", help="What it is kept for.", rich_help_panel=TERMS),
+    ] = None
+    operation_id: Annotated[
+        str | None, typer.Option(help="Makes repeating this call harmless.", rich_help_panel=TERMS)
+    ] = None
+    require: Annotated[
+        Durability | None,
+        typer.Option(help="Refuse to keep it less durably than this.", rich_help_panel=TERMS),
     ] = None
 
 

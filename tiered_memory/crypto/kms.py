@@ -32,7 +32,10 @@ def read_root_key(path: Path) -> bytes:
     """Return the key in a file that nobody but its owner may read."""
     if path.stat().st_mode & OTHERS:
         raise RootKeyError("others may read the root key file: make it mode 0400, then open again")
-    return parse_root_key(path.read_text(encoding="ascii", errors="replace"))
+    try:
+        return parse_root_key(path.read_text(encoding="ascii", errors="replace"))
+    except OSError as error:
+        raise RootKeyError(f"the root key file cannot be read ({type(error).__name__})") from None
 
 
 def create_root_key(path: Path, entropy: Entropy) -> bytes:

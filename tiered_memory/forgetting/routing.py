@@ -10,6 +10,7 @@ from tiered_memory.policy.rules import RoutingRules
 from tiered_memory.privacy.consent import Grounds
 
 NO_GROUNDS, SYSTEM_PROMPT, ABOVE, BELOW = "no_basis", "system_prompt", "above_threshold", "below_threshold"
+REQUIRED = "explicit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +41,21 @@ class Placement:
         return Durability.SESSION if self.durable else Durability.EPHEMERAL
 
 
-def place(importance: float, role: Role, grounds: Grounds, rules: RoutingRules) -> Placement:
+def place(
+    importance: float, role: Role, grounds: Grounds, rules: RoutingRules, *, required: bool = False
+) -> Placement:
     """Return where an interaction of `importance` (0..1) goes.
 
     A system prompt is an instruction and no memory: it stays with its session. Without lawful grounds nothing
-    durable is written, whatever the importance.
+    durable is written, whatever the importance. What the caller `required` to be kept passes the gate.
     """
     if role is Role.SYSTEM:
         text = "a system prompt stays with its session"
         return Placement(grounds.durable, False, False, SYSTEM_PROMPT, text)
     if not grounds.durable:
         return Placement(False, False, True, NO_GROUNDS, f"{grounds.reason}: kept for the session only")
+    if required:
+        return Placement(True, True, True, REQUIRED, "the caller requires it to be kept")
     verdict = route(importance, rules)
     reason = ABOVE if verdict.to_cold else BELOW
     return Placement(True, verdict.to_cold, True, reason, verdict.reason)

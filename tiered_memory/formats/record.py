@@ -31,6 +31,7 @@ from tiered_memory.model import (
 
 RECORD_FORMAT = 1
 INT8_MAX = 127.0
+MOST_OFFSET_MINUTES = 24 * 60 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,5 +179,7 @@ def _moment(microseconds: int | None) -> datetime | None:
 
 
 def _offset_minutes(moment: datetime) -> int:
+    """Return the offset in whole minutes; one that rounds to a whole day is no time zone any more."""
     offset = moment.utcoffset()
-    return 0 if offset is None else round(offset.total_seconds() / 60)
+    minutes = 0 if offset is None else round(offset.total_seconds() / 60)
+    return max(-MOST_OFFSET_MINUTES, min(MOST_OFFSET_MINUTES, minutes))

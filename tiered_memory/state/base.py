@@ -186,6 +186,9 @@ class WriteBatch:
     tail_turns: int = 64
     routing: Mapping[tuple[str, str], int] = field(default_factory=dict)
     operation: OperationRow | None = None
+    purpose: str = ""
+    key_id: bytes = b""
+    """The purpose's key it is sealed under: when that is gone nothing is written. Empty: not asked."""
 
 
 @dataclass(frozen=True, slots=True)

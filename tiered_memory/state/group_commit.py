@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import apsw
 
 from tiered_memory.clock import stopwatch
-from tiered_memory.errors import ClosedError, StateStoreError, TieredMemoryError
+from tiered_memory.errors import ClosedError, DiskFullError, StateStoreError, StorageError, TieredMemoryError
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], Any]
@@ -113,7 +113,8 @@ def _run_in_savepoint(connection: apsw.Connection, job: _Job) -> None:
     connection.execute("SAVEPOINT job")
     try:
         job.result = job.work(connection)
-    except (TieredMemoryError, apsw.Error) as error:
+    except (TieredMemoryError, apsw.Error, OverflowError, TypeError, ValueError) as error:
+        # A value the driver cannot store is one caller's trouble, not the end of the writer.
         connection.execute("ROLLBACK TO job")
         job.error = error if isinstance(error, TieredMemoryError) else _translated(error)
     connection.execute("RELEASE job")
@@ -126,7 +127,9 @@ def _fail(connection: apsw.Connection, group: list[_Job], error: apsw.Error) -> 
         job.error = job.error or _translated(error)
 
 
-def _translated(error: apsw.Error) -> StateStoreError:
+def _translated(error: Exception) -> StorageError:
+    if isinstance(error, apsw.FullError):
+        return DiskFullError()
     return StateStoreError(
         f"the state store refused a write ({type(error).__name__}); nothing of it was stored"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-from tiered_memory.errors import SubjectErasedError
+from tiered_memory.errors import ConsentRequiredError, SubjectErasedError
 from tiered_memory.formats.leaf import LEAF_FORMAT, AuditLeaf
 from tiered_memory.privacy.merkle import leaf_hash
 from tiered_memory.state import commands as c
@@ -114,6 +114,7 @@ def _withdraw(db: apsw.Connection, command: c.WithdrawPurpose) -> int:
 def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated:
     batch = command.batch
     check_generation(db, batch.subject, batch.generation)
+    _check_key(db, batch)
     operation = batch.operation
     if operation is not None:
         earlier = first_row(db, "operation_get", (operation.subject, operation.operation))
@@ -132,6 +133,14 @@ def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated:
             ),
         )
     return _append_rows(db, batch)
+
+
+def _check_key(db: apsw.Connection, batch: WriteBatch) -> None:
+    """A write that was under way when its consent was withdrawn must not commit after it."""
+    if batch.key_id and first_row(db, "key_held", (batch.subject, batch.purpose, batch.key_id)) is None:
+        raise ConsentRequiredError(
+            "the consent was withdrawn while this was being written; nothing was stored"
+        )
 
 
 def _append_rows(db: apsw.Connection, batch: WriteBatch) -> Appended:

@@ -21,7 +21,9 @@ from weakref import WeakValueDictionary
 import anyio
 import anyio.to_thread
 
-from tiered_memory.errors import ColdTierError
+from tiered_memory.errors import ColdTierError, DiskFullError
+from tiered_memory.failpoints import reach
+from tiered_memory.inflight import InFlight
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 from tiered_memory.tiers.durable_files import files_below, leftovers_below, sync_files, sync_path
 
@@ -73,6 +75,8 @@ class LanceTier:
         self._compact_every_puts = compact_every_puts
         self._connection: Any = None
         self._connecting = anyio.Lock()
+        # The engine finishes what it was told whoever stops waiting: the table's lock must be held until then.
+        self._inflight = InFlight()
         self._handles: OrderedDict[str, _Handle] = OrderedDict()
         self._locks: WeakValueDictionary[str, _TableLock] = WeakValueDictionary()
         self._scans = anyio.CapacityLimiter(SCAN_CONCURRENCY)
@@ -86,12 +90,16 @@ class LanceTier:
 
     async def put(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
         """Merge records by id and return once they are on disk."""
-        if not records:
-            return
+        if records:
+            await self._inflight.complete(self._put(subject, records))
+
+    async def _put(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
         async with self._locked(subject) as name:
             handle = await self._handle(name) or await self._create(name)
             await _merge(handle.table, _newest(records))
+            reach("cold.after_merge")
             await self._sync(name, handle)
+            reach("cold.after_sync")
             handle.puts += 1
             if handle.puts >= self._compact_every_puts:
                 await self._compact(name, handle)
@@ -109,19 +117,24 @@ class LanceTier:
 
     async def remove(self, subject: SubjectRef, ids: Sequence[str]) -> int:
         """Remove rows so that no byte of them stays in the table's files."""
-        if not ids:
-            return 0
+        return await self._inflight.complete(self._remove(subject, ids)) if ids else 0
+
+    async def _remove(self, subject: SubjectRef, ids: Sequence[str]) -> int:
         async with self._locked(subject) as name:
             handle = await self._handle(name)
             if handle is None:
                 return 0
             before = await handle.table.count_rows()
             await handle.table.delete(_any_of(ids))
+            reach("cold.after_delete")
             await self._rewrite(name, handle)
             return int(before - await handle.table.count_rows())
 
     async def drop(self, subject: SubjectRef) -> int:
         """Remove the subject's table, files and leftovers included; works on a damaged table too."""
+        return await self._inflight.complete(self._drop(subject))
+
+    async def _drop(self, subject: SubjectRef) -> int:
         async with self._locked(subject) as name:
             self._handles.pop(name, None)
             path = self._path(name)
@@ -135,6 +148,9 @@ class LanceTier:
 
     async def compact(self, subject: SubjectRef) -> None:
         """Merge fragments and delete old versions now."""
+        await self._inflight.complete(self._compact_now(subject))
+
+    async def _compact_now(self, subject: SubjectRef) -> None:
         async with self._locked(subject) as name:
             handle = await self._handle(name)
             if handle is not None:
@@ -186,11 +202,13 @@ class LanceTier:
     async def _rewrite(self, name: str, handle: _Handle) -> None:
         """Deleted rows survive in old fragments and versions: rewrite what is left, then remove all but that."""
         await handle.table.update(updates_sql={"version": "version"})
+        reach("cold.after_rewrite")
         await self._compact(name, handle)
         await anyio.to_thread.run_sync(_sweep_leftovers, self._path(name))
         await self._sync(name, handle)
 
     async def _compact(self, name: str, handle: _Handle) -> None:
+        reach("cold.before_compact")
         for _ in range(CLEANUP_PASSES):
             stats = await handle.table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
             if stats.prune.old_versions_removed == 0 and stats.compaction.fragments_removed == 0:
@@ -198,6 +216,7 @@ class LanceTier:
         else:
             raise ColdTierError("the cold tier kept old versions after repeated cleanup; run it again")
         handle.puts = 0
+        reach("cold.after_compact")
         handle.synced &= set(await anyio.to_thread.run_sync(files_below, self._path(name)))
         await self._sync(name, handle)
 
@@ -220,9 +239,10 @@ class _translated:  # noqa: N801 - reads as a statement where it is used
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, (RuntimeError, ValueError, OSError)):
-            reason = "no space left" if _is_full(error) else type(error).__name__
+            if _is_full(error):
+                raise DiskFullError from error
             raise ColdTierError(
-                f"the cold tier failed ({reason}); what was acknowledged stays in the journal"
+                f"the cold tier failed ({type(error).__name__}); what was acknowledged stays in the journal"
             ) from error
 
 

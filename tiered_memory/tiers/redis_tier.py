@@ -155,7 +155,7 @@ def _decode(reply: Sequence[bytes]) -> Iterator[TierRecord]:
     for record_id, value in zip(reply[::2], reply[1::2], strict=True):
         expiry = value[32:48]
         yield TierRecord(
-            id=record_id.decode(),
+            id=record_id.decode("ascii", errors="replace"),
             order=_number(value[16:32]),
             version=_number(value[:16]),
             payload=value[48:],

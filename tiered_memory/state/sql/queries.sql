@@ -39,6 +39,9 @@ FROM data_keys WHERE subject = ?;
 INSERT INTO data_keys (subject, purpose, key_id, epoch, generation, wrapped, created_us, format)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: key_held
+SELECT 1 FROM data_keys WHERE subject = ? AND purpose = ? AND key_id = ?;
+
 -- name: keys_destroy
 DELETE FROM data_keys WHERE subject = ?;
 
@@ -101,7 +104,8 @@ SET strength_last = ?, t_last_us = ?, n_spaced = ?, policy_version = ?, forget_a
 WHERE subject = ? AND memory_id = ? AND state = 'active';
 
 -- name: memory_state
-UPDATE memories SET state = ?, deadline_us = ?, deadline_rule = ? WHERE subject = ? AND memory_id = ?;
+UPDATE memories SET state = ?, deadline_us = ?, deadline_rule = ?
+WHERE subject = ? AND memory_id = ? AND state <> 'removing';
 
 -- name: memory_restore
 UPDATE memories

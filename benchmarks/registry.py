@@ -1,0 +1,19 @@
+"""The benchmarks by name; a new one is one line here. Modules are imported when their benchmark runs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from benchmarks.suite import Benchmark
+
+MODULES = {
+    "retrieval": "benchmarks.retrieval",
+    "importance": "benchmarks.importance",
+    "latency": "benchmarks.latency",
+}
+
+
+def find(name: str) -> Benchmark:
+    """Return the benchmark of that name; raises KeyError for another."""
+    benchmark: Benchmark = import_module(MODULES[name]).BENCHMARK
+    return benchmark

@@ -1,0 +1,152 @@
+"""Write the parts of the documentation that follow from the code, or check that they are up to date.
+
+python scripts/generate_docs.py            rewrite what stands between the markers of README.md
+python scripts/generate_docs.py --check    change nothing; fail when something would change
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+import textwrap
+import tomllib
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from annotated_types import Ge, Gt, Le, Lt
+
+from tiered_memory.cli.app import build
+from tiered_memory.config import ENV_PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+NONE = "-"
+SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
+
+
+def settings_table() -> str:
+    """Return a table of every setting: how to give it, its default and bounds, what it means."""
+    meanings = attribute_docstrings(Settings)
+    rows = [
+        (f"`{name}`", f"`{ENV_PREFIX}{name.upper()}`", default_of(field), bounds_of(field), meanings[name])
+        for name, field in Settings.model_fields.items()
+    ]
+    return table(("setting", "environment", "default", "bounds", "meaning"), rows)
+
+
+def policies_table() -> str:
+    """Return every value of the shipped policies side by side."""
+    policies = {
+        path.stem: dict(leaves(read_toml(path))) for path in sorted((ROOT / "policies").glob("*.toml"))
+    }
+    keys = dict.fromkeys(key for values in policies.values() for key in values)
+    rows = [
+        (f"`{key}`", *(shown(values.get(key)) for values in policies.values()))
+        for key in keys
+        if key not in {"schema", "name"}
+    ]
+    return table(("key", *(f"`{name}`" for name in policies)), rows)
+
+
+def commands_table() -> str:
+    """Return the commands of the command line, each with the first sentence of its help."""
+    rows = [
+        (f"`tiered-memory {name}`", summary) for name, summary in commands(typer.main.get_command(build()))
+    ]
+    return table(("command", "what it does"), rows)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "settings": settings_table,
+    "policies": policies_table,
+    "commands": commands_table,
+}
+
+
+def generated(text: str) -> str:
+    """Return `text` with every marked section written anew."""
+    for name, make in SECTIONS.items():
+        marked = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end: {name} -->)", re.DOTALL)
+        if not marked.search(text):
+            raise SystemExit(f"README.md has no section marked {name!r}")
+        content = make()
+        text = marked.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite README.md; with `--check` only say whether that would change it."""
+    before = README.read_text(encoding="utf-8")
+    after = generated(before)
+    if arguments == ["--check"]:
+        stale = before != after
+        print("README.md is out of date: run `make docs`" if stale else "README.md is up to date")
+        return int(stale)
+    README.write_text(after, encoding="utf-8")
+    return 0
+
+
+def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{prefix}{name} ")
+        elif not command.hidden:
+            paragraph = " ".join((command.help or "").split("\n\n", maxsplit=1)[0].split())
+            yield prefix + name, paragraph.split(". ")[0].rstrip(".")
+
+
+def attribute_docstrings(owner: type) -> dict[str, str]:
+    """Return the strings that stand below a class's annotated attributes."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0].body  # type: ignore[attr-defined]
+    return {
+        first.target.id: " ".join(second.value.value.split())
+        for first, second in pairwise(body)
+        if isinstance(first, ast.AnnAssign)
+        and isinstance(second, ast.Expr)
+        and hasattr(second.value, "value")
+    }
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def default_of(field: Any) -> str:
+    return shown(field.default)
+
+
+def bounds_of(field: Any) -> str:
+    bounds = [one for one in field.metadata if type(one) in SIGNS]
+    return ", ".join(f"{SIGNS[type(one)]} {next(iter(vars_of(one)))}" for one in bounds) or NONE
+
+
+def vars_of(bound: Any) -> list[object]:
+    return [getattr(bound, name) for name in ("ge", "gt", "le", "lt") if hasattr(bound, name)]
+
+
+def shown(value: object) -> str:
+    if value is None:
+        return NONE
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

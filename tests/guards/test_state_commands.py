@@ -1,0 +1,22 @@
+"""Every command of the state store has a handler, which the type checker cannot see."""
+
+from __future__ import annotations
+
+from tiered_memory.state import commands
+from tiered_memory.state.base import Read, Write
+from tiered_memory.state.sqlite_rows import READERS
+from tiered_memory.state.sqlite_writes import HANDLERS
+
+
+def values_of(verb: type) -> set[type]:
+    every = [value for value in vars(commands).values() if isinstance(value, type)]
+    return {value for value in every if issubclass(value, verb) and value is not verb}
+
+
+def test_every_change_has_a_handler() -> None:
+    assert set(HANDLERS) == values_of(Write)
+
+
+def test_every_question_has_a_reader() -> None:
+    assert set(READERS) == values_of(Read)
+    assert len(values_of(Read)) > 10

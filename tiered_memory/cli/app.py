@@ -1,0 +1,34 @@
+"""The commands of `tiered-memory`, gathered."""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+
+import typer
+
+from tiered_memory.cli import policies, reading, rights, writing
+from tiered_memory.cli.demo import command as demo
+
+ABOUT = "Memory for AI agents: three tiers, routing by importance, forgetting, and erasure with proof."
+
+
+def build() -> typer.Typer:
+    """Return the command line."""
+    app = typer.Typer(
+        help=ABOUT,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for part in (demo, writing, reading, rights, policies):
+        part.register(app)
+    return app
+
+
+def run() -> None:
+    """Run it on the process's arguments. A character the terminal cannot show is written as its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    build()(prog_name="tiered-memory")

@@ -1,0 +1,148 @@
+"""Commands for a person's rights: consent and erasure."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from tiered_memory.cli import views
+from tiered_memory.cli.entry import command, moment, output_of, run
+from tiered_memory.cli.options import NamedPerson, Person
+from tiered_memory.cli.output import Output, as_json, plain
+from tiered_memory.errors import ConfirmationRequiredError, InvalidInputError
+
+if TYPE_CHECKING:
+    from tiered_memory.memory import TieredMemory
+    from tiered_memory.model import Certificate
+
+Purpose = Annotated[
+    str, typer.Argument(show_default=False, help="A purpose of the policy, e.g. personalization.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    consent = typer.Typer(no_args_is_help=True, help="Record, withdraw and show a user's consents.")
+    command(consent, "grant")(grant)
+    command(consent, "withdraw")(withdraw)
+    command(consent, "show")(show)
+    app.add_typer(consent, name="consent", rich_help_panel="Rights")
+    command(app, "erase", rich_help_panel="Rights")(erase)
+
+
+def grant(
+    purpose: Purpose,
+    person: Person,
+    notice: Annotated[str, typer.Option(help="Id or version of the notice the person saw.")],
+    explicit: Annotated[
+        bool, typer.Option("--explicit", help="Given by an express statement; restricted data needs it.")
+    ] = False,
+    expires: Annotated[
+        str | None,
+        typer.Option(show_default="when withdrawn", help="When it ends: ISO 8601, or a day (UTC)."),
+    ] = None,
+) -> None:
+    """Record a user's consent to a purpose: from then on interactions for it may be kept."""
+    expires_at = moment(expires, "--expires")
+
+    async def work(memory: TieredMemory) -> Any:
+        user = memory.user(person.user, person.tenant)
+        return await user.consent.grant(purpose, notice=notice, explicit=explicit, expires_at=expires_at)
+
+    event = run(person, work, create=True)
+    output_of(person).show(event, views.consents({purpose: event}))
+
+
+def withdraw(
+    purpose: Purpose,
+    person: Person,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "withdrawn by the person",
+) -> None:
+    """Withdraw a user's consent: what rests on it becomes unreadable at once and is removed."""
+
+    async def work(memory: TieredMemory) -> Any:
+        return await memory.user(person.user, person.tenant).consent.withdraw(purpose, reason=reason)
+
+    removed = run(person, work)
+    output_of(person).show(
+        {"purpose": purpose, "removed": removed},
+        Text(f"withdrawn; {removed} memories that rested on it are gone"),
+    )
+
+
+def show(person: Person) -> None:
+    """Show the consents in force."""
+
+    async def work(memory: TieredMemory) -> Any:
+        return await memory.user(person.user, person.tenant).consent.current()
+
+    found = run(person, work)
+    output_of(person).show({"consents": found}, views.consents(found))
+
+
+def erase(
+    person: NamedPerson,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    reason: Annotated[
+        str, typer.Option(help="Why; it is written on the certificate.")
+    ] = "requested by the person",
+    certificate: Annotated[
+        Path | None,
+        typer.Option(show_default=False, help="File to write the certificate to; must not exist."),
+    ] = None,
+) -> None:
+    """Erase everything held of a user, in every tier, and prove it with a signed certificate."""
+    output = output_of(person)
+    if not yes:
+        _confirm(person.user, output)
+    if certificate is not None and certificate.exists():
+        raise InvalidInputError("the certificate's file exists already; nothing was erased")
+
+    async def work(memory: TieredMemory) -> Any:
+        return await memory.user(person.user, person.tenant).erase(reason=reason)
+
+    with output.progress("erasing"):
+        proof = run(person, work)
+    _hand_over(proof, certificate, output)
+
+
+def _confirm(user: str, output: Output) -> None:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfirmationRequiredError(
+            "erasing cannot be undone and nobody is there to ask: give --yes; nothing was erased"
+        )
+    output.note("This removes everything held of this user, for good.", "bold red")
+    if typer.prompt("Type the user's id to go on", err=True, default="", show_default=False) != user:
+        raise ConfirmationRequiredError("that is not the user's id; nothing was erased")
+
+
+def _hand_over(proof: Certificate, target: Path | None, output: Output) -> None:
+    from tiered_memory.erasure import verify_certificate
+
+    verify_certificate(proof)
+    document = {"certificate": plain(proof), "signature_verified": True, "file": plain(target)}
+    output.show(
+        document,
+        views.certificate(proof),
+        Text("erased; the certificate's signature is valid", style="bold green"),
+    )
+    if target is not None:
+        _save(proof, target)
+        output.note(f"certificate written to {target}")
+
+
+def _save(proof: Certificate, target: Path) -> None:
+    """Only its owner may read it: it holds the salt that ties the commitment to the person."""
+    try:
+        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(as_json(proof) + "\n")
+    except OSError as error:
+        raise InvalidInputError(
+            f"erased, but the certificate could not be written ({type(error).__name__}): keep the one printed"
+        ) from None

@@ -1,0 +1,87 @@
+"""Named places at which a test may end the process, to prove that recovery works from each of them.
+
+A place costs one comparison while nothing is armed. `TIERED_MEMORY_FAILPOINT=name` (or `name:3` for the third time
+it is reached) arms one for a whole process: it is killed there by SIGKILL, as a power cut would.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+VARIABLE = "TIERED_MEMORY_FAILPOINT"
+
+POINTS = (
+    "append.before",
+    "append.after",
+    "flush.before_put",
+    "flush.after_put",
+    "flush.after_trim",
+    "cold.after_merge",
+    "cold.after_sync",
+    "cold.before_compact",
+    "cold.after_compact",
+    "cold.after_delete",
+    "cold.after_rewrite",
+    "remove.after_mark",
+    "remove.after_cold",
+    "remove.after_rows",
+    "erase.before_fence",
+    "erase.after_fence",
+    "erase.after_checkpoint",
+    "erase.after_hot_and_warm",
+    "erase.after_cold",
+    "erase.after_purge",
+    "erase.after_close",
+    "withdraw.after_commit",
+    "withdraw.after_checkpoint",
+    "withdraw.after_removal",
+    "grant.after_establish",
+    "open.after_resume",
+    "open.after_replay",
+    "uses.after_write",
+)
+
+Hook = Callable[[str], None]
+
+
+class _Armed:
+    """What happens at each place; nothing, normally."""
+
+    hook: Hook | None = None
+
+
+def reach(point: str) -> None:
+    """Say that the process has come to `point` (one of `POINTS`)."""
+    if _Armed.hook is not None:
+        _Armed.hook(point)
+
+
+def arm(hook: Hook | None) -> None:
+    """Call `hook` at every place from now on; None disarms."""
+    _Armed.hook = hook
+
+
+def killing(wanted: str, times: int = 1) -> Hook:
+    """Return a hook that kills this process the `times`-th time `wanted` is reached."""
+    left = times
+
+    def hook(point: str) -> None:
+        nonlocal left
+        if point == wanted:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
+
+
+def _arm_from_environment() -> None:
+    given = os.environ.get(VARIABLE)
+    if given:
+        point, _, times = given.partition(":")
+        arm(killing(point, int(times or 1)))
+
+
+_arm_from_environment()

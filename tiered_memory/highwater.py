@@ -1,0 +1,108 @@
+"""Marks kept outside the state store: how far it had come, and who was erased.
+
+A state file put back from somewhere (a snapshot of the disk, a copy) looks sound and brings the erased back. The
+high-water mark tells that it is older than it was; the erased list tells whom it must not bring back. Both are
+authenticated under the store's master key and hold pseudonyms only.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tiered_memory.errors import CorruptionError
+
+MARK_FORMAT = 1
+ERASED_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a store had come: its last journal number and audit leaf, and which incarnation of it it was."""
+
+    incarnation: str
+    journal_seq: int
+    leaf_index: int
+
+    def is_behind(self, other: Mark) -> bool:
+        """Tell whether this store, of the same incarnation, is older than `other` says it was."""
+        same = self.incarnation == other.incarnation
+        return same and (self.journal_seq < other.journal_seq or self.leaf_index < other.leaf_index)
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedEntry:
+    """A subject that was erased: its pseudonym (hex) and the generation that its erasure began."""
+
+    subject: str
+    generation: int
+    at_us: int
+
+
+def encode_mark(mark: Mark, key: bytes) -> bytes:
+    """Return the bytes of a mark's file."""
+    return _signed({"format": MARK_FORMAT, **asdict(mark)}, key)
+
+
+def decode_mark(data: bytes, key: bytes) -> Mark:
+    """Return the mark in a file; raises CorruptionError when it was altered."""
+    fields = _verified(data, key)
+    return Mark(fields["incarnation"], fields["journal_seq"], fields["leaf_index"])
+
+
+def encode_erased(entry: ErasedEntry, key: bytes) -> bytes:
+    """Return one line of the erased list."""
+    return _signed({"format": ERASED_FORMAT, **asdict(entry)}, key)
+
+
+def decode_erased(data: bytes, key: bytes) -> list[ErasedEntry]:
+    """Return the entries of an erased list; a last line that a crash cut short does not count.
+
+    Raises:
+        CorruptionError: an entry was altered.
+    """
+    lines = data.split(b"\n")
+    whole = [line for line in lines[:-1] if line]
+    fields = [_verified(line + b"\n", key) for line in whole]
+    return [ErasedEntry(one["subject"], one["generation"], one["at_us"]) for one in fields]
+
+
+def append_durably(path: Path, line: bytes) -> None:
+    """Append a line and force it to disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
+    """Put `data` in the place of a file, whole or not at all; forced to disk when `durable`."""
+    fresh = path.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, data)
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fresh.replace(path)
+
+
+def _signed(fields: dict[str, object], key: bytes) -> bytes:
+    body = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return f"{body} {hmac.new(key, body.encode(), 'sha256').hexdigest()}\n".encode()
+
+
+def _verified(data: bytes, key: bytes) -> dict[str, Any]:
+    body, _, tag = data.rstrip(b"\n").rpartition(b" ")
+    expected = hmac.new(key, body, "sha256").hexdigest().encode()
+    if not hmac.compare_digest(tag, expected):
+        raise CorruptionError("a mark outside the state store was altered")
+    fields: dict[str, Any] = json.loads(body)
+    return fields
