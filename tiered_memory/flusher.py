@@ -51,7 +51,7 @@ class Flusher:
 
     def check_room(self, records: int) -> None:
         """Refuse a write the journal has no room for; nothing already acknowledged is touched."""
-        if self._records + records > self._core.limits.journal_records:
+        if records and self._records + records > self._core.limits.journal_records:
             raise BacklogFullError(
                 f"the journal holds {self._records} records that are not in cold yet, its limit is "
                 f"{self._core.limits.journal_records}; nothing was stored, retry in a few seconds"

@@ -89,7 +89,6 @@ class Router:
         if not accepted:
             return []
         _check_required(accepted, options.require)
-        self._flusher.check_room(len(accepted))
         fingerprint = fingerprint_of(accepted, options.purpose)
         earlier = await self._operations.earlier(active, options.operation_id, fingerprint)
         if earlier is not None:
@@ -98,6 +97,7 @@ class Router:
         for session in sorted({one.interaction.session for one in accepted if one.interaction.session}):
             await self._sessions.ready(active, session)
         drafts = await self._drafts(active, accepted, grounds, options)
+        self._flusher.check_room(sum(draft.placement.cold for draft in drafts))
         return await self._inflight.finish(self._put_down(active, drafts, options, fingerprint))
 
     async def _grounds(

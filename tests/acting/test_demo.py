@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -12,12 +13,16 @@ from typing import Any
 
 import pytest
 from cli_shell import BESIDE_THE_PACKAGE
+from rich.console import Console
 from typer.testing import CliRunner
 
 from tiered_memory.cli.app import build
+from tiered_memory.cli.demo.facts import Erasure, Traces
 from tiered_memory.cli.demo.leftovers import _base64, _Finder
+from tiered_memory.cli.demo.render import Teller
 from tiered_memory.cli.demo.source import bundled, markers
 from tiered_memory.cli.output import PIPED_WIDTH
+from tiered_memory.model import Certificate, TierErasure
 
 SEED = {
     "I'm getting a database timeout error": ("cold", 0.5, 1.0),
@@ -151,6 +156,49 @@ def test_the_erasure_leaves_nothing_and_proves_it(acts: Any) -> None:
     assert erasure["altered_certificate_refused"]
 
 
+@pytest.mark.parametrize("rows", [0, 7])
+def test_the_verdict_owns_up_to_rows_that_statistics_keep(rows: int) -> None:
+    empty = Traces(
+        files=1, bytes=1, cold_tables=0, redis_keys=0, analytics_rows=rows, values_decoded=1, found={"a": 0}
+    )
+    tier = TierErasure("cold", 1, "dropped", verified=True)
+    certificate = Certificate(
+        id="1",
+        requested_at=START,
+        finished_at=START,
+        reason="r",
+        generation=1,
+        subject_commitment="c" * 64,
+        salt="s",
+        keys_destroyed=2,
+        tiers=(tier,),
+        retained=(),
+        verified=True,
+        software_version="1",
+        ledger_leaf="1",
+        public_key="p" * 64,
+        signature="s",
+    )
+    act = Erasure(
+        user="a",
+        markers=(),
+        hits_before={},
+        hits_after={},
+        listed_before=1,
+        listed_after=0,
+        traces_before=empty,
+        traces_after=empty,
+        leftovers=0,
+        milliseconds=1.0,
+        certificate=certificate,
+        signature_verified=True,
+        altered_certificate_refused=True,
+    )
+    screen = Console(file=io.StringIO(), width=100)
+    Teller(screen).tell(act)
+    assert (f"still hold {rows} rows" in " ".join(screen.file.getvalue().split())) == bool(rows)  # type: ignore[attr-defined]
+
+
 def test_the_temporary_directory_is_gone(acts: Any) -> None:
     assert acts["opening"]["temporary"]
     assert not Path(acts["opening"]["data_dir"]).exists()
@@ -166,7 +214,7 @@ def test_told_to_a_pipe_it_is_plain_and_narrow() -> None:
     )
     assert "\x1b" not in told.stdout
     assert max(map(len, told.stdout.splitlines())) <= PIPED_WIDTH
-    assert "Nothing is left." in told.stdout
+    assert "No id and no word is left." in told.stdout
     assert told.stderr == ""
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 KILLS = 30
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tiered_memory.wiring", "tiered_memory.memory", "support"])
+CONTEXT.set_forkserver_preload(["tiered_memory.wiring", "tiered_memory.memory", "support", "lancedb"])
 
 
 def _write_until_killed(data: Path, run: int, acks: Connection) -> None:

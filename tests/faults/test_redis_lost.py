@@ -78,7 +78,7 @@ def _garbled(client: redis.Redis, key: bytes, value: bytes) -> None:
 
 
 def _alien(client: redis.Redis, key: bytes, value: bytes) -> None:
-    ring = key.replace(b":records", b":ring")
+    ring = key.replace(b":records", b":ring").replace(b":snapshots", b":alien")
     for name in (b"\xff\xfe\x00", b"f" * 32):
         client.hset(key, name, value)
         client.lpush(ring, b"f" * 16 + name)

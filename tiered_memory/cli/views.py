@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tiered_memory.privacy.consent import ConsentEvent
 
 ID_SHOWN = 8
+INDENT = 3
 STRONG, WEAK = 0.5, 0.2
 LEVELS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -148,8 +150,8 @@ def _hit(rank: int, hit: Hit) -> list[RenderableType]:
         ("  strength ", "dim"),
         number(hit.strength),
     )
-    body = Text("   " + harmless(memory.content.strip()).replace("\n", "\n   "))
-    return [head, body, Text("   " + terms(hit.terms), style="dim"), Text()]
+    body = Padding(Text(harmless(memory.content.strip())), (0, 0, 0, INDENT))
+    return [head, body, Padding(Text(terms(hit.terms), style="dim"), (0, 0, 1, INDENT))]
 
 
 def terms(given: Mapping[str, float]) -> str:

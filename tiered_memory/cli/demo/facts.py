@@ -204,12 +204,16 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traces:
-    """What lies in the stores, and how often each marker was found in it in clear, in any decoding."""
+    """What lies in the stores, and how often each marker was found in it in clear, in any decoding.
+
+    `analytics_rows` are the memories the statistics projection counts, each under a pseudonym.
+    """
 
     files: int
     bytes: int
     cold_tables: int
     redis_keys: int
+    analytics_rows: int
     values_decoded: int
     found: Mapping[str, int]
 

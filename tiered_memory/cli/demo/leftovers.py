@@ -27,6 +27,7 @@ from tiered_memory.crypto.kms import parse_root_key, read_or_create_state_key, r
 LIVE_FILES = ("state.db", "owner.lock")
 """Opening and closing these from inside their owner would let go of the locks on them."""
 KEY_PREFIX = "tm:*"
+MEMORY_TABLE = "memory"
 
 
 @dataclass(slots=True)
@@ -90,13 +91,14 @@ def _traces(settings: Settings, redis_url: str | None, words: Sequence[str], liv
             finder.look(path.read_bytes())
     tables = _lance(data_dir / "cold", finder)
     _sqlite(data_dir / "state.db", _state_key(settings), finder)
-    _duckdb(data_dir / "analytics.duckdb", finder)
+    analytics_rows = _duckdb(data_dir / "analytics.duckdb", finder)
     keys = 0 if redis_url is None else _redis(redis_url, finder)
     return Traces(
         files=len(paths),
         bytes=sum(path.stat().st_size for path in paths),
         cold_tables=tables,
         redis_keys=keys,
+        analytics_rows=analytics_rows,
         values_decoded=finder.values,
         found={word: finder.found[word] for word in words},
     )
@@ -134,14 +136,19 @@ def _sqlite(path: Path, key: bytes, finder: _Finder) -> None:
             finder.look_all(connection.execute(f'SELECT * FROM "{name}"'))  # noqa: S608 - a name from the schema
 
 
-def _duckdb(path: Path, finder: _Finder) -> None:
+def _duckdb(path: Path, finder: _Finder) -> int:
+    """Return how many memories the projection holds a row of; none when there is no projection."""
     if not path.is_file():
-        return
+        return 0
     import duckdb
 
+    counted = 0
     with closing(duckdb.connect(str(path), read_only=True)) as connection:
         for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-            finder.look_all(connection.execute(f'SELECT * FROM "{name}"').fetchall())  # noqa: S608 - as above
+            rows = connection.execute(f'SELECT * FROM "{name}"').fetchall()  # noqa: S608 - as above
+            finder.look_all(rows)
+            counted += len(rows) if name == MEMORY_TABLE else 0
+    return counted
 
 
 def _redis(url: str, finder: _Finder) -> int:

@@ -46,9 +46,7 @@ class Teller:
         self._console.print()
         self._console.print(Rule(head, align="left", style="cyan"))
         for part in parts:
-            self._console.print(
-                Padding(part, (0, 0, 0, 1)) if isinstance(part, Text) else Padding(part, (0, 1))
-            )
+            self._console.print(Padding(part, (0, 0, 0, 1) if isinstance(part, Text) else (0, 1)))
 
     def _parts(self, act: Act) -> list[RenderableType]:  # noqa: C901, PLR0911 - one line for each act
         match act:
@@ -127,7 +125,7 @@ def _searches(act: Searches) -> Iterator[RenderableType]:
         yield Text()
         yield Text.assemble(("? ", "bold green"), (search.question, "bold"))
         if search.why:
-            yield Text(f"  {search.why}", style="dim")
+            yield Padding(Text(search.why, style="dim"), (0, 0, 0, 2))
         shown = views.table("score", "said", "memory", right=["score"], wide="memory")
         for hit in search.hits:
             memory = hit.memory

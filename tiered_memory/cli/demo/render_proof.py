@@ -45,6 +45,7 @@ def _before_and_after(act: Erasure) -> RenderableType:
         shown.add_row(name, str(act.hits_before[word]), _gone(act.hits_after[word]))
     shown.add_row("LanceDB tables", str(before.cold_tables), _gone(after.cold_tables))
     shown.add_row("Redis keys", str(before.redis_keys), _gone(after.redis_keys))
+    shown.add_row("DuckDB rows, pseudonymous", str(before.analytics_rows), _counted(after.analytics_rows))
     shown.add_row("files (KiB)", _files(before), _files(after))
     shown.add_row("values decoded", f"{before.values_decoded:,}", f"{after.values_decoded:,}")
     sealed = sum(before.found.values())
@@ -60,13 +61,25 @@ def _gone(count: int) -> Text:
     return Text(str(count), style="bold red" if count else "bold green")
 
 
+def _counted(rows: int) -> Text:
+    return Text(str(rows), style="bold yellow" if rows else "bold green")
+
+
 def _verdict(act: Erasure) -> Text:
+    """Say what was found and no more: the search was for an id, for words, and for what each store still holds."""
     if act.leftovers or act.listed_after or any(act.hits_after.values()):
         return Text("Something is left. This must not happen: please report it.", style="bold red")
-    return Text.assemble(
-        ("Nothing is left. ", "bold green"),
+    verdict = Text.assemble(
+        ("No id and no word is left. ", "bold green"),
         f"{act.certificate.keys_destroyed} keys were destroyed; while they lived, everything was sealed already.",
     )
+    rows = act.traces_after.analytics_rows
+    if rows:
+        verdict.append(
+            f" The statistics still hold {rows} rows of pseudonym and numbers, until they are rebuilt.",
+            "yellow",
+        )
+    return verdict
 
 
 def _signature(act: Erasure) -> Text:
