@@ -42,7 +42,9 @@ max_sensitivity = "restricted"
 
 
 @asynccontextmanager
-async def opened(path: Path, *, settings: dict[str, Any] | None = None, **parts: Any) -> AsyncIterator[TieredMemory]:
+async def opened(
+    path: Path, *, settings: dict[str, Any] | None = None, **parts: Any
+) -> AsyncIterator[TieredMemory]:
     """Open a memory whose background work the test drives itself, unless `settings` say otherwise."""
     chosen = load_settings(**{"data_dir": path, "background": False, **(settings or {})})
     async with TieredMemory.open(chosen, **parts) as memory:
@@ -119,7 +121,9 @@ def files_of(path: Path) -> list[Path]:
 
 def raw_bytes(path: Path) -> list[bytes]:
     """Return the bytes of every file and of every path's name."""
-    return [one.read_bytes() for one in files_of(path)] + [str(one.relative_to(path)).encode() for one in path.rglob("*")]
+    return [one.read_bytes() for one in files_of(path)] + [
+        str(one.relative_to(path)).encode() for one in path.rglob("*")
+    ]
 
 
 def lance_values(path: Path) -> list[bytes]:
@@ -210,7 +214,14 @@ def _as_bytes(value: object) -> bytes:
 def forms(word: str) -> list[bytes]:
     """Return the shapes in which a word might lie about: encodings, cases, hex, and base64 at each alignment."""
     plain = word.encode()
-    shapes = {plain, plain.lower(), plain.upper(), word.encode("utf-16-le"), word.encode("utf-16-be"), plain[::-1]}
+    shapes = {
+        plain,
+        plain.lower(),
+        plain.upper(),
+        word.encode("utf-16-le"),
+        word.encode("utf-16-be"),
+        plain[::-1],
+    }
     shapes |= {plain.hex().encode(), plain.hex().upper().encode()}
     for lead in range(3):
         encoded = base64.b64encode(bytes(lead) + plain)

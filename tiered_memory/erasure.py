@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 import tiered_memory
@@ -15,7 +16,7 @@ from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
-from tiered_memory.errors import ErasureIncompleteError, StorageError
+from tiered_memory.errors import CorruptionError, ErasureIncompleteError, StorageError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
@@ -190,10 +191,13 @@ def verify_certificate(certificate: Certificate) -> None:
     """Check a certificate's signature against the public key it names.
 
     Raises:
-        cryptography.exceptions.InvalidSignature: it was altered.
+        CorruptionError: it was altered.
     """
-    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(certificate.public_key))
-    public.verify(bytes.fromhex(certificate.signature), signed_bytes(certificate))
+    try:
+        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(certificate.public_key))
+        public.verify(bytes.fromhex(certificate.signature), signed_bytes(certificate))
+    except (InvalidSignature, ValueError) as error:
+        raise CorruptionError("the certificate was altered: its signature does not verify") from error
 
 
 def _plain(value: object) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.model import (
-    EMPTY,
     Durability,
     Filter,
     Interaction,
@@ -130,7 +129,7 @@ def check_metadata(value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidInputError("metadata must be a mapping")
     if not value:
-        return EMPTY
+        return {}
     _check_json(value, METADATA_DEPTH)
     try:
         encoded = json.dumps(dict(value), allow_nan=False, ensure_ascii=False).encode()

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Role(StrEnum):
@@ -115,7 +112,7 @@ class Interaction:
     kind: Kind = Kind.EPISODIC
     sensitivity: Sensitivity = Sensitivity.INTERNAL
     importance: float | None = None
-    metadata: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     provenance: Provenance | None = None
 
 
@@ -144,7 +141,7 @@ class Memory:
     valid_from: datetime | None = None
     valid_to: datetime | None = None
     superseded_by: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     trust: float = 1.0
     quarantined: bool = False
@@ -163,7 +160,7 @@ class Filter:
     agents: frozenset[str] | None = None
     since: datetime | None = None
     until: datetime | None = None
-    metadata: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     min_importance: float | None = None
 
 

@@ -103,6 +103,9 @@ class Router:
     async def _grounds(
         self, active: ActiveSubject, accepted: Sequence[Accepted], options: WriteOptions, now_us: int
     ) -> list[Grounds]:
+        if options.purpose not in self._core.policy.purposes:
+            known = ", ".join(sorted(self._core.policy.purposes))
+            raise InvalidInputError(f"the policy knows no such purpose; it has: {known}")
         consents = open_consents(active.consents, now_us)
         levels = [one.interaction.sensitivity for one in accepted]
         purpose, policy = options.purpose, self._core.policy

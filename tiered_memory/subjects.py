@@ -26,7 +26,7 @@ from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.state import commands as c
-from tiered_memory.state.base import MemoryRow, MemoryState, SubjectRow, SubjectState
+from tiered_memory.state.base import ConsentRow, MemoryRow, MemoryState, SubjectRow, SubjectState
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
 LOADS_PER_TRIM = 64
@@ -208,9 +208,20 @@ class SubjectDirectory:
             active.keys[record.purpose] = key
 
     async def load_consents(self, active: ActiveSubject) -> None:
-        """Read the subject's consent events; their details stay sealed until somebody asks."""
+        """Read the subject's consent events; details that do not open are counted and left out."""
         rows = await self._core.state.read(c.Consents(active.ref.pseudonym))
-        active.consents = [consent_event(row) for row in rows]
+        active.consents = [consent_event(row, self._consent_details(active, row)) for row in rows]
+
+    def _consent_details(self, active: ActiveSubject, row: ConsentRow) -> dict[str, Any]:
+        record = TierRecord(row.event_id, 0, 0, row.sealed)
+        try:
+            details: dict[str, Any] = msgpack.unpackb(
+                active.sealer(SUBJECT_PURPOSE).open(Place.CONSENT, record)
+            )
+        except CorruptionError:
+            self._core.observer.observe(CorruptionDetected("state"))
+            return {}
+        return details
 
     async def key_for(self, active: ActiveSubject, purpose: str) -> SealingKey:
         """Return the durable key of a purpose, making it on first use."""
@@ -357,11 +368,10 @@ def check_embedder(stored: str, present: str) -> None:
         )
 
 
-def consent_event(row: Any) -> ConsentEvent:
-    """Return the event a consent row describes, without its sealed details."""
-    return ConsentEvent(
-        row.event_id, ConsentAction(row.action), row.purpose, row.at_us, row.expires_us, row.explicit
-    )
+def consent_event(row: ConsentRow, details: dict[str, Any]) -> ConsentEvent:
+    """Return the event a consent row and its opened details describe."""
+    action = ConsentAction(row.action)
+    return ConsentEvent(row.event_id, action, row.purpose, row.at_us, row.expires_us, row.explicit, details)
 
 
 def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) -> HeldMemory:

@@ -16,7 +16,20 @@ from tiered_memory.testing import ManualClock
 pytestmark = pytest.mark.anyio
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-BAD_CONTENT = ["", " ", "\n\t", "a\x00b", "\x00", "\ud800", "ok \udfff", "x" * (1 << 20), b"bytes", None, 5, ["a"]]
+BAD_CONTENT = [
+    "",
+    " ",
+    "\n\t",
+    "a\x00b",
+    "\x00",
+    "\ud800",
+    "ok \udfff",
+    "x" * (1 << 20),
+    b"bytes",
+    None,
+    5,
+    ["a"],
+]
 ODD_CONTENT = [
     "!!!", "\u200b", "🙂", "的", "a", "\u202eabc", "x" * 100_000, "\r\nline\r\n", "'; DROP TABLE memories; --", "{}", "%s",
     "e\u0301", "ﷺ" * 50, "\x01\x02", " ".join(["word"] * 20_000), "\ufeffbom", "?",
@@ -25,7 +38,21 @@ ODD_IDS = [
     "../x", "../../etc/passwd", "'; DROP TABLE memories; --", '"quoted"', "ünïcödé", "名前", "\u202ertl", "🙂🙃", " ", ".", "..",
     "a/b\\c", "con", "x" * 256, "名" * 256, "{tag}", "*", "%00", "e\u0301", "é", "A", "a", "-rf", "$(id)", "\ufeff",
 ]  # fmt: skip
-BAD_IDS = ["", "x" * 257, "x" * 10_240, "a\x00b", "a\nb", "\x1b[31m", "\x85", "\u2028", "\ud800", b"a", None, 5, ["a"]]
+BAD_IDS = [
+    "",
+    "x" * 257,
+    "x" * 10_240,
+    "a\x00b",
+    "a\nb",
+    "\x1b[31m",
+    "\x85",
+    "\u2028",
+    "\ud800",
+    b"a",
+    None,
+    5,
+    ["a"],
+]
 BAD_DETAILS: list[dict[str, Any]] = [
     *({"importance": value} for value in (float("nan"), float("inf"), -0.1, 1.1, True, False, "0.5", 10**400)),
     {"occurred_at": datetime(2026, 1, 1)},  # noqa: DTZ001 - naive on purpose
@@ -216,7 +243,15 @@ async def test_a_bad_durability(alice_with_one: User) -> None:
 
 
 async def test_metadata_comes_back_as_json(alice: User, clock: ManualClock) -> None:
-    given = {"n": 2**63 - 1, "f": 0.1, "t": (1, [2]), "u": "é🙂", "none": None, "nul": "\x00", "deep": {"a": {"b": [True]}}}
+    given = {
+        "n": 2**63 - 1,
+        "f": 0.1,
+        "t": (1, [2]),
+        "u": "é🙂",
+        "none": None,
+        "nul": "\x00",
+        "deep": {"a": {"b": [True]}},
+    }
     one = await alice.add("words", metadata=given, importance=0.9, purpose=PURPOSE)
     held = (await alice.get(one.id)).metadata
     assert held == {**given, "t": [1, [2]]}

@@ -60,7 +60,9 @@ async def test_orders_never_repeat_within_a_user(data: Path) -> None:
     for _ in range(3):
         async with opened(data) as memory:
             user = await consenting(memory)
-            await asyncio.gather(*(user.add(f"turn {number}", session="s1", importance=0.9) for number in range(30)))
+            await asyncio.gather(
+                *(user.add(f"turn {number}", session="s1", importance=0.9) for number in range(30))
+            )
             await user.add("hm", session="s1", importance=0.0)
             orders = [one.order for one in await user.list(limit=1000)]
             assert len(set(orders)) == len(orders)

@@ -43,7 +43,11 @@ async def test_another_s_id_is_not_found(
 ) -> None:
     mine = (await alice.add("mine", importance=0.9)).id
     dull = (await alice.add("mine too", importance=0.0, session="s1")).id
-    for other in (await consenting(memory, "bob"), memory.user("guest"), memory.user("alice", tenant="other")):
+    for other in (
+        await consenting(memory, "bob"),
+        memory.user("guest"),
+        memory.user("alice", tenant="other"),
+    ):
         for one in (mine, dull):
             with pytest.raises(NotFoundError):
                 await call(other, one)
@@ -77,7 +81,9 @@ async def test_forgetting_one_user_leaves_the_others(
     assert (await contents(alice), await contents(bob)) == ([], ["faint"])
 
 
-@pytest.mark.parametrize("bad", [{"content": ""}, {"content": "x", "importance": float("nan")}, {"content": 7}])
+@pytest.mark.parametrize(
+    "bad", [{"content": ""}, {"content": "x", "importance": float("nan")}, {"content": 7}]
+)
 @pytest.mark.parametrize("at", [0, 1, 2])
 async def test_a_bad_item_anywhere_stores_none(
     memory: TieredMemory, alice: User, data: object, bad: dict[str, object], at: int

@@ -143,7 +143,9 @@ async def test_closing_with_a_broken_cold_loses_nothing(data: Path, caplog: pyte
         assert await contents(memory.user("alice", tenant="acme")) == ["alice's"]
 
 
-async def test_one_user_s_trouble_does_not_keep_the_store_shut(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_user_s_trouble_does_not_keep_the_store_shut(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A deletion was acknowledged, its removal from cold could not be finished, the process ended."""
     async with opened(data) as memory:
         alice, bob = await consenting(memory), await consenting(memory, "bob")

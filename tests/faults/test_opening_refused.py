@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import consenting, contents, files_of, opened, parts_of
+from support import consenting, contents, files_of, opened, parts_of, state_of
 
 from tiered_memory import TieredMemory
 from tiered_memory.embedding.static_embedder import StaticEmbedder
@@ -70,7 +70,9 @@ async def test_another_embedder(store: Path) -> None:
     async with opened(store, embedder=_OtherEmbedder()) as memory:
         user = memory.user("alice", tenant="acme")
         for call in (user.search("x"), user.list(), user.add("y", importance=0.9), user.context("z")):
-            with pytest.raises(EmbedderMismatchError, match="open the store with that embedder, or re-embed it"):
+            with pytest.raises(
+                EmbedderMismatchError, match="open the store with that embedder, or re-embed it"
+            ):
                 await call
         assert (await memory.user("new").add("others are served")).id
     assert _state(store) == before
@@ -139,12 +141,13 @@ asyncio.run(main())
 async def test_a_second_process(store: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-c", HOLDER, str(store)]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert await asyncio.to_thread(holder.stdout.readline) == b"ready\n"
-        await _refused(store, DataDirectoryInUseError, f"process {holder.pid} owns")
-        holder.kill()
-        await asyncio.to_thread(holder.wait)
+    pipe = asyncio.subprocess.PIPE
+    holder = await asyncio.create_subprocess_exec(*command, env=environment, stdin=pipe, stdout=pipe)
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"ready\n"
+    await _refused(store, DataDirectoryInUseError, f"process {holder.pid} owns")
+    holder.kill()
+    await holder.wait()
     assert await _opens(store) == ["I live here"]
 
 
@@ -200,4 +203,16 @@ async def test_what_was_refused_leaves_no_server_and_no_lock(store: Path) -> Non
     for _ in range(3):
         with pytest.raises(RootKeyError):
             await _opens(store, root_key="00" * 32)
+    assert await _opens(store) == ["I live here"]
+
+
+async def test_a_store_that_cannot_be_recovered_is_let_go_of(store: Path) -> None:
+    """Opening fails after the engines came up: they are stopped, and the directory is free again."""
+    with contextlib.closing(state_of(store)) as db:
+        db.execute("ALTER TABLE journal RENAME TO elsewhere")
+    for _ in range(2):
+        with pytest.raises(StateStoreError):
+            await _opens(store)
+    with contextlib.closing(state_of(store)) as db:
+        db.execute("ALTER TABLE elsewhere RENAME TO journal")
     assert await _opens(store) == ["I live here"]

@@ -129,7 +129,12 @@ async def test_what_an_erasure_met_is_not_readable_afterwards(data: Path) -> Non
                 await user.add(f"old word {part}", session="s1", importance=0.9)
             await parts_of(memory).sessions.snapshot_all()
             _out_of_ram(memory)
-            calls = [user.search("old word"), user.list(), user.context("old word", session="s1"), user.list()]
+            calls = [
+                user.search("old word"),
+                user.list(),
+                user.context("old word", session="s1"),
+                user.list(),
+            ]
             late = [asyncio.ensure_future(_later(call, turns)) for turns, call in enumerate(calls)]
             for _ in range(number % 9):
                 await asyncio.sleep(0)
@@ -194,7 +199,11 @@ async def test_a_withdrawal_amid_adds_leaves_nothing_under_its_purpose(data: Pat
             await user.consent.withdraw(PURPOSE)
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(isinstance(one, ConsentRequiredError) or one.id for one in outcomes)  # type: ignore[union-attr]
-            kept = {o.id for o in outcomes if not isinstance(o, BaseException) and o.durability is Durability.EPHEMERAL}  # type: ignore[attr-defined]
+            kept = {
+                o.id
+                for o in outcomes
+                if not isinstance(o, BaseException) and o.durability is Durability.EPHEMERAL
+            }  # type: ignore[attr-defined]
             assert {one.id for one in await user.list()} <= kept
             await memory.drain()
             assert sqlite_rows(data, "memories") == sqlite_rows(data, "journal") == []

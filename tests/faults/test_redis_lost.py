@@ -35,7 +35,10 @@ async def test_killed_in_the_middle_everything_goes_on(data: Path) -> None:
         assert TierName.HOT not in after.tiers
         assert TierName.COLD in after.tiers
         assert TierName.HOT not in (await guest.add("another word", session="s2")).tiers
-        assert {hit.memory.content for hit in await alice.search("the fall")} == {"before the fall", "after the fall"}
+        assert {hit.memory.content for hit in await alice.search("the fall")} == {
+            "before the fall",
+            "after the fall",
+        }
         assert "before the fall" in (await alice.context("fall?", session="s1")).render()
         assert await contents(guest) == ["another word", "a guest's word"]
         await alice.delete(before.id)

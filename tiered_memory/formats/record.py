@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from tiered_memory.clock import from_us, to_us
 from tiered_memory.errors import CorruptionError
 from tiered_memory.model import (
-    EMPTY,
     Kind,
     LawfulBasis,
     Memory,
@@ -147,8 +146,8 @@ def memory_of(fields: Mapping[str, Any], *, record_id: str, order: int, version:
         valid_from=_moment(get("valid_from")),
         valid_to=_moment(get("valid_to")),
         superseded_by=get("superseded_by"),
-        metadata=get("metadata", EMPTY),
-        provenance=_provenance(get("provenance", EMPTY)),
+        metadata=get("metadata", {}),
+        provenance=_provenance(get("provenance", {})),
         trust=get("trust", 1.0),
         quarantined=get("quarantined", False),
     )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cryptography.exceptions import InvalidSignature
-
 from tiered_memory.cli.demo.facts import Erasure, Traces
 from tiered_memory.cli.demo.leftovers import traces
 from tiered_memory.cli.demo.source import markers
 from tiered_memory.cli.demo.stage import Stage
 from tiered_memory.clock import stopwatch
 from tiered_memory.erasure import verify_certificate
+from tiered_memory.errors import CorruptionError
 from tiered_memory.model import Certificate
 
 REASON = "the person asked for it"
@@ -73,6 +72,6 @@ async def _traces_at_rest(stage: Stage, sought: Sequence[str]) -> Traces:
 def _verifies(certificate: Certificate) -> bool:
     try:
         verify_certificate(certificate)
-    except InvalidSignature:
+    except CorruptionError:
         return False
     return True
