@@ -17,9 +17,10 @@ from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.model import Memory, Subject, TierName
 from tiered_memory.privacy.consent import ConsentEvent
+from tiered_memory.scoring import text
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.state.base import MemoryRow
-from tiered_memory.tiers.base import SubjectRef
+from tiered_memory.tiers.base import SubjectRef, TierRecord
 
 HELD_BYTES = 400
 
@@ -149,4 +150,38 @@ def state_of(row: MemoryRow) -> StrengthState:
     """Return the strength state a row describes."""
     return StrengthState(
         row.importance, row.strength_last, row.t_last_us, row.n_spaced, row.ingested_us, row.policy_version
+    )
+
+
+def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) -> HeldMemory:
+    """Return a decoded record as it is held in RAM."""
+    return HeldMemory(
+        record.id,
+        record.order,
+        record.version,
+        plaintext,
+        fields["kind"],
+        fields["role"],
+        fields.get("session"),
+        fields.get("agent"),
+        fields["occurred"][0],
+        fields["importance"],
+        record.expires_at_us,
+    )
+
+
+def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> IndexedTurn:
+    """Return a decoded record as the recall index takes it; terms of another analyzer are made anew."""
+    content = fields["content"]
+    fresh = fields["analyzer"] == text.ANALYZER
+    return IndexedTurn(
+        id=record.id,
+        order=record.order,
+        session=fields.get("session"),
+        author=fields.get("author"),
+        occurred_at_us=fields["occurred"][0],
+        characters=len(content),
+        terms=fields["terms"] if fresh else text.analyze(content).terms,
+        vector=vector,
+        question=text.is_question(content),
     )

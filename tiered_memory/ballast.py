@@ -35,7 +35,7 @@ class Ballast:
     def take(self) -> bool:
         """Take the reserve, all or nothing; return whether it is held."""
         if self.held_bytes >= self._bytes:
-            return True
+            return self._bytes > 0
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, self._bytes)

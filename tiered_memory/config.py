@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     """How long a repeated `operation_id` is answered with the receipts of its first call."""
     strength_weight: float = Field(0.02, ge=0, le=0.5)
     """Largest share of a score that weakness may take away; a memory is never filtered out by strength."""
+    ballast_mib: int = Field(16, ge=0, le=4096)
+    """Disk kept in reserve, so that erasing works when the disk is full; 0 keeps none."""
+    accept_rollback: bool = False
+    """Open a state store that is older than it was; see RolledBackError."""
     background: bool = True
     """Whether flushing, forgetting and writing behind run by themselves; otherwise the caller drives them."""
 

@@ -6,15 +6,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tiered_memory.ballast import Ballast
 from tiered_memory.clock import Clock, Entropy, to_us
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.forgetting.decay import Curve
+from tiered_memory.highwater import Mark
+from tiered_memory.marks import Marks
 from tiered_memory.metrics import Observer
 from tiered_memory.policy.rules import Policy
 from tiered_memory.scoring.tokens import TokenCounter
 from tiered_memory.state.base import StateStore
+from tiered_memory.state.commands import Position
 from tiered_memory.tiers.base import SubjectRef, Tier, TierRecord
 from tiered_memory.tiers.session_tier import SessionTier
 
@@ -75,11 +79,19 @@ class Core:
     names: Pseudonyms
     count_tokens: TokenCounter
     limits: Limits
+    ballast: Ballast
+    marks: Marks
+    incarnation: str
     pii: PiiHook | None = None
 
     def now_us(self) -> int:
         """Return the clock's moment in microseconds since 1970; read once per operation."""
         return to_us(self.clock.now())
+
+    async def mark(self, *, durable: bool) -> None:
+        """Note outside the state store how far it has come."""
+        seq, leaf_index = await self.state.read(Position())
+        await self.marks.note(Mark(self.incarnation, seq, leaf_index), durable=durable)
 
     def new_id(self) -> str:
         """Return an opaque id: 32 hex digits of chance."""

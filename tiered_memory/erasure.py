@@ -20,6 +20,7 @@ from tiered_memory.errors import CorruptionError, ErasureIncompleteError, Storag
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.highwater import ErasedEntry
 from tiered_memory.ledger import leaf_for, said, subject_commitment
 from tiered_memory.model import Certificate, Subject, TierErasure
 from tiered_memory.state import commands as c
@@ -51,7 +52,7 @@ class Eraser:
     async def erase(self, subject: Subject, reason: str) -> Certificate:
         """Erase a subject, or finish an erasure of it that was interrupted, and return the certificate."""
         requested_at = self._core.clock.now()
-        async with self._directory.alone(subject):
+        async with self._core.ballast.retaken(), self._directory.alone(subject):
             stored = await self._core.state.read(c.GetSubject(self._core.names.subject(subject)))
             if stored is not None and stored.state == SubjectState.ERASING:
                 done = await self._finish(stored)
@@ -63,11 +64,11 @@ class Eraser:
         self._directory.forget(active)
         if not active.durable:
             return _Done(0, active.ref.generation, await self._empty(active.ref, durable=False), -1)
-        key = active.keys.get(SUBJECT_PURPOSE) or active.ram_key
-        keys_destroyed = await self._fence(active, key, reason)
+        key, now_us = active.keys.get(SUBJECT_PURPOSE) or active.ram_key, self._core.now_us()
+        keys_destroyed = await self._core.ballast.spend(lambda: self._fence(active, key, reason))
         generation = active.ref.generation + 1
+        await self._enter(active.ref.pseudonym, generation)
         tiers = await self._empty(active.ref, durable=True)
-        now_us = self._core.now_us()
         leaf = leaf_for(active, key, AuditEvent.ERASURE_FINISHED, now_us, detail=said(key, reason))
         index = await self._close(active.ref.pseudonym, generation, leaf)
         return _Done(keys_destroyed, generation, tiers, index)
@@ -106,6 +107,42 @@ class Eraser:
             raise failure
         return len(interrupted)
 
+    async def apply_list(self) -> int:
+        """Erase again what the erased list names and an older state brought back; return how many subjects."""
+        if not self._core.marks.must_apply:
+            return 0
+        latest: dict[str, int] = {}
+        memories: list[tuple[bytes, str]] = []
+        for entry in await self._core.marks.erased():
+            if entry.memory:
+                memories.append((bytes.fromhex(entry.subject), entry.memory))
+            else:
+                latest[entry.subject] = max(entry.generation, latest.get(entry.subject, 0))
+        await self._core.state.write(c.RemoveAgain(tuple(memories)))
+        again = 0
+        for subject, generation in latest.items():
+            row = await self._core.state.read(c.GetSubject(bytes.fromhex(subject)))
+            if row is not None and row.generation < generation and row.state != SubjectState.ERASED:
+                await self._erase_again(row, generation)
+                again += 1
+        return again
+
+    async def _erase_again(self, row: SubjectRow, generation: int) -> None:
+        if row.state != SubjectState.ERASING:
+            commitment = subject_commitment(self._core.keyring.ram_key(), row.subject)
+            leaf = AuditLeaf(
+                AuditEvent.ERASURE_BEGUN,
+                self._core.now_us(),
+                row.tenant.hex(),
+                commitment,
+                row.generation,
+                reason="applied again",
+            )
+            await self._core.state.write(c.BeginErasure(row.subject, row.generation, leaf, generation))
+        begun = await self._core.state.read(c.GetSubject(row.subject))
+        if begun is not None:
+            await self._finish(begun)
+
     async def _fence(self, active: ActiveSubject, key: SealingKey, reason: str) -> int:
         """From here on no writer of the old generation commits, and nothing sealed opens."""
         detail = said(key, reason)
@@ -122,16 +159,7 @@ class Eraser:
     async def _empty(self, ref: SubjectRef, durable: bool) -> list[TierErasure]:
         """Empty every tier, look again, and say what was there."""
         try:
-            hot = await self._core.hot.drop(ref)
-            warm = await self._core.warm.drop(ref)
-            hot_left, warm_left = await self._core.hot.scan(ref), await self._core.warm.scan(ref)
-            tiers = [
-                TierErasure("hot", hot, "keys deleted", not hot_left),
-                TierErasure("warm", warm, "dropped from RAM", not warm_left),
-            ]
-            reach("erase.after_hot_and_warm")
-            if durable:
-                tiers += await self._empty_durable(ref)
+            tiers = await self._core.ballast.spend(lambda: self._emptied(ref, durable))
         except StorageError as error:
             raise ErasureIncompleteError(
                 f"the keys are destroyed, but {type(error).__name__} kept bytes from being removed; "
@@ -140,6 +168,21 @@ class Eraser:
         if not all(tier.verified for tier in tiers):
             raise ErasureIncompleteError
         return tiers
+
+    async def _emptied(self, ref: SubjectRef, durable: bool) -> list[TierErasure]:
+        hot, warm = await self._core.hot.drop(ref), await self._core.warm.drop(ref)
+        hot_left, warm_left = await self._core.hot.scan(ref), await self._core.warm.scan(ref)
+        tiers = [
+            TierErasure("hot", hot, "keys deleted", not hot_left),
+            TierErasure("warm", warm, "dropped from RAM", not warm_left),
+        ]
+        reach("erase.after_hot_and_warm")
+        return tiers + await self._empty_durable(ref) if durable else tiers
+
+    async def _enter(self, pseudonym: bytes, generation: int) -> None:
+        """Enter the subject in the list that no rolled-back or restored store can forget."""
+        entry = ErasedEntry(pseudonym.hex(), generation, self._core.now_us())
+        await self._core.ballast.spend(lambda: self._core.marks.add([entry]))
 
     async def _empty_durable(self, ref: SubjectRef) -> list[TierErasure]:
         async with self._flusher.paused(ref.pseudonym):
@@ -156,14 +199,18 @@ class Eraser:
         ]
 
     async def _close(self, pseudonym: bytes, generation: int, leaf: AuditLeaf) -> int:
-        index = await self._core.state.write(c.FinishErasure(pseudonym, generation, leaf.at_us, leaf))
+        command = c.FinishErasure(pseudonym, generation, leaf.at_us, leaf)
+        index = await self._core.ballast.spend(lambda: self._core.state.write(command))
         reach("erase.after_close")
         await self._core.state.checkpoint()
+        await self._core.mark(durable=True)
         return index
 
     async def _finish(self, row: SubjectRow) -> _Done:
         """The key that named the subject in the ledger is gone by now: the closing leaf commits to chance."""
         ref = SubjectRef(row.subject, row.generation, row.incarnation)
+        await self._core.state.checkpoint()
+        await self._enter(row.subject, row.generation)
         tiers = await self._empty(ref, durable=True)
         commitment = subject_commitment(self._core.keyring.ram_key(), row.subject)
         leaf = AuditLeaf(

@@ -67,6 +67,14 @@ class RootKeyError(ConfigurationError):
     """The root key is missing, unreadable, or not the one this store was made with."""
 
 
+class RolledBackError(ConfigurationError):
+    """The state store is older than it was: somebody put an earlier file in its place.
+
+    What was erased since would come back, what was added since is missing. Restore a backup with
+    `tiered-memory restore`, or open with accept_rollback to go on from here; the erased list is applied again.
+    """
+
+
 class DataDirectoryInUseError(ConfigurationError):
     """Another process owns this data directory."""
 

@@ -36,11 +36,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class ErasedEntry:
-    """A subject that was erased: its pseudonym (hex) and the generation that its erasure began."""
+    """What was erased: a subject (its pseudonym in hex, the generation its erasure began), or one `memory` of it."""
 
     subject: str
     generation: int
     at_us: int
+    memory: str = ""
 
 
 def encode_mark(mark: Mark, key: bytes) -> bytes:
@@ -68,7 +69,7 @@ def decode_erased(data: bytes, key: bytes) -> list[ErasedEntry]:
     lines = data.split(b"\n")
     whole = [line for line in lines[:-1] if line]
     fields = [_verified(line + b"\n", key) for line in whole]
-    return [ErasedEntry(one["subject"], one["generation"], one["at_us"]) for one in fields]
+    return [ErasedEntry(one["subject"], one["generation"], one["at_us"], one["memory"]) for one in fields]
 
 
 def append_durably(path: Path, line: bytes) -> None:

@@ -127,6 +127,7 @@ class Runtime:
     async def _recover(self) -> None:
         """Erasures first: nothing of an erased subject may be replayed."""
         begun, parts = stopwatch(), self.parts
+        await parts.eraser.apply_list()
         await _attempt(parts.eraser.resume, "an interrupted erasure")
         reach("open.after_resume")
         entries = await parts.core.state.read(c.Journal())
@@ -137,6 +138,7 @@ class Runtime:
             await self._replay(pseudonym, waiting)
         reach("open.after_replay")
         await _attempt(parts.sweeper.remove_pending, "an interrupted removal")
+        await parts.core.mark(durable=True)
         parts.core.observer.observe(Recovered(len(entries), stopwatch() - begun))
 
     async def _replay(self, pseudonym: bytes, entries: list[JournalEntry]) -> None:
@@ -155,6 +157,7 @@ class Runtime:
                 parts.sweeper.write_uses,
                 parts.sessions.snapshot_all,
                 parts.flusher.drain,
+                lambda: parts.core.mark(durable=True),
             )
             for step in steps:
                 try:
@@ -179,6 +182,7 @@ class Runtime:
 
     async def _tend(self) -> None:
         await self.parts.sweeper.write_uses()
+        await self.parts.core.mark(durable=False)
         self.parts.directory.trim()
 
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgpack
 
-from tiered_memory.active import ActiveSubject, HeldMemory, Tracked, state_of
+from tiered_memory.active import ActiveSubject, Tracked, held_memory, indexed_turn, state_of
 from tiered_memory.bulk import collector_paused, in_bulk
 from tiered_memory.core import Core, Sealer
 from tiered_memory.crypto.envelope import Place, SealingKey
@@ -23,8 +23,7 @@ from tiered_memory.ledger import leaf_for
 from tiered_memory.metrics import CorruptionDetected, RecallIndexState, TierLookup
 from tiered_memory.model import Subject
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
-from tiered_memory.scoring import text
-from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
+from tiered_memory.scoring.recall_index import RecallIndex
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import ConsentRow, MemoryRow, MemoryState, SubjectRow, SubjectState
 from tiered_memory.tiers.base import SubjectRef, TierRecord
@@ -372,37 +371,3 @@ def consent_event(row: ConsentRow, details: dict[str, Any]) -> ConsentEvent:
     """Return the event a consent row and its opened details describe."""
     action = ConsentAction(row.action)
     return ConsentEvent(row.event_id, action, row.purpose, row.at_us, row.expires_us, row.explicit, details)
-
-
-def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) -> HeldMemory:
-    """Return a decoded record as it is held in RAM."""
-    return HeldMemory(
-        record.id,
-        record.order,
-        record.version,
-        plaintext,
-        fields["kind"],
-        fields["role"],
-        fields.get("session"),
-        fields.get("agent"),
-        fields["occurred"][0],
-        fields["importance"],
-        record.expires_at_us,
-    )
-
-
-def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> IndexedTurn:
-    """Return a decoded record as the recall index takes it; terms of another analyzer are made anew."""
-    content = fields["content"]
-    fresh = fields["analyzer"] == text.ANALYZER
-    return IndexedTurn(
-        id=record.id,
-        order=record.order,
-        session=fields.get("session"),
-        author=fields.get("author"),
-        occurred_at_us=fields["occurred"][0],
-        characters=len(content),
-        terms=fields["terms"] if fresh else text.analyze(content).terms,
-        vector=vector,
-        question=text.is_question(content),
-    )

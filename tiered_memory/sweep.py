@@ -29,6 +29,7 @@ from tiered_memory.forgetting.placement import (
     plan_forgetting,
 )
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.highwater import ErasedEntry
 from tiered_memory.inflight import InFlight
 from tiered_memory.ledger import leaf_for
 from tiered_memory.metrics import ForgetCycle
@@ -37,6 +38,7 @@ from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState, StateChange, StrengthUpdate
 from tiered_memory.subjects import SubjectDirectory
+from tiered_memory.tiers.base import SubjectRef
 
 DUE_LIMIT = 50_000
 REMOVE_BATCH = 500
@@ -149,17 +151,25 @@ class Sweeper:
         try:
             active = await self._directory.peek(row)
             for batch in chunks(memory_ids, REMOVE_BATCH):
-                async with self._flusher.paused(pseudonym):
-                    self._flusher.discard(pseudonym, frozenset(batch))
-                    await self._core.cold.remove(active.ref, batch)
-                reach("remove.after_cold")
-                done = c.FinishRemoval(pseudonym, row.generation, tuple(batch), self._core.now_us())
-                await self._core.state.write(done)
-                reach("remove.after_rows")
+                await self._remove_batch(active.ref, batch)
             # The journal had the same bytes, and the log keeps what the pages no longer have.
             await self._core.state.checkpoint()
         except SubjectErasedError:
             return
+
+    async def _remove_batch(self, ref: SubjectRef, batch: Sequence[str]) -> None:
+        """The list outside comes before the rows go: a restored store must know of every removal."""
+        core, now_us = self._core, self._core.now_us()
+        async with core.ballast.retaken():
+            async with self._flusher.paused(ref.pseudonym):
+                self._flusher.discard(ref.pseudonym, frozenset(batch))
+                await core.ballast.spend(lambda: core.cold.remove(ref, batch))
+            reach("remove.after_cold")
+            entries = [ErasedEntry(ref.pseudonym.hex(), ref.generation, now_us, one) for one in batch]
+            await core.ballast.spend(lambda: core.marks.add(entries))
+            done = c.FinishRemoval(ref.pseudonym, ref.generation, tuple(batch), now_us)
+            await core.ballast.spend(lambda: core.state.write(done))
+            reach("remove.after_rows")
 
     async def take_out(self, active: ActiveSubject, memory_ids: Sequence[str]) -> None:
         """Make memories unfindable everywhere but in cold: RAM, sessions, hot."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection
+from tiered_memory.ballast import Ballast
 from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy
 from tiered_memory.config import Settings
 from tiered_memory.core import Core, HotTier, Limits, PiiHook
@@ -21,6 +22,8 @@ from tiered_memory.embedding.base import Embedder
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.errors import ConfigurationError, PolicyError, RootKeyError
 from tiered_memory.forgetting.decay import curve_for
+from tiered_memory.highwater import Mark
+from tiered_memory.marks import Marks
 from tiered_memory.metrics import FanOut, JournalCommitted, NullObserver, Observer
 from tiered_memory.ownership import Ownership
 from tiered_memory.policy.load import parse_policy
@@ -77,6 +80,9 @@ async def _engines(
     state = await _state(data_dir, keyring, entropy, observer, stack)
     names = Pseudonyms(await _master(state, keyring, entropy))
     embedder = overrides.embedder or StaticEmbedder()
+    marks, incarnation = await _marks(settings, state, names)
+    ballast = Ballast(data_dir / "ballast.bin", settings.ballast_mib)
+    await anyio.to_thread.run_sync(ballast.take)
     cold = LanceTier(data_dir / "cold", _table_namer(names), embedder=embedder.name)
     stack.push_async_callback(cold.close)
     analytics = AnalyticsProjection(data_dir / "analytics.duckdb")
@@ -97,6 +103,9 @@ async def _engines(
         names=names,
         count_tokens=overrides.count_tokens or count_tokens,
         limits=_limits(settings),
+        ballast=ballast,
+        marks=marks,
+        incarnation=incarnation,
         pii=overrides.pii,
     )
     return core, analytics
@@ -190,6 +199,19 @@ async def _master(state: StateStore, keyring: Keyring, entropy: Entropy) -> byte
     master, wrapped = keyring.new_master(store_id)
     await state.write(c.PutMeta("master", wrapped))
     return master
+
+
+async def _marks(settings: Settings, state: StateStore, names: Pseudonyms) -> tuple[Marks, str]:
+    """Return the marks outside the store, after a look whether the store is as new as they say."""
+    stored = await state.read(c.GetMeta("incarnation"))
+    if stored is None:
+        stored = await state.read(c.GetMeta("store_id")) or b""
+        await state.write(c.PutMeta("incarnation", stored))
+    marks = Marks(settings.data_dir, names.marks_key)
+    seq, leaf_index = await state.read(c.Position())
+    present = Mark(stored.hex(), seq, leaf_index)
+    await marks.check(present, accept_rollback=settings.accept_rollback)
+    return marks, present.incarnation
 
 
 async def _hot(settings: Settings, policy: Policy, clock: Clock, stack: AsyncExitStack) -> HotTier:

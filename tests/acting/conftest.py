@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def _redis_is_installed() -> None:
 @pytest.fixture
 def data(tmp_path: Path, _redis_is_installed: None) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def _log_level_is_restored() -> Iterator[None]:
+    """A command line that runs in this process may quieten the logger for good."""
+    logger = logging.getLogger("tiered_memory")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture

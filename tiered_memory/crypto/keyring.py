@@ -62,6 +62,7 @@ class Pseudonyms:
         self._session = derive(master, "pseudonym/session")
         self._operation = derive(master, "pseudonym/operation")
         self._table = derive(master, "pseudonym/table")
+        self.marks_key = derive(master, "marks")
         self.signing_seed = derive(master, "ledger/ed25519")
 
     def tenant(self, tenant: str) -> bytes:

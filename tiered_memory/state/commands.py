@@ -143,6 +143,13 @@ class FinishRemoval(Write[None]):
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveAgain(Write[int]):
+    """Mark memories (subject, id) for removal that an older state brought back; answer how many there were."""
+
+    memories: tuple[tuple[bytes, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EndSession(Write[None]):
     """Remove a session's tail."""
 
@@ -159,11 +166,15 @@ class Expire(Write[int]):
 
 @dataclass(frozen=True, slots=True)
 class BeginErasure(Write[int]):
-    """Raise the generation and destroy every key of the subject, in one commit; answer how many keys went."""
+    """Raise the generation and destroy every key of the subject, in one commit; answer how many keys went.
+
+    The generation becomes at least `at_least`: an erasure that is applied again must not reuse an old number.
+    """
 
     subject: bytes
     generation: int
     leaf: AuditLeaf
+    at_least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +202,11 @@ class GetMeta(Read[bytes | None]):
     """A value of the store itself."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position(Read[tuple[int, int]]):
+    """How far the store has come: the last journal number given out, and the last audit leaf (-1: none)."""
 
 
 @dataclass(frozen=True, slots=True)

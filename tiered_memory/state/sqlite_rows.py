@@ -96,6 +96,11 @@ def _get_meta(db: apsw.Connection, query: c.GetMeta) -> bytes | None:
     return None if row is None else row[0]
 
 
+def _position(db: apsw.Connection, _query: c.Position) -> tuple[int, int]:
+    seq, leaf_index = one_row(db, "position")
+    return seq, leaf_index
+
+
 def _epochs(db: apsw.Connection, query: c.Epochs) -> list[EpochRecord]:
     return [EpochRecord(*row) for row in db.execute(SQL["epochs"], (query.tenant,))]
 
@@ -177,6 +182,7 @@ def _analytics(db: apsw.Connection, _query: c.AnalyticsRows) -> list[tuple[Any, 
 
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.GetMeta: _get_meta,
+    c.Position: _position,
     c.Epochs: _epochs,
     c.GetSubject: _get_subject,
     c.SubjectsInState: _subjects_in_state,

@@ -284,6 +284,15 @@ def _finish_removal(db: apsw.Connection, command: c.FinishRemoval) -> None:
         db.execute(SQL["tombstone_put"], (command.subject, memory_id, command.now_us))
 
 
+def _remove_again(db: apsw.Connection, command: c.RemoveAgain) -> int:
+    found = 0
+    for subject, memory_id in command.memories:
+        found += _changed(db, "memory_state", ("removing", None, "applied again", subject, memory_id))
+        db.execute(SQL["journal_drop_memory"], (subject, memory_id))
+        db.execute(SQL["tail_drop_record"], (subject, memory_id))
+    return found
+
+
 def _end_session(db: apsw.Connection, command: c.EndSession) -> None:
     db.execute(SQL["tail_drop_session"], (command.subject, command.session))
 
@@ -294,7 +303,7 @@ def _expire(db: apsw.Connection, command: c.Expire) -> int:
 
 
 def _begin_erasure(db: apsw.Connection, command: c.BeginErasure) -> int:
-    if _changed(db, "erasure_begin", (command.subject, command.generation)) != 1:
+    if _changed(db, "erasure_begin", (command.at_least, command.subject, command.generation)) != 1:
         raise SubjectErasedError
     add_leaves(db, [command.leaf])
     return _changed(db, "keys_destroy", (command.subject,))
@@ -328,6 +337,7 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.RestoreMemory: _restore,
     c.PinMemory: _pin,
     c.FinishRemoval: _finish_removal,
+    c.RemoveAgain: _remove_again,
     c.EndSession: _end_session,
     c.Expire: _expire,
     c.BeginErasure: _begin_erasure,

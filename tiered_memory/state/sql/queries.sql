@@ -6,6 +6,10 @@ SELECT value FROM meta WHERE name = ?;
 -- name: meta_put
 INSERT INTO meta (name, value) VALUES (?, ?);
 
+-- name: position
+SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0),
+       COALESCE((SELECT MAX(leaf_index) FROM audit), -1);
+
 -- name: epochs
 SELECT tenant, epoch, wrapped, created_us, format FROM epoch_keys WHERE tenant = ? ORDER BY epoch;
 
@@ -204,7 +208,7 @@ ON CONFLICT (target, reason) DO UPDATE SET count = count + excluded.count;
 SELECT target, reason, count FROM routing_counts ORDER BY target, reason;
 
 -- name: erasure_begin
-UPDATE subjects SET generation = generation + 1, state = 'erasing', identity = NULL
+UPDATE subjects SET generation = MAX(generation + 1, ?), state = 'erasing', identity = NULL
 WHERE subject = ? AND generation = ? AND state IN ('active', 'restricted');
 
 -- name: erasure_finish
