@@ -19,12 +19,15 @@ import anyio.lowlevel
 import apsw
 import numpy as np
 
+from tiered_memory.clock import Clock
 from tiered_memory.config import Settings
-from tiered_memory.core import ColdTier, Core, HotTier
+from tiered_memory.core import Core
 from tiered_memory.embedding.base import TextKind, Vectors
+from tiered_memory.highwater import ErasedEntry, Mark
+from tiered_memory.marks import Marks
 from tiered_memory.memory import TieredMemory
 from tiered_memory.runtime import Runtime, assemble
-from tiered_memory.state.base import Read, StateStore, Write
+from tiered_memory.state.base import Read, Write
 from tiered_memory.state.group_commit import _fail, _Job, _run_in_savepoint, _settle
 from tiered_memory.state.sqlite_rows import READERS
 from tiered_memory.state.sqlite_state import SqliteState, _connect
@@ -48,7 +51,7 @@ class StagedMemory(TieredMemory):
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             core, analytics = await _engines(self._settings, self._overrides, stack)
-            parts = assemble(self._recast(core), analytics)
+            parts = assemble(self._recast(core), analytics, self._settings.data_dir)
             self._runtime = Runtime(parts, self._settings, stack.pop_all().aclose)
         await self._runtime.start()
         return self
@@ -75,7 +78,20 @@ class KeptHot(LocalTier):
 
 
 class KeptCold(LocalTier):
-    """A cold tier in this process: one shelf per incarnation, as one table each, which outlives the runtime."""
+    """A cold tier in this process: one shelf per incarnation, as one table each, which outlives the runtime.
+
+    `repeats` names the records that were appended though they were there: a table would have them twice.
+    """
+
+    def __init__(self, name: str, *, clock: Clock) -> None:
+        super().__init__(name, clock=clock)
+        self.repeats: list[str] = []
+
+    async def append(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
+        """Store records that were never given before."""
+        there = {record.id for record in await self.scan(subject)}
+        self.repeats += [record.id for record in records if record.id in there]
+        await self.put(subject, records)
 
     async def put(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
         """Store records in the incarnation's own shelf."""
@@ -128,12 +144,16 @@ class Gate(Protocol):
 
 
 class Pace:
-    """A gate that lets other tasks run for a seeded while; once `stopped` nothing gets through, as after a kill."""
+    """A gate that lets other tasks run for a seeded while, unless it is `quiet`.
+
+    Once `stopped` nothing gets through, as after a kill. `look` is called whenever somebody comes by.
+    """
 
     def __init__(self, seed: int, look: Callable[[], None]) -> None:
         self._draw = random.Random(seed)
         self._look = look
         self.stopped = False
+        self.quiet = False
 
     async def enter(self, tier: str, operation: str) -> None:
         """Wait."""
@@ -148,7 +168,7 @@ class Pace:
     async def wait(self) -> None:
         """Let other tasks run, a seeded number of times."""
         self._look()
-        for _ in range(self._draw.choice(WAITS)):
+        for _ in range(0 if self.quiet else self._draw.choice(WAITS)):
             self._refuse_stopped()
             await anyio.lowlevel.checkpoint()
         self._refuse_stopped()
@@ -169,6 +189,14 @@ class GatedTier:
     async def put(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
         """See `Tier`."""
         await self._through("put", subject, records)
+
+    async def append(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
+        """See `ColdTier`."""
+        await self._through("append", subject, records)
+
+    async def copy(self, subject: SubjectRef, folder: Path) -> None:
+        """See `ColdTier`."""
+        await self._through("copy", subject, folder)
 
     async def scan(self, subject: SubjectRef, *, limit: int | None = None) -> list[TierRecord]:
         """See `Tier`."""
@@ -218,6 +246,7 @@ class PacedState:
     """
 
     def __init__(self, state: SqliteState, pace: Pace) -> None:
+        self._state = state
         self._db = _connect(state._path, state._key)  # noqa: SLF001 - the same file, under the same key
         self._pace = pace
         self._jobs: list[_Job] = []
@@ -248,6 +277,14 @@ class PacedState:
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         await self._pace.wait()
 
+    async def snapshot(self, path: Path) -> None:
+        """Write a copy of the store."""
+        await self._state.snapshot(path)
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return what a statement finds, for those who look behind the scenes."""
+        return list(self._db.execute(statement))
+
     async def close(self) -> None:
         """Release the file."""
         self._db.close()
@@ -268,6 +305,29 @@ class PacedState:
         except apsw.Error as error:
             _fail(self._db, group, error)
         _settle(group)
+
+
+class StillMarks(Marks):
+    """Marks that are kept in this process alone: the real ones are written in threads, at times of their own."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(), b"")
+        self.must_apply = False
+        self._entries: list[ErasedEntry] = []
+
+    async def note(self, present: Mark, *, durable: bool) -> None:
+        """Remember nothing."""
+
+    async def settle(self) -> None:
+        """Do nothing."""
+
+    async def erased(self) -> list[ErasedEntry]:
+        """Return what was entered."""
+        return self._entries
+
+    async def add(self, entries: Sequence[ErasedEntry]) -> None:
+        """Enter what was erased."""
+        self._entries += entries
 
 
 class WordEmbedder:
@@ -294,15 +354,7 @@ def _vector(text: str) -> Vectors:
     return total
 
 
-def on_tiers(hot: HotTier, cold: ColdTier, state: Callable[[Core], StateStore] | None = None) -> Recast:
-    """Return what puts these tiers, and a state store made from the wiring's core, in the place of its own."""
-
-    def recast(core: Core) -> Core:
-        return replace(core, hot=hot, cold=cold, state=core.state if state is None else state(core))
-
-    return recast
-
-
 def settings_for(directory: Path, **more: Any) -> Settings:
-    """Return settings under which nothing happens by itself and no server is started."""
-    return Settings(**{"data_dir": directory, "background": False, "redis_url": "local", **more})
+    """Return settings under which nothing happens by itself, no server is started and no disk is reserved."""
+    still = {"data_dir": directory, "background": False, "redis_url": "local", "ballast_mib": 0}
+    return Settings(**{**still, **more})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tiered_memory.ballast import Ballast
@@ -28,6 +29,14 @@ PiiHook = Callable[[str], Awaitable[str]]
 
 class ColdTier(Tier, Protocol):
     """A tier that keeps what it acknowledged and can show that nothing is left."""
+
+    async def append(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
+        """Store records that were never given to this tier before: cheaper than `put`, which compares."""
+        ...
+
+    async def copy(self, subject: SubjectRef, folder: Path) -> None:
+        """Copy what is stored of the subject into `folder`, as it is at one moment."""
+        ...
 
     def exists(self, subject: SubjectRef) -> bool:
         """Tell whether anything of the subject's files is there."""

@@ -19,7 +19,7 @@ from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry, JournalSize
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
-FLUSH_WORKERS = 2
+FLUSH_WORKERS = 1
 RETRY_SECONDS = 1.0
 
 
@@ -30,6 +30,8 @@ class _Backlog:
     ref: SubjectRef
     since: float
     entries: dict[int, JournalEntry] = field(default_factory=dict)
+    compare: bool = False
+    """Whether cold may have some of the entries already: after a replay, or a flush of unknown outcome."""
 
 
 class Flusher:
@@ -57,13 +59,17 @@ class Flusher:
                 f"{self._core.limits.journal_records}; nothing was stored, retry in a few seconds"
             )
 
-    def add(self, ref: SubjectRef, entries: Sequence[JournalEntry]) -> None:
-        """Take over entries that are durable in the journal (with their numbers)."""
+    def add(self, ref: SubjectRef, entries: Sequence[JournalEntry], *, replayed: bool = False) -> None:
+        """Take over entries that are durable in the journal (with their numbers).
+
+        Those `replayed` from an earlier process may be in cold already.
+        """
         if not entries:
             return
         backlog = self._backlogs.get(ref.pseudonym)
         if backlog is None:
             backlog = self._backlogs[ref.pseudonym] = _Backlog(ref, self._core.clock.monotonic())
+        backlog.compare = backlog.compare or replayed
         for entry in entries:
             backlog.entries[entry.seq] = entry
         self._records += len(entries)
@@ -131,10 +137,13 @@ class Flusher:
         backlog.since = self._core.clock.monotonic()
         records = newest_of(batch.values())
         reach("flush.before_put")
-        await self._core.cold.put(backlog.ref, records)
+        fresh = not backlog.compare and all(record.version == 1 for record in records)
+        backlog.compare = True
+        await (self._core.cold.append if fresh else self._core.cold.put)(backlog.ref, records)
         reach("flush.after_put")
         await self._core.state.write(c.Trim(tuple(batch)))
         reach("flush.after_trim")
+        backlog.compare = False
         self._settle(backlog, batch)
         self._core.observer.observe(Flushed(len(batch), stopwatch() - begun))
         self._report()
@@ -170,10 +179,14 @@ class Flusher:
             await self._flush_or_wait(pseudonym)
 
     async def _flush_or_wait(self, pseudonym: bytes) -> None:
+        """Rest as long as the flush took, so that batches grow with the load; not when the journal fills up."""
         self._flushing.add(pseudonym)
+        begun = self._core.clock.monotonic()
         try:
             await self.flush(pseudonym)
             self.last_error = None
+            if self._records < self._core.limits.journal_records // 2:
+                await self._core.clock.sleep(self._core.clock.monotonic() - begun)
         except StorageError as error:
             self.last_error = error
             await self._core.clock.sleep(RETRY_SECONDS)

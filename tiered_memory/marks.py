@@ -22,6 +22,8 @@ from tiered_memory.highwater import (
 
 MARK_NAME = "highwater"
 ERASED_NAME = "erased.log"
+RESTORED_NAME = "restored"
+"""Marks a directory that was restored and not opened since; see `backup.py`."""
 
 
 class Marks:
@@ -30,6 +32,7 @@ class Marks:
     def __init__(self, data_dir: Path, key: bytes) -> None:
         self._mark_path = data_dir / MARK_NAME
         self._erased_path = data_dir / ERASED_NAME
+        self._restored_path = data_dir / RESTORED_NAME
         self._key = key
         self._noted: Mark | None = None
         self.must_apply = True
@@ -55,6 +58,11 @@ class Marks:
             data = encode_mark(present, self._key)
             await _in_thread(lambda: replace_file(self._mark_path, data, durable=durable))
             self._noted = present
+
+    async def settle(self) -> None:
+        """Say that the store is what the marks say of it: a restore is finished, the list has been applied."""
+        self.must_apply = False
+        await _in_thread(lambda: self._restored_path.unlink(missing_ok=True))
 
     async def erased(self) -> list[ErasedEntry]:
         """Return everything that was erased from this directory and must not come back."""

@@ -9,8 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
+import anyio.to_thread
+
 from tiered_memory.active import ActiveSubject
 from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.backup import BackupReport, Progress, restore_archive
 from tiered_memory.clock import to_us
 from tiered_memory.config import Settings, load_settings
 from tiered_memory.errors import ClosedError, InvalidInputError
@@ -134,6 +137,25 @@ class TieredMemory:
         if self._runtime is None:
             raise ClosedError
         return await self._runtime.stats()
+
+    async def backup(self, archive: str | Path, progress: Progress | None = None) -> BackupReport:
+        """Write a consistent archive into the directory `archive` while everything goes on.
+
+        The root key is not in it: keep that apart. `progress` hears of users done and users in all.
+        """
+        return await self._parts().backup.take(Path(archive), progress)
+
+    @staticmethod
+    async def restore(
+        archive: str | Path, where: str | Path, *, erased_list: str | Path | None = None
+    ) -> None:
+        """Put an archive into an empty directory; opening it there finishes the restore.
+
+        Give the `erased.log` of the store that was backed up: whom it names is erased again. CorruptionError
+        when the archive is damaged, ConfigurationError when the directory holds a store; nothing is written then.
+        """
+        listed = None if erased_list is None else Path(erased_list)
+        await anyio.to_thread.run_sync(restore_archive, Path(archive), Path(where), listed)
 
     async def drain(self) -> None:
         """Return when everything acknowledged so far is in the cold tier."""

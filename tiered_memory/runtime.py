@@ -7,11 +7,13 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
+from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
 from tiered_memory.config import Settings
 from tiered_memory.core import Core
@@ -51,9 +53,10 @@ class Parts:
     eraser: Eraser
     fulfil: Fulfil
     analytics: AnalyticsProjection
+    backup: Backup
 
 
-def assemble(core: Core, analytics: AnalyticsProjection) -> Parts:
+def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Parts:
     """Return the acting modules over `core`."""
     flusher = Flusher(core)
     inflight = InFlight(core.limits.commit_deadline_seconds)
@@ -74,6 +77,7 @@ def assemble(core: Core, analytics: AnalyticsProjection) -> Parts:
         eraser=eraser,
         fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight),
         analytics=analytics,
+        backup=Backup(core, data_dir),
     )
 
 
@@ -139,6 +143,7 @@ class Runtime:
         reach("open.after_replay")
         await _attempt(parts.sweeper.remove_pending, "an interrupted removal")
         await parts.core.mark(durable=True)
+        await parts.core.marks.settle()
         parts.core.observer.observe(Recovered(len(entries), stopwatch() - begun))
 
     async def _replay(self, pseudonym: bytes, entries: list[JournalEntry]) -> None:
@@ -146,7 +151,7 @@ class Runtime:
         if row is None:
             return
         ref = SubjectRef(pseudonym, row.generation, row.incarnation)
-        self.parts.flusher.add(ref, [e for e in entries if e.generation == row.generation])
+        self.parts.flusher.add(ref, [e for e in entries if e.generation == row.generation], replayed=True)
 
     async def _settle(self) -> None:
         """Bring uses, sessions and the journal to rest; what fails here stays in the journal."""

@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection
 from tiered_memory.ballast import Ballast
-from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy
+from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy, to_us
 from tiered_memory.config import Settings
 from tiered_memory.core import Core, HotTier, Limits, PiiHook
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
@@ -22,8 +22,9 @@ from tiered_memory.embedding.base import Embedder
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.errors import ConfigurationError, PolicyError, RootKeyError
 from tiered_memory.forgetting.decay import curve_for
+from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import Mark
-from tiered_memory.marks import Marks
+from tiered_memory.marks import RESTORED_NAME, Marks
 from tiered_memory.metrics import FanOut, JournalCommitted, NullObserver, Observer
 from tiered_memory.ownership import Ownership
 from tiered_memory.policy.load import parse_policy
@@ -64,7 +65,7 @@ async def build(settings: Settings, overrides: Overrides) -> Runtime:
     """Return a runtime that owns its data directory and is ready to start."""
     async with AsyncExitStack() as stack:
         core, analytics = await _engines(settings, overrides, stack)
-        runtime = Runtime(assemble(core, analytics), settings, stack.pop_all().aclose)
+        runtime = Runtime(assemble(core, analytics, settings.data_dir), settings, stack.pop_all().aclose)
     return runtime  # noqa: RET504 - see `Router.add`
 
 
@@ -80,7 +81,7 @@ async def _engines(
     state = await _state(data_dir, keyring, entropy, observer, stack)
     names = Pseudonyms(await _master(state, keyring, entropy))
     embedder = overrides.embedder or StaticEmbedder()
-    marks, incarnation = await _marks(settings, state, names)
+    marks, incarnation = await _marks(settings, state, names, overrides)
     ballast = Ballast(data_dir / "ballast.bin", settings.ballast_mib)
     await anyio.to_thread.run_sync(ballast.take)
     cold = LanceTier(data_dir / "cold", _table_namer(names), embedder=embedder.name)
@@ -201,12 +202,17 @@ async def _master(state: StateStore, keyring: Keyring, entropy: Entropy) -> byte
     return master
 
 
-async def _marks(settings: Settings, state: StateStore, names: Pseudonyms) -> tuple[Marks, str]:
+async def _marks(
+    settings: Settings, state: StateStore, names: Pseudonyms, parts: Overrides
+) -> tuple[Marks, str]:
     """Return the marks outside the store, after a look whether the store is as new as they say."""
+    restored = settings.data_dir / RESTORED_NAME
     stored = await state.read(c.GetMeta("incarnation"))
-    if stored is None:
-        stored = await state.read(c.GetMeta("store_id")) or b""
-        await state.write(c.PutMeta("incarnation", stored))
+    if stored is None or restored.exists():
+        stored = (parts.entropy or SystemEntropy()).token(STORE_ID_BYTES)
+        event = AuditEvent.STORE_RESTORED if restored.exists() else AuditEvent.STORE_CREATED
+        leaf = AuditLeaf(event, to_us((parts.clock or SystemClock()).now()), "", "", 0)
+        await state.write(c.MarkRestored(stored, leaf))
     marks = Marks(settings.data_dir, names.marks_key)
     seq, leaf_index = await state.read(c.Position())
     present = Mark(stored.hex(), seq, leaf_index)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from tiered_memory.cli.app import build
 from tiered_memory.cli.demo.facts import Erasure, Traces
-from tiered_memory.cli.demo.leftovers import _base64, _Finder
+from tiered_memory.cli.leftovers import _base64, _Finder
 from tiered_memory.cli.demo.render import Teller
 from tiered_memory.cli.demo.source import bundled, markers
 from tiered_memory.cli.output import PIPED_WIDTH

@@ -209,10 +209,10 @@ async def test_what_was_refused_leaves_no_server_and_no_lock(store: Path) -> Non
 async def test_a_store_that_cannot_be_recovered_is_let_go_of(store: Path) -> None:
     """Opening fails after the engines came up: they are stopped, and the directory is free again."""
     with contextlib.closing(state_of(store)) as db:
-        db.execute("ALTER TABLE journal RENAME TO elsewhere")
+        db.execute("ALTER TABLE journal RENAME COLUMN sealed TO elsewhere")
     for _ in range(2):
         with pytest.raises(StateStoreError):
             await _opens(store)
     with contextlib.closing(state_of(store)) as db:
-        db.execute("ALTER TABLE elsewhere RENAME TO journal")
+        db.execute("ALTER TABLE journal RENAME COLUMN elsewhere TO sealed")
     assert await _opens(store) == ["I live here"]

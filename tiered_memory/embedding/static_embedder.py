@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -30,6 +31,8 @@ _INLINE_TEXTS = 64
 _INLINE_CHARACTERS = 16_384  # about 5 ms of tokenizing
 _PORTION_CHARACTERS = 262_144  # keeps the tokenizer's own records of a batch to some tens of megabytes
 _LONG_TEXT_TOKENS = 1024
+_WORD = re.compile(r"[a-z0-9]+|[^a-z0-9\s]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class _TokenTable:
     tokenizer: Tokenizer
     codes: NDArray[np.int8]
     scales: NDArray[np.float32]
+    whole: Mapping[str, int]
 
     def vectors_of(self, texts: Sequence[str]) -> Vectors:
         """Return the sums of the token vectors of each text, shape `(len(texts), dimensions)`."""
@@ -50,11 +54,25 @@ class _TokenTable:
     def _token_ids(self, texts: Sequence[str]) -> Iterator[list[int]]:
         if _is_small(texts):
             for text in texts:
-                yield self.tokenizer.encode(_encodable(text), add_special_tokens=False).ids
+                yield self._ids_of(text)
             return
         for portion in _portions(texts):  # in a batch the tokenizer lets other threads run
             for encoding in self.tokenizer.encode_batch_fast(portion, add_special_tokens=False):
                 yield encoding.ids
+
+    def _ids_of(self, text: str) -> list[int]:
+        """ASCII text falls into words and signs that are tokenized each for itself: most are tokens themselves."""
+        if not text.isascii() or _CONTROL.search(text):
+            return self._encoded(text)
+        ids: list[int] = []
+        for word in _WORD.findall(text.lower()):
+            token = self.whole.get(word)
+            ids += self._encoded(word) if token is None else (token,)
+        return ids
+
+    def _encoded(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(_encodable(text), add_special_tokens=False).ids
+        return ids
 
     def _sum_of(self, ids: list[int]) -> Vectors:
         tokens = np.array(ids, dtype=np.intp)
@@ -184,8 +202,10 @@ def _load(directory: Path, digests: dict[str, str]) -> _TokenTable:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name, digest in digests.items():
         _verify(directory / name, digest)
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     return _TokenTable(
-        tokenizer=Tokenizer.from_file(str(directory / "tokenizer.json")),
+        tokenizer=tokenizer,
+        whole=tokenizer.get_vocab(),
         codes=_mapped(directory / "codes.npy"),
         scales=np.load(directory / "scales.npy", allow_pickle=False),
     )

@@ -17,6 +17,7 @@ LEAF_FORMAT = 1
 class AuditEvent(StrEnum):
     """What the ledger records."""
 
+    STORE_CREATED = "store_created"
     CONSENT_GIVEN = "consent_given"
     CONSENT_WITHDRAWN = "consent_withdrawn"
     KEY_CREATED = "key_created"
@@ -27,6 +28,7 @@ class AuditEvent(StrEnum):
     MEMORY_PURGED = "memory_purged"
     ERASURE_BEGUN = "erasure_begun"
     ERASURE_FINISHED = "erasure_finished"
+    STORE_RESTORED = "store_restored"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -256,6 +257,10 @@ class StateStore(Protocol):
 
     async def read(self, query: Read[T]) -> T:
         """Answer from what is committed."""
+        ...
+
+    async def snapshot(self, path: Path) -> None:
+        """Write a copy of the store as of this moment, under the same page key, to a new file."""
         ...
 
     async def checkpoint(self) -> None:

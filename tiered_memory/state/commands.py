@@ -38,6 +38,14 @@ class PutMeta(Write[None]):
 
 
 @dataclass(frozen=True, slots=True)
+class MarkRestored(Write[None]):
+    """Give a restored store an incarnation of its own and say so in the ledger, in one commit."""
+
+    incarnation: bytes
+    leaf: AuditLeaf
+
+
+@dataclass(frozen=True, slots=True)
 class PutEpoch(Write[None]):
     """Store a tenant's wrapping key."""
 

@@ -99,6 +99,10 @@ class SqliteState:
         """Move the log into the database and truncate it, so that removed bytes are gone from both files."""
         await anyio.to_thread.run_sync(self._truncate_log)
 
+    async def snapshot(self, path: Path) -> None:
+        """Write a copy of the store as of this moment to a new file, pages encrypted under the same key."""
+        await anyio.to_thread.run_sync(self._copy_to, path)
+
     async def close(self) -> None:
         """Commit what is queued and release the files."""
         await self._writer.close()
@@ -129,3 +133,18 @@ class SqliteState:
                 raise StateStoreError("the state store's log could not be truncated") from error
         if busy:
             raise StateStoreError("the state store's log is in use and could not be truncated; try again")
+
+    def _copy_to(self, path: Path) -> None:
+        """A connection of its own: the copy takes as long as it takes, and readers go on."""
+        try:
+            source, target = _connect(self._path, self._key), _connect(path, self._key)
+            try:
+                with target.backup("main", source, "main") as backup:
+                    backup.step()
+                target.execute("PRAGMA journal_mode = DELETE")
+            finally:
+                target.close()
+                source.close()
+        except apsw.Error as error:
+            raise StateStoreError(f"the state store could not be copied ({type(error).__name__})") from error
+        path.chmod(0o600)

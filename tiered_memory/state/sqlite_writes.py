@@ -56,6 +56,11 @@ def _put_meta(db: apsw.Connection, command: c.PutMeta) -> None:
     db.execute(SQL["meta_put"], (command.name, command.value))
 
 
+def _mark_restored(db: apsw.Connection, command: c.MarkRestored) -> None:
+    db.execute(SQL["meta_replace"], ("incarnation", command.incarnation))
+    add_leaves(db, [command.leaf])
+
+
 def _put_epoch(db: apsw.Connection, command: c.PutEpoch) -> None:
     r = command.record
     db.execute(SQL["epoch_put"], (r.tenant, r.epoch, r.wrapped, r.created_us, r.format))
@@ -325,6 +330,7 @@ def _finish_erasure(db: apsw.Connection, command: c.FinishErasure) -> int:
 
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.PutMeta: _put_meta,
+    c.MarkRestored: _mark_restored,
     c.PutEpoch: _put_epoch,
     c.PutSubject: _put_subject,
     c.PutKey: _put_key,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -36,6 +36,7 @@ CLEANUP_PASSES = 8
 SCAN_CONCURRENCY = 2
 COLUMNS = ["id", "order", "version", "sealed", "expires_us"]
 NOT_OLDER = "source.version >= target.version"
+Writing = Callable[[Any, Any], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -91,12 +92,20 @@ class LanceTier:
     async def put(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
         """Merge records by id and return once they are on disk."""
         if records:
-            await self._inflight.complete(self._put(subject, records))
+            await self._inflight.complete(self._write(subject, _newest(records), _merge))
 
-    async def _put(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
+    async def append(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
+        """Add records that no earlier call may have stored, and return once they are on disk.
+
+        It costs a third of a merge; a record given a second time would be there twice.
+        """
+        if records:
+            await self._inflight.complete(self._write(subject, records, _add))
+
+    async def _write(self, subject: SubjectRef, records: Sequence[TierRecord], how: Writing) -> None:
         async with self._locked(subject) as name:
             handle = await self._handle(name) or await self._create(name)
-            await _merge(handle.table, _newest(records))
+            await how(handle.table, _rows(records))
             reach("cold.after_merge")
             await self._sync(name, handle)
             reach("cold.after_sync")
@@ -155,6 +164,12 @@ class LanceTier:
             handle = await self._handle(name)
             if handle is not None:
                 await self._compact(name, handle)
+
+    async def copy(self, subject: SubjectRef, folder: Path) -> None:
+        """Copy the subject's table into `folder`, as it is at one moment; nothing when there is none."""
+        async with self._locked(subject) as name:
+            if self._path(name).exists():
+                await anyio.to_thread.run_sync(_copy_table, self._path(name), folder)
 
     def exists(self, subject: SubjectRef) -> bool:
         """Tell whether any file of the subject's table is there."""
@@ -284,7 +299,7 @@ def _schema(embedder: str) -> Any:
     )
 
 
-async def _merge(table: Any, records: Sequence[TierRecord]) -> None:
+def _rows(records: Sequence[TierRecord]) -> Any:
     import pyarrow as pa
 
     columns = {
@@ -295,9 +310,16 @@ async def _merge(table: Any, records: Sequence[TierRecord]) -> None:
         "sealed": [r.payload for r in records],
         "expires_us": [r.expires_at_us for r in records],
     }
-    rows = pa.table(columns, schema=_schema("").remove_metadata())
+    return pa.table(columns, schema=_schema("").remove_metadata())
+
+
+async def _merge(table: Any, rows: Any) -> None:
     merge = table.merge_insert("id").when_matched_update_all(where=NOT_OLDER).when_not_matched_insert_all()
     await merge.execute(rows)
+
+
+async def _add(table: Any, rows: Any) -> None:
+    await table.add(rows)
 
 
 def _newest(records: Sequence[TierRecord]) -> list[TierRecord]:
@@ -316,3 +338,8 @@ def _any_of(ids: Sequence[str]) -> str:
 def _sweep_leftovers(path: Path) -> None:
     for leftover in leftovers_below(path):
         leftover.unlink(missing_ok=True)
+
+
+def _copy_table(path: Path, folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copytree(path, folder / path.name)

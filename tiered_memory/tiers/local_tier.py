@@ -84,6 +84,15 @@ class LocalTier:
         if self._capacity is not None:
             shelf.trim(self._capacity)
 
+    async def append(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
+        """Store records that were never given to this tier before; here that is a `put`."""
+        await self.put(subject, records)
+
+    def exists(self, subject: SubjectRef) -> bool:
+        """Tell whether anything of the subject is held."""
+        shelf = self._shelves.get(subject.pseudonym)
+        return shelf is not None and bool(shelf.records or shelf.snapshots)
+
     async def scan(self, subject: SubjectRef, *, limit: int | None = None) -> list[TierRecord]:
         """Return what is held, highest `order` first, at most `limit` (>= 0) records."""
         self._sweep()

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tiered_memory.cli.demo.facts import Erasure, Traces
-from tiered_memory.cli.demo.leftovers import traces
 from tiered_memory.cli.demo.source import markers
 from tiered_memory.cli.demo.stage import Stage
+from tiered_memory.cli.leftovers import traces
 from tiered_memory.clock import stopwatch
 from tiered_memory.erasure import verify_certificate
 from tiered_memory.errors import CorruptionError

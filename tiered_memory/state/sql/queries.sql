@@ -6,6 +6,9 @@ SELECT value FROM meta WHERE name = ?;
 -- name: meta_put
 INSERT INTO meta (name, value) VALUES (?, ?);
 
+-- name: meta_replace
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
 -- name: position
 SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0),
        COALESCE((SELECT MAX(leaf_index) FROM audit), -1);

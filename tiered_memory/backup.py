@@ -1,0 +1,154 @@
+"""Backups: taken while the store runs, restored to an empty directory, never bringing the erased back.
+
+An archive is a directory: the state store as of one moment, its wrapped page key, the cold tables, and a manifest
+with the SHA-256 of each file. Everything in it is sealed; the root key is not in it, and neither are the erased
+list and the high-water mark, which must outlive every backup. Records that were on their way to cold at that
+moment are in the archive's journal; those that arrived there meanwhile are in both, which does no harm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from tiered_memory.core import Core
+from tiered_memory.errors import ConfigurationError, CorruptionError, InvalidInputError
+from tiered_memory.highwater import replace_file
+from tiered_memory.marks import ERASED_NAME, RESTORED_NAME
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import SubjectState
+from tiered_memory.tiers.base import SubjectRef
+from tiered_memory.tiers.durable_files import files_below, sync_files, sync_path
+
+ARCHIVE_FORMAT = 1
+MANIFEST = "manifest.json"
+STATE, STATE_KEY, COLD = "state.db", "state.key", "cold"
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """What an archive holds: users, files, and their bytes."""
+
+    users: int
+    files: int
+    bytes: int
+
+
+class Backup:
+    """Takes archives of a running store."""
+
+    def __init__(self, core: Core, data_dir: Path) -> None:
+        self._core = core
+        self._data_dir = data_dir
+
+    async def take(self, archive: Path, progress: Progress | None = None) -> BackupReport:
+        """Write an archive into the directory `archive`, which must not exist or be empty.
+
+        Raises:
+            InvalidInputError: something is there already.
+            StorageError: it could not be written; what was written so far is removed.
+        """
+        await anyio.to_thread.run_sync(_claim, archive)
+        try:
+            users = await self._copy(archive, progress)
+            files = await anyio.to_thread.run_sync(_seal_archive, archive)
+        except BaseException:
+            shutil.rmtree(archive, ignore_errors=True)
+            raise
+        return BackupReport(users, len(files), sum(size for _, size in files.values()))
+
+    async def _copy(self, archive: Path, progress: Progress | None) -> int:
+        """The state first: whatever reaches cold later is in its journal still."""
+        await self._core.state.snapshot(archive / STATE)
+        await anyio.to_thread.run_sync(shutil.copyfile, self._data_dir / STATE_KEY, archive / STATE_KEY)
+        rows = [
+            *await self._core.state.read(c.SubjectsInState(SubjectState.ACTIVE)),
+            *await self._core.state.read(c.SubjectsInState(SubjectState.RESTRICTED)),
+        ]
+        for done, row in enumerate(rows, start=1):
+            ref = SubjectRef(row.subject, row.generation, row.incarnation)
+            await self._core.cold.copy(ref, archive / COLD)
+            if progress is not None:
+                progress(done, len(rows))
+        return len(rows)
+
+
+def verify_archive(archive: Path) -> dict[str, Any]:
+    """Return an archive's manifest after comparing every file with it.
+
+    Raises:
+        CorruptionError: a file is missing, was added, or differs.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((archive / MANIFEST).read_bytes())
+        listed = manifest["files"] if manifest["format"] == ARCHIVE_FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptionError("this is no complete archive: its manifest is missing or damaged") from error
+    if listed is None:
+        raise CorruptionError("the archive has a format this version does not know: use a newer one")
+    if listed != {name: list(facts) for name, facts in _digests(archive).items()}:
+        raise CorruptionError(
+            "the archive is damaged: a file is missing, was added, or differs from the manifest"
+        )
+    return manifest
+
+
+def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = None) -> None:
+    """Put an archive's files into `data_dir`, which must not hold a store; opening it finishes the restore.
+
+    `erased_list` is the `erased.log` of the store the archive was taken from: whom it names is erased again when
+    the store is opened. Without it, erasures after the backup are unknown to the restored store.
+
+    Raises:
+        CorruptionError: the archive is damaged; nothing was written.
+        ConfigurationError: the directory holds a store already.
+    """
+    verify_archive(archive)
+    if (data_dir / STATE).exists() or (data_dir / COLD).exists():
+        raise ConfigurationError("the directory holds a store: restore into an empty one")
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The marker comes first: a restore that a crash cut short is no store that may be opened as it was.
+    replace_file(data_dir / RESTORED_NAME, b"restoring\n", durable=True)
+    if erased_list is not None:
+        shutil.copyfile(erased_list, data_dir / ERASED_NAME)
+    if (archive / COLD).exists():
+        shutil.copytree(archive / COLD, data_dir / COLD)
+    shutil.copyfile(archive / STATE_KEY, data_dir / STATE_KEY)
+    shutil.copyfile(archive / STATE, data_dir / STATE)
+    sync_files(data_dir, set())
+    replace_file(data_dir / RESTORED_NAME, b"restored\n", durable=True)
+    sync_path(data_dir)
+
+
+def _claim(archive: Path) -> None:
+    if archive.exists() and any(archive.iterdir()):
+        raise InvalidInputError("the archive's directory must not exist yet, or be empty")
+    archive.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _seal_archive(archive: Path) -> dict[str, tuple[str, int]]:
+    """The manifest comes last, after every file is on disk: an archive with one is complete."""
+    files = _digests(archive)
+    sync_files(archive, set())
+    manifest = {"format": ARCHIVE_FORMAT, "files": files}
+    replace_file(archive / MANIFEST, json.dumps(manifest, sort_keys=True, indent=1).encode(), durable=True)
+    sync_path(archive)
+    return files
+
+
+def _digests(archive: Path) -> dict[str, tuple[str, int]]:
+    paths = sorted(path for path in files_below(archive) if path.name != MANIFEST)
+    return {str(path.relative_to(archive)): (_sha256(path), path.stat().st_size) for path in paths}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
