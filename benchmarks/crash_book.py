@@ -48,10 +48,10 @@ class Faults:
 
 @dataclass(slots=True)
 class Account:
-    """One user: `held` must be there (id by mark), `gone` must not; what was under way may be either, but whole."""
+    """One user: `held` must be there, `gone` must not (ids by mark); what was under way may be either, but whole."""
 
     held: dict[str, str] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
+    gone: dict[str, str] = field(default_factory=dict)
     adding: dict[str, dict[str, Any]] = field(default_factory=dict)
     deleting: dict[str, str] = field(default_factory=dict)
     clearing: str | None = None
@@ -75,15 +75,13 @@ class Account:
                 self.adding.pop(line["operation"], None)
                 self.held.update(zip(line["marks"], line["ids"], strict=True))
             case "delete":
-                self.gone.update(line["marks"])
-                for mark in line["marks"]:
-                    self.deleting.pop(mark, None)
+                self.gone.update({mark: self.deleting.pop(mark) for mark in line["marks"]})
             case _:
                 self.clear()
 
     def clear(self) -> None:
         """Everything went."""
-        self.gone |= self.held.keys()
+        self.gone |= self.held
         self.held.clear()
         self.clearing = None
 

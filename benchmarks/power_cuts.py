@@ -128,6 +128,8 @@ class PowerCuts:
         outcome.cuts += 1
         with _place() as folder:
             disk.write_out(folder, keep, draw)
+            for mark in bytes_back(folder / "data" / "cold", book):
+                outcome.faults.add("half", f"cut {outcome.cuts}: the bytes of {mark} are back in cold")
             settings = load_settings(data_dir=folder / "data", redis_url="local", background=False)
             try:
                 async with TieredMemory.open(settings, embedder=self._embedder) as memory:
@@ -136,6 +138,13 @@ class PowerCuts:
                 if any(account.held for account in book.accounts.values()):
                     outcome.unopened += 1
                     outcome.faults.add("lost", f"cut {outcome.cuts}: {type(error).__name__}: {error}")
+
+
+def bytes_back(cold: Path, book: Book) -> list[str]:
+    """Return the marks of memories whose removal was acknowledged and whose ids lie in the files of `cold` all the same."""
+    joined = b"\n".join(path.read_bytes() for path in cold.rglob("*") if path.is_file())
+    gone = [pair for account in book.accounts.values() for pair in account.gone.items()]
+    return [mark for mark, memory_id in gone if memory_id.encode() in joined]
 
 
 @contextmanager

@@ -248,3 +248,25 @@ async def test_a_crowd_on_one_new_user(data: Path) -> None:
         await asyncio.gather(*(alice.consent.grant(PURPOSE, notice=f"n{number}") for number in range(10)))
         assert len(sqlite_rows(data, "data_keys")) == 2
         assert len(sqlite_rows(data, "consent_events")) == 10
+
+
+async def test_removal_finds_its_moment_amid_a_flood_of_writes(data: Path) -> None:
+    """The log is truncated between two commits; there is never a pause to wait for."""
+    async with opened(data) as memory:
+        alice, others = await consenting(memory), [await consenting(memory, f"user {n}") for n in range(16)]
+        ids = [(await alice.add(f"word {number}", importance=0.9)).id for number in range(12)]
+        over = asyncio.Event()
+        flood = [asyncio.ensure_future(_flood(user, over)) for user in others]
+        for one in ids:
+            await alice.delete(one)
+        assert (await alice.erase(reason="request")).verified
+        over.set()
+        assert min(await asyncio.gather(*flood)) > 0
+
+
+async def _flood(user: User, over: asyncio.Event) -> int:
+    count = 0
+    while not over.is_set():
+        await user.add(f"word {count}", importance=0.9)
+        count += 1
+    return count

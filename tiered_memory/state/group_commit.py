@@ -21,12 +21,15 @@ from tiered_memory.errors import ClosedError, DiskFullError, StateStoreError, St
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], Any]
 GROUP_LIMIT = 512
+REFUSALS = (TieredMemoryError, apsw.Error, OverflowError, TypeError, ValueError)
+"""What ends one caller's work and not the writer: a value the driver cannot store is that caller's trouble."""
 
 
 @dataclass(slots=True)
 class _Job:
     work: Work
     future: asyncio.Future[Any]
+    alone: bool = False
     result: Any = None
     error: Exception | None = None
 
@@ -52,12 +55,19 @@ class GroupCommitWriter:
 
     async def run(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run `work` in the next group and return its result once the group is on disk."""
+        result: T = await self._done(_Job(work, self._loop.create_future()))
+        return result
+
+    async def run_alone(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run `work` outside of any transaction, while nobody else writes, and return its result."""
+        result: T = await self._done(_Job(work, self._loop.create_future(), alone=True))
+        return result
+
+    async def _done(self, job: _Job) -> Any:
         if self._closed:
             raise ClosedError
-        job = _Job(work, self._loop.create_future())
         self._jobs.put(job)
-        result: T = await job.future
-        return result
+        return await job.future
 
     async def close(self) -> None:
         """Commit what is queued and end the thread."""
@@ -75,7 +85,10 @@ class GroupCommitWriter:
         self._loop.call_soon_threadsafe(self._started.set_result, None)
         try:
             while (group := self._next_group()) is not None:
-                self._commit(connection, group)
+                self._commit(connection, [job for job in group if not job.alone])
+                for job in group:
+                    if job.alone:
+                        self._run_alone(connection, job)
         finally:
             connection.close()
 
@@ -93,28 +106,52 @@ class GroupCommitWriter:
         return group
 
     def _commit(self, connection: apsw.Connection, group: list[_Job]) -> None:
+        if not group:
+            return
         begun = stopwatch()
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for job in group:
-                _run_in_savepoint(connection, job)
+            if not _run_together(connection, group):
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+                for job in group:
+                    _run_in_savepoint(connection, job)
             connection.execute("COMMIT")
         except apsw.Error as error:
             _fail(connection, group, error)
         self._on_commit(len(group), stopwatch() - begun)
         self._report(_settle, group)
 
+    def _run_alone(self, connection: apsw.Connection, job: _Job) -> None:
+        try:
+            job.result = job.work(connection)
+        except (TieredMemoryError, apsw.Error) as error:
+            job.error = error if isinstance(error, TieredMemoryError) else _translated(error)
+        self._report(_settle, [job])
+
     def _report(self, callback: Callable[[list[_Job]], None], group: list[_Job]) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(callback, group)
+
+
+def _run_together(connection: apsw.Connection, group: list[_Job]) -> bool:
+    """Run the group's work without savepoints, as nearly always goes well; return whether it did.
+
+    Work is a function of the connection alone, so that after a rollback it can be run again, one by one.
+    """
+    try:
+        for job in group:
+            job.result = job.work(connection)
+    except REFUSALS:
+        return False
+    return True
 
 
 def _run_in_savepoint(connection: apsw.Connection, job: _Job) -> None:
     connection.execute("SAVEPOINT job")
     try:
         job.result = job.work(connection)
-    except (TieredMemoryError, apsw.Error, OverflowError, TypeError, ValueError) as error:
-        # A value the driver cannot store is one caller's trouble, not the end of the writer.
+    except REFUSALS as error:
         connection.execute("ROLLBACK TO job")
         job.error = error if isinstance(error, TieredMemoryError) else _translated(error)
     connection.execute("RELEASE job")

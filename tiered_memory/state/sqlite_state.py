@@ -96,8 +96,11 @@ class SqliteState:
         return await anyio.to_thread.run_sync(self._answer, query)
 
     async def checkpoint(self) -> None:
-        """Move the log into the database and truncate it, so that removed bytes are gone from both files."""
-        await anyio.to_thread.run_sync(self._truncate_log)
+        """Move the log into the database and truncate it, so that removed bytes are gone from both files.
+
+        The writer does it between two commits: beside it, under load, there would never be a moment.
+        """
+        await self._writer.run_alone(_truncate_log)
 
     async def snapshot(self, path: Path) -> None:
         """Write a copy of the store as of this moment to a new file, pages encrypted under the same key."""
@@ -123,17 +126,6 @@ class SqliteState:
                     f"the state store could not be read ({type(error).__name__})"
                 ) from error
 
-    def _truncate_log(self) -> None:
-        with self._reading:
-            if self._reader is None:
-                raise ClosedError
-            try:
-                busy = self._reader.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0]
-            except apsw.Error as error:
-                raise StateStoreError("the state store's log could not be truncated") from error
-        if busy:
-            raise StateStoreError("the state store's log is in use and could not be truncated; try again")
-
     def _copy_to(self, path: Path) -> None:
         """A connection of its own: the copy takes as long as it takes, and readers go on."""
         try:
@@ -148,3 +140,8 @@ class SqliteState:
         except apsw.Error as error:
             raise StateStoreError(f"the state store could not be copied ({type(error).__name__})") from error
         path.chmod(0o600)
+
+
+def _truncate_log(connection: apsw.Connection) -> None:
+    if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0]:
+        raise StateStoreError("the state store's log is in use and could not be truncated; try again")
