@@ -1,7 +1,6 @@
 """One writer thread that commits many callers' work with one fsync.
 
-Each piece of work runs in its own savepoint: one that raises is rolled back alone and its caller told, the others
-commit. Callers wait for the commit of the whole group, never for their turn in it.
+A piece of work that raises is rolled back alone and its caller told, the others commit. Callers wait for the commit of the whole group, never for their turn in it.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ class GroupCommitWriter:
         try:
             connection.execute("BEGIN IMMEDIATE")
             if not _run_together(connection, group):
-                connection.execute("ROLLBACK")
+                _roll_back(connection)
                 connection.execute("BEGIN IMMEDIATE")
                 for job in group:
                     _run_in_savepoint(connection, job)
@@ -152,16 +151,21 @@ def _run_in_savepoint(connection: apsw.Connection, job: _Job) -> None:
     try:
         job.result = job.work(connection)
     except REFUSALS as error:
-        connection.execute("ROLLBACK TO job")
         job.error = error if isinstance(error, TieredMemoryError) else _translated(error)
+        connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")
 
 
 def _fail(connection: apsw.Connection, group: list[_Job], error: apsw.Error) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
+    _roll_back(connection)
     for job in group:
         job.error = job.error or _translated(error)
+
+
+def _roll_back(connection: apsw.Connection) -> None:
+    """A full disk may have ended the transaction already."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def _translated(error: Exception) -> StorageError:
