@@ -21,7 +21,7 @@ import numpy as np
 
 from tiered_memory.clock import Clock
 from tiered_memory.config import Settings
-from tiered_memory.core import Core
+from tiered_memory.core import ColdTier, Core, HotTier
 from tiered_memory.embedding.base import TextKind, Vectors
 from tiered_memory.highwater import ErasedEntry, Mark
 from tiered_memory.marks import Marks
@@ -358,3 +358,12 @@ def settings_for(directory: Path, **more: Any) -> Settings:
     """Return settings under which nothing happens by itself, no server is started and no disk is reserved."""
     still = {"data_dir": directory, "background": False, "redis_url": "local", "ballast_mib": 0}
     return Settings(**{**still, **more})
+
+
+def replacing(*, hot: HotTier | None = None, cold: ColdTier | None = None) -> Recast:
+    """Return what puts these tiers in the place of the wiring's own."""
+
+    def recast(core: Core) -> Core:
+        return replace(core, hot=hot or core.hot, cold=cold or core.cold)
+
+    return recast

@@ -118,7 +118,7 @@ class Eraser:
                 memories.append((bytes.fromhex(entry.subject), entry.memory))
             else:
                 latest[entry.subject] = max(entry.generation, latest.get(entry.subject, 0))
-        await self._core.state.write(c.RemoveAgain(tuple(memories)))
+        await self._core.state.write(c.RemoveAgain(tuple(memories), self._core.now_us()))
         again = 0
         for subject, generation in latest.items():
             row = await self._core.state.read(c.GetSubject(bytes.fromhex(subject)))

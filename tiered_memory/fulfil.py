@@ -132,7 +132,7 @@ class Fulfil:
         key, now_us = active.keys[SUBJECT_PURPOSE], self._core.now_us()
         detail = said(key, reason)
         leaf = leaf_for(active, key, AuditEvent.MEMORY_DELETED, now_us, about=memory_id, detail=detail)
-        change = StateChange(memory_id, MemoryState.REMOVING, None, "deleted")
+        change = StateChange(memory_id, MemoryState.REMOVING, now_us, "deleted")
         command = c.ChangeStates(active.ref.pseudonym, active.ref.generation, (change,), (leaf,))
         await self._inflight.complete(self._delete(active, memory_id, command))
 

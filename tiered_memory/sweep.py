@@ -32,7 +32,7 @@ from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.inflight import InFlight
 from tiered_memory.ledger import leaf_for
-from tiered_memory.metrics import ForgetCycle
+from tiered_memory.metrics import ForgetCycle, OldestOverdueDeletion
 from tiered_memory.model import ForgetReport, Sensitivity
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
@@ -130,18 +130,25 @@ class Sweeper:
         Safe to repeat at any time. One subject's trouble does not keep the others waiting; it is raised at the end.
         """
         by_subject: dict[bytes, list[str]] = {}
-        for subject, memory_id in await self._core.state.read(c.Removing()):
-            if pseudonym is None or subject == pseudonym:
-                by_subject.setdefault(subject, []).append(memory_id)
+        for one in await self._core.state.read(c.Removing()):
+            if pseudonym is None or one.subject == pseudonym:
+                by_subject.setdefault(one.subject, []).append(one.memory_id)
         failure: StorageError | None = None
         for subject, ids in by_subject.items():
             try:
                 await self._inflight.complete(self.remove(subject, ids))
             except StorageError as error:
                 failure = error
+        await self._report_overdue()
         if failure is not None:
             raise failure
         return sum(map(len, by_subject.values()))
+
+    async def _report_overdue(self) -> None:
+        """How long the oldest removal is overdue: the figure that an operator is called out for."""
+        left, now_us = await self._core.state.read(c.Removing()), self._core.now_us()
+        oldest_us = min((one.since_us for one in left), default=now_us)
+        self._core.observer.observe(OldestOverdueDeletion(max(0, now_us - oldest_us) / 1e6))
 
     async def remove(self, pseudonym: bytes, memory_ids: Sequence[str]) -> None:
         """Remove memories from cold, bytes and all, then their rows."""
@@ -277,7 +284,7 @@ class Sweeper:
                     changes.append(StateChange(memory_id, MemoryState.FORGOTTEN, purge_at_us, reason))
                     leaves.append(_leaf(active, AuditEvent.MEMORY_FORGOTTEN, now_us, memory_id, reason))
                 case Purge(id=memory_id, reason=reason):
-                    changes.append(StateChange(memory_id, MemoryState.REMOVING, None, reason))
+                    changes.append(StateChange(memory_id, MemoryState.REMOVING, now_us, reason))
                     leaves.append(_leaf(active, AuditEvent.MEMORY_PURGED, now_us, memory_id, reason))
                 case _:
                     assert_never(decision)

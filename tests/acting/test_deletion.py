@@ -142,7 +142,7 @@ async def test_a_deletion_interrupted_by_a_crash_is_finished_on_opening(data: Pa
 
 async def _mark_only(memory: TieredMemory, memory_id: str) -> None:
     ref = parts_of(memory).directory.residents()[0].ref
-    change = StateChange(memory_id, MemoryState.REMOVING, None, "deleted")
+    change = StateChange(memory_id, MemoryState.REMOVING, 0, "deleted")
     await parts_of(memory).core.state.write(c.ChangeStates(ref.pseudonym, ref.generation, (change,), ()))
 
 

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 from tiered_memory.cli.app import build
 from tiered_memory.cli.demo.facts import Erasure, Traces
-from tiered_memory.cli.leftovers import _base64, _Finder
 from tiered_memory.cli.demo.render import Teller
 from tiered_memory.cli.demo.source import bundled, markers
+from tiered_memory.cli.leftovers import _base64, _Finder
 from tiered_memory.cli.output import PIPED_WIDTH
 from tiered_memory.model import Certificate, TierErasure
 

@@ -22,6 +22,7 @@ from tiered_memory.state.base import (
     MemoryRow,
     MemoryState,
     OperationRow,
+    PendingRemoval,
     Repeated,
     StateChange,
     StrengthUpdate,
@@ -259,11 +260,11 @@ async def test_due_is_by_deadline_and_by_subject(state: SqliteState) -> None:
 async def test_removing_takes_the_journal_and_the_session_along(state: SqliteState) -> None:
     await hold(state)
     await state.write(c.Append(replace(batch(1), tails=(replace(tail(1), sealed=None),))))
-    change = StateChange(f"{1:032x}", MemoryState.REMOVING, None, "deleted")
+    change = StateChange(f"{1:032x}", MemoryState.REMOVING, 6, "deleted")
     await state.write(c.ChangeStates(ALICE, 0, (change,), (leaf(AuditEvent.MEMORY_DELETED),)))
     assert await state.read(c.Journal()) == []
     assert await state.read(c.Tail(ALICE, SESSION)) == []
-    assert await state.read(c.Removing()) == [(ALICE, f"{1:032x}")]
+    assert await state.read(c.Removing()) == [PendingRemoval(ALICE, f"{1:032x}", 6)]
     await state.write(c.FinishRemoval(ALICE, 0, (f"{1:032x}",), 7))
     assert await state.read(c.Memories(ALICE)) == []
     assert await state.read(c.Removing()) == []

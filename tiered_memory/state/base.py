@@ -127,6 +127,15 @@ class StateChange:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingRemoval:
+    """A memory whose bytes have to go, and since when."""
+
+    subject: bytes
+    memory_id: str
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class TailRow:
     """One turn of a session's tail (format 1, `tests/golden/session_tail_v1.json`).
 

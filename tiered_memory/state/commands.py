@@ -15,6 +15,7 @@ from tiered_memory.state.base import (
     JournalSize,
     MemoryRow,
     OperationRow,
+    PendingRemoval,
     Read,
     Repeated,
     StateChange,
@@ -155,6 +156,7 @@ class RemoveAgain(Write[int]):
     """Mark memories (subject, id) for removal that an older state brought back; answer how many there were."""
 
     memories: tuple[tuple[bytes, str], ...]
+    now_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +278,8 @@ class ActiveTotals(Read[dict[bytes, int]]):
 
 
 @dataclass(frozen=True, slots=True)
-class Removing(Read[list[tuple[bytes, str]]]):
-    """Memories (subject, id) whose bytes still have to go."""
+class Removing(Read[list[PendingRemoval]]):
+    """Memories whose bytes still have to go."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tiered_memory.state.base import (
     JournalSize,
     MemoryRow,
     OperationRow,
+    PendingRemoval,
     SubjectRow,
     TailRow,
 )
@@ -138,8 +139,8 @@ def _active_totals(db: apsw.Connection, query: c.ActiveTotals) -> dict[bytes, in
     return {one: one_row(db, "memories_active", (one,))[0] for one in query.subjects}
 
 
-def _removing(db: apsw.Connection, _query: c.Removing) -> list[tuple[bytes, str]]:
-    return [(row[0], row[1]) for row in db.execute(SQL["memories_removing"])]
+def _removing(db: apsw.Connection, _query: c.Removing) -> list[PendingRemoval]:
+    return [PendingRemoval(*row) for row in db.execute(SQL["memories_removing"])]
 
 
 def _journal(db: apsw.Connection, _query: c.Journal) -> list[JournalEntry]:

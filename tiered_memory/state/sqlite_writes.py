@@ -110,7 +110,7 @@ def _withdraw(db: apsw.Connection, command: c.WithdrawPurpose) -> int:
     _put_consent(db, c.PutConsent(event, command.leaf))
     owner = (event.subject, event.purpose)
     db.execute(SQL["journal_drop_purpose"], owner)
-    db.execute(SQL["memories_remove_purpose"], owner)
+    db.execute(SQL["memories_remove_purpose"], (command.now_us, *owner))
     db.execute(SQL["tail_drop_purpose"], owner)
     db.execute(SQL["operations_drop_purpose"], owner)
     return _changed(db, "key_destroy", owner)
@@ -292,7 +292,9 @@ def _finish_removal(db: apsw.Connection, command: c.FinishRemoval) -> None:
 def _remove_again(db: apsw.Connection, command: c.RemoveAgain) -> int:
     found = 0
     for subject, memory_id in command.memories:
-        found += _changed(db, "memory_state", ("removing", None, "applied again", subject, memory_id))
+        found += _changed(
+            db, "memory_state", ("removing", command.now_us, "applied again", subject, memory_id)
+        )
         db.execute(SQL["journal_drop_memory"], (subject, memory_id))
         db.execute(SQL["tail_drop_record"], (subject, memory_id))
     return found

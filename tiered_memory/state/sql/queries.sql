@@ -90,16 +90,17 @@ FROM memories WHERE subject = ?;
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
        deadline_rule, pinned, held, bytes
-FROM memories WHERE deadline_us <= ? ORDER BY deadline_us LIMIT ?;
+FROM memories WHERE deadline_us <= ? AND state <> 'removing' ORDER BY deadline_us LIMIT ?;
 
 -- name: memories_due_of
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
        deadline_rule, pinned, held, bytes
-FROM memories WHERE subject = ? AND deadline_us <= ? ORDER BY deadline_us LIMIT ?;
+FROM memories WHERE subject = ? AND deadline_us <= ? AND state <> 'removing'
+ORDER BY deadline_us LIMIT ?;
 
 -- name: memories_removing
-SELECT subject, memory_id FROM memories WHERE state = 'removing';
+SELECT subject, memory_id, COALESCE(deadline_us, ingested_us) FROM memories WHERE state = 'removing';
 
 -- name: memories_active
 SELECT COUNT(*) FROM memories WHERE subject = ? AND state = 'active';
@@ -161,7 +162,7 @@ DELETE FROM journal WHERE subject = ?1 AND memory_id IN (
     SELECT memory_id FROM memories WHERE subject = ?1 AND purpose = ?2);
 
 -- name: memories_remove_purpose
-UPDATE memories SET state = 'removing', deadline_us = NULL, deadline_rule = 'withdrawn'
+UPDATE memories SET state = 'removing', deadline_us = ?, deadline_rule = 'withdrawn'
 WHERE subject = ? AND purpose = ?;
 
 -- name: operations_drop_purpose
