@@ -57,12 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark the arguments name and show what came out; return the exit status."""
     chosen = _parser().parse_args(arguments)
     console, told = Console(), Console(stderr=True)
-    logging.getLogger("tiered_memory").setLevel(logging.ERROR)
+    logger = logging.getLogger("tiered_memory")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         found = _run(chosen, told)
     except (OSError, ValueError, KeyError, TieredMemoryError) as error:
         told.print(f"{type(error).__name__}: {error}", style="red", markup=False)
         return 1
+    finally:
+        logger.setLevel(level)
     benchmark = find(chosen.name)
     for table in benchmark.tables(found["results"]):
         console.print(table)

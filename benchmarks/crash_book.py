@@ -184,5 +184,10 @@ async def _settle(face: User, user: str, account: Account) -> None:
 async def _again(face: User, operation: str, line: Mapping[str, Any], account: Account) -> None:
     turns = turns_of(line["marks"], line["session"])
     receipts = await face.add_many(turns, operation_id=operation)
-    done = {"call": "add", "operation": operation, "marks": line["marks"], "ids": [one.id for one in receipts]}
+    done = {
+        "call": "add",
+        "operation": operation,
+        "marks": line["marks"],
+        "ids": [one.id for one in receipts],
+    }
     account.done(done)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
-
-from collections.abc import AsyncIterator
 
 from tiered_memory import TieredMemory, User
 from tiered_memory.config import load_settings
@@ -118,7 +116,9 @@ async def _tell_more(memory: TieredMemory) -> None:
     """What is done last rests in the log and the journal only."""
     for name in USERS:
         user = memory.user(name)
-        late = await user.add("Late news: the bakery in Porto opens in June.", session=SESSION, importance=0.9)
+        late = await user.add(
+            "Late news: the bakery in Porto opens in June.", session=SESSION, importance=0.9
+        )
         doomed = (await user.list(limit=2))[1]
         await user.delete(doomed.id)
         await user.pin(late.id)

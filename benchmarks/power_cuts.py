@@ -69,7 +69,14 @@ def recorded(seed: int, rounds: tuple[int, ...] = ROUNDS) -> Iterator[Recording]
         root.mkdir()
         for run, count in enumerate(rounds):
             files.append(folder / f"calls-{run}")
-            command = [sys.executable, "-m", "benchmarks.crash_writer", str(root / "data"), "--redis", "local"]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.crash_writer",
+                str(root / "data"),
+                "--redis",
+                "local",
+            ]
             command += ["--run", str(run), "--seed", str(seed), "--rounds", str(count)]
             record(command, files[-1], b"{}\n", Path(__file__).resolve().parents[1])
         recording = Recording(root, tuple(files))
@@ -141,8 +148,11 @@ class PowerCuts:
 
 
 def bytes_back(cold: Path, book: Book) -> list[str]:
-    """Return the marks of memories whose removal was acknowledged and whose ids lie in the files of `cold` all the same."""
-    joined = b"\n".join(path.read_bytes() for path in cold.rglob("*") if path.is_file())
+    """Return the marks of memories whose removal was acknowledged and whose rows lie in `cold` all the same.
+
+    A row is known by its id, in the files of rows: the engine's log of deletions may name what it deleted.
+    """
+    joined = b"\n".join(path.read_bytes() for path in cold.glob("*/data/*"))
     gone = [pair for account in book.accounts.values() for pair in account.gone.items()]
     return [mark for mark, memory_id in gone if memory_id.encode() in joined]
 

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from benchmarks.staged import GatedTier, KeptCold, KeptHot, Pace, PacedState, StagedMemory, StillMarks, WordEmbedder, settings_for
+from benchmarks.staged import (
+    GatedTier,
+    KeptCold,
+    KeptHot,
+    Pace,
+    PacedState,
+    StagedMemory,
+    StillMarks,
+    WordEmbedder,
+    settings_for,
+)
 from tiered_memory.clock import SeededEntropy
 from tiered_memory.core import Core
 from tiered_memory.errors import ConsentRequiredError, NotFoundError, SubjectErasedError
@@ -148,14 +158,18 @@ class Works:
         self.record.said += said
         session = self._chance.choice([None, SESSION])
         importance = self._chance.choice([0.0, 0.9, 0.9])
-        given = [Interaction(content=f"{one.word} word", session=session, importance=importance) for one in said]
+        given = [
+            Interaction(content=f"{one.word} word", session=session, importance=importance) for one in said
+        ]
         receipts = await self._stage.user().add_many(given)
         for one, receipt in zip(said, receipts, strict=True):
             one.id, one.ended = receipt.id, next(self.ticks)
 
     async def search(self) -> None:
         """Look for a word that every content has."""
-        self._read("search", [hit.memory.content for hit in await self._stage.user().search("word", limit=50)])
+        self._read(
+            "search", [hit.memory.content for hit in await self._stage.user().search("word", limit=50)]
+        )
 
     async def context(self) -> None:
         """Ask for the session's context."""

@@ -27,8 +27,18 @@ LIMIT_SECONDS = 60.0
 MOST_TURNS = 150
 RESURRECTED, BRICKED, SURPRISED = "resurrected", "bricked", "surprised"
 SUBJECT_TABLES = ("journal", "memories", "session_tail", "data_keys", "consent_events", "operations")
-ID_COLUMNS = {"journal": "memory_id", "memories": "memory_id", "session_tail": "record_id", "tombstones": "memory_id"}
-SEALED_COLUMNS = {"journal": "sealed", "session_tail": "sealed", "consent_events": "sealed", "operations": "receipt"}
+ID_COLUMNS = {
+    "journal": "memory_id",
+    "memories": "memory_id",
+    "session_tail": "record_id",
+    "tombstones": "memory_id",
+}
+SEALED_COLUMNS = {
+    "journal": "sealed",
+    "session_tail": "sealed",
+    "consent_events": "sealed",
+    "operations": "receipt",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +222,9 @@ class Schedule:
         if record.withdrawn or self.killed or len(record.erasures) > 1:
             return
         seen = next(read.contents for read in reversed(record.reads) if read.kind == "list")
-        lost = [one for one in record.said if one.ended is not None and one.began > ended and one.word not in seen]
+        lost = [
+            one for one in record.said if one.ended is not None and one.began > ended and one.word not in seen
+        ]
         if lost:
             self._note(BRICKED, "what was said after the erasure is lost")
 
@@ -259,7 +271,10 @@ class Schedule:
         if "anew word" not in found or "anew word" not in [item.content for item in context]:
             self._note(BRICKED, "what was said anew is not found")
         await self._works.reload()
-        gone = {one.word for one in self._works.record.gone(max(began for began, _ in self._works.record.erasures))}
+        gone = {
+            one.word
+            for one in self._works.record.gone(max(began for began, _ in self._works.record.erasures))
+        }
         if self._works.record.reads[-1].contents & gone:
             self._note(RESURRECTED, "a restart brings back what was erased")
 

@@ -315,7 +315,10 @@ class StillMarks(Marks):
         self.must_apply = False
         self._entries: list[ErasedEntry] = []
 
-    async def note(self, present: Mark, *, durable: bool) -> None:
+    async def note(self, present: Mark) -> None:
+        """Remember nothing."""
+
+    def note_commit(self, incarnation: str, commits: int) -> None:
         """Remember nothing."""
 
     async def settle(self) -> None:

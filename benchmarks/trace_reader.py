@@ -52,7 +52,11 @@ class Call:
     def paths(self) -> list[str]:
         """Return every path among the arguments: of descriptors, and given as strings."""
         named = [one for one in self.arguments if _FD.match(one) and b"<" in one]
-        strings = [found[1] for one in self.arguments if (found := _STRING.match(one)) and len(found[1]) <= LONGEST_PATH]
+        strings = [
+            found[1]
+            for one in self.arguments
+            if (found := _STRING.match(one)) and len(found[1]) <= LONGEST_PATH
+        ]
         return [_descriptor(one)[1] for one in named] + [os.fsdecode(_unescaped(one)) for one in strings]
 
     def path(self, place: int, at: int | None = None) -> str:

@@ -194,7 +194,9 @@ class Disk:
     def difference(self, folder: Path) -> list[str]:
         """Return the paths at which `folder` is not what the calls say it is; the mapped file is not compared."""
         there = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
-        said = {name: node for name, node in self._files(self._top, "") if not name.endswith(MAPPED_BY_DESIGN)}
+        said = {
+            name: node for name, node in self._files(self._top, "") if not name.endswith(MAPPED_BY_DESIGN)
+        }
         there = {name: path for name, path in there.items() if not name.endswith(MAPPED_BY_DESIGN)}
         wrong = set(said) ^ set(there)
         return sorted(wrong | {n for n in said.keys() & there if not said[n].equals(there[n].read_bytes())})

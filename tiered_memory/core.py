@@ -97,10 +97,10 @@ class Core:
         """Return the clock's moment in microseconds since 1970; read once per operation."""
         return to_us(self.clock.now())
 
-    async def mark(self, *, durable: bool) -> None:
-        """Note outside the state store how far it has come."""
-        seq, leaf_index = await self.state.read(Position())
-        await self.marks.note(Mark(self.incarnation, seq, leaf_index), durable=durable)
+    async def mark(self) -> None:
+        """Note outside the state store how far it has come; on disk when this returns."""
+        position = await self.state.read(Position())
+        await self.marks.note(Mark(self.incarnation, *position))
 
     def new_id(self) -> str:
         """Return an opaque id: 32 hex digits of chance."""

@@ -203,7 +203,7 @@ class Eraser:
         index = await self._core.ballast.spend(lambda: self._core.state.write(command))
         reach("erase.after_close")
         await self._core.state.checkpoint()
-        await self._core.mark(durable=True)
+        await self._core.mark()
         return index
 
     async def _finish(self, row: SubjectRow) -> _Done:

@@ -22,16 +22,24 @@ ERASED_FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far a store had come: its last journal number and audit leaf, and which incarnation of it it was."""
+    """How far a store had come, and which incarnation of it that was.
+
+    `journal_seq` is the last journal number, `leaf_index` the last audit leaf, `commits` how many commits there were.
+    """
 
     incarnation: str
-    journal_seq: int
-    leaf_index: int
+    journal_seq: int = 0
+    leaf_index: int = -1
+    commits: int = 0
 
     def is_behind(self, other: Mark) -> bool:
         """Tell whether this store, of the same incarnation, is older than `other` says it was."""
-        same = self.incarnation == other.incarnation
-        return same and (self.journal_seq < other.journal_seq or self.leaf_index < other.leaf_index)
+        pairs = (
+            (self.journal_seq, other.journal_seq),
+            (self.leaf_index, other.leaf_index),
+            (self.commits, other.commits),
+        )
+        return self.incarnation == other.incarnation and any(own < said for own, said in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,8 @@ def encode_mark(mark: Mark, key: bytes) -> bytes:
 def decode_mark(data: bytes, key: bytes) -> Mark:
     """Return the mark in a file; raises CorruptionError when it was altered."""
     fields = _verified(data, key)
-    return Mark(fields["incarnation"], fields["journal_seq"], fields["leaf_index"])
+    commits = fields.get("commits", 0)
+    return Mark(fields["incarnation"], fields["journal_seq"], fields["leaf_index"], commits)
 
 
 def encode_erased(entry: ErasedEntry, key: bytes) -> bytes:
@@ -93,6 +102,15 @@ def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
     finally:
         os.close(descriptor)
     fresh.replace(path)
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Write over the beginning of a file with one call, which a kill cannot tear; not forced to disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.pwrite(descriptor, data, 0)
+    finally:
+        os.close(descriptor)
 
 
 def _signed(fields: dict[str, object], key: bytes) -> bytes:

@@ -215,7 +215,6 @@ def accept(interaction: Interaction, now: datetime, max_content_bytes: int) -> A
         importance=None if importance is None else check_share(importance, "importance"),
         metadata=check_metadata(interaction.metadata),
         provenance=check_provenance(interaction.provenance),
-        occurred_at=occurred_at,
     )
     return Accepted(checked, occurred_at)
 

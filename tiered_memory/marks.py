@@ -1,8 +1,16 @@
-"""The files that bear the marks of `highwater.py`, beside the state store and outside every backup of it."""
+"""The files that bear the marks of `highwater.py`, beside the state store and outside every backup of it.
+
+The high-water mark is two files. One is forced to disk at each opening, closing and erasure and must verify. The
+other is written over after every commit and before its callers hear of it, without being forced: it costs a
+twentieth of an fsync and makes a log that was damaged, cut short or taken away known, down to the last commit.
+SQLite by itself ends its log at the first frame that does not verify and says nothing. A power cut may tear the
+second file or bring back an older one; then the first one counts.
+"""
 
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,10 +25,16 @@ from tiered_memory.highwater import (
     decode_mark,
     encode_erased,
     encode_mark,
+    overwrite,
     replace_file,
 )
 
+logger = logging.getLogger("tiered_memory")
+
 MARK_NAME = "highwater"
+LATEST_NAME = "highwater.latest"
+LATEST_BYTES = 512
+"""A fixed size: each mark hides the one before. Within a sector, so that a disk writes it whole or not at all."""
 ERASED_NAME = "erased.log"
 RESTORED_NAME = "restored"
 """Marks a directory that was restored and not opened since; see `backup.py`."""
@@ -31,10 +45,11 @@ class Marks:
 
     def __init__(self, data_dir: Path, key: bytes) -> None:
         self._mark_path = data_dir / MARK_NAME
+        self._latest_path = data_dir / LATEST_NAME
         self._erased_path = data_dir / ERASED_NAME
         self._restored_path = data_dir / RESTORED_NAME
         self._key = key
-        self._noted: Mark | None = None
+        self._failed = False
         self.must_apply = True
         """Whether the store may hold what the erased list names: it is not the one that was marked last."""
 
@@ -46,18 +61,31 @@ class Marks:
             CorruptionError: the mark was altered.
         """
         known = await anyio.to_thread.run_sync(self._read_mark)
-        self.must_apply = (
-            known is None or known.incarnation != present.incarnation or present.is_behind(known)
-        )
-        if known is not None and present.is_behind(known) and not accept_rollback:
+        latest = await anyio.to_thread.run_sync(self._read_latest)
+        behind = any(one is not None and present.is_behind(one) for one in (known, latest))
+        self.must_apply = known is None or known.incarnation != present.incarnation or behind
+        if behind and not accept_rollback:
             raise RolledBackError
 
-    async def note(self, present: Mark, *, durable: bool) -> None:
-        """Remember how far the store has come; on disk for certain when `durable`."""
-        if durable or present != self._noted:
-            data = encode_mark(present, self._key)
-            await _in_thread(lambda: replace_file(self._mark_path, data, durable=durable))
-            self._noted = present
+    async def note(self, present: Mark) -> None:
+        """Remember how far the store has come; on disk when this returns."""
+        data = encode_mark(present, self._key)
+        await _in_thread(lambda: replace_file(self._mark_path, data, durable=True))
+        await anyio.to_thread.run_sync(self.note_commit, present.incarnation, present.commits)
+
+    def note_commit(self, incarnation: str, commits: int) -> None:
+        """Remember in passing how many commits there were; any thread may call it, one at a time.
+
+        A mark that cannot be written is no reason to refuse a write: it is logged once, until it works again.
+        """
+        data = encode_mark(Mark(incarnation, commits=commits), self._key)
+        try:
+            overwrite(self._latest_path, data.ljust(LATEST_BYTES, b"\n"))
+            self._failed = False
+        except OSError as error:
+            if not self._failed:
+                logger.warning("the mark of the latest commit cannot be written (%s)", type(error).__name__)
+            self._failed = True
 
     async def settle(self) -> None:
         """Say that the store is what the marks say of it: a restore is finished, the list has been applied."""
@@ -78,6 +106,15 @@ class Marks:
         if not self._mark_path.exists():
             return None
         return decode_mark(self._mark_path.read_bytes(), self._key)
+
+    def _read_latest(self) -> Mark | None:
+        try:
+            return decode_mark(self._latest_path.read_bytes(), self._key)
+        except FileNotFoundError:
+            return None
+        except CorruptionError:
+            logger.warning("the mark of the latest commit does not verify: only the mark before it counts")
+            return None
 
     def _read_erased(self) -> list[ErasedEntry]:
         if not self._erased_path.exists():

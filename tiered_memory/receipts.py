@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,8 +16,8 @@ from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
 from tiered_memory.drafts import Draft
 from tiered_memory.errors import ConflictError
-from tiered_memory.intake import Accepted, check_id
-from tiered_memory.model import Durability, Receipt, TierName
+from tiered_memory.intake import check_id
+from tiered_memory.model import Durability, Interaction, Receipt, TierName
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import OperationRow
 from tiered_memory.tiers.base import TierRecord
@@ -44,12 +46,26 @@ def receipt_for(draft: Draft, operation_id: str, *, in_hot: bool) -> Receipt:
     )
 
 
-def fingerprint_of(accepted: Sequence[Accepted], purpose: str) -> bytes:
-    """Return what makes two calls the same: what the caller said, where, and for which purpose."""
-    given = [one.interaction for one in accepted]
-    rows = [(one.content, one.role.value, one.session, one.author, one.agent) for one in given]
-    packed: bytes = msgpack.packb([purpose, rows])
-    return packed
+def fingerprint_of(interactions: Sequence[Interaction], purpose: str) -> bytes:
+    """Return a digest (32 bytes) of what makes two calls the same: everything the caller gave, and the purpose."""
+    given = json.dumps([purpose, *map(_given, interactions)], ensure_ascii=False, default=str)
+    return hashlib.sha256(given.encode("utf-8", "surrogatepass")).digest()
+
+
+def _given(one: Interaction) -> list[Any]:
+    return [
+        one.content,
+        one.role.value,
+        one.session,
+        one.author,
+        one.agent,
+        one.kind.value,
+        one.sensitivity.value,
+        one.importance,
+        dict(one.metadata),
+        None if one.occurred_at is None else one.occurred_at.isoformat(),
+        None if one.provenance is None else repr(one.provenance),
+    ]
 
 
 class Operations:

@@ -89,7 +89,7 @@ class Router:
         if not accepted:
             return []
         _check_required(accepted, options.require)
-        fingerprint = fingerprint_of(accepted, options.purpose)
+        fingerprint = fingerprint_of([one.interaction for one in accepted], options.purpose)
         earlier = await self._operations.earlier(active, options.operation_id, fingerprint)
         if earlier is not None:
             return earlier

@@ -142,7 +142,7 @@ class Runtime:
             await self._replay(pseudonym, waiting)
         reach("open.after_replay")
         await _attempt(parts.sweeper.remove_pending, "an interrupted removal")
-        await parts.core.mark(durable=True)
+        await parts.core.mark()
         await parts.core.marks.settle()
         parts.core.observer.observe(Recovered(len(entries), stopwatch() - begun))
 
@@ -162,7 +162,7 @@ class Runtime:
                 parts.sweeper.write_uses,
                 parts.sessions.snapshot_all,
                 parts.flusher.drain,
-                lambda: parts.core.mark(durable=True),
+                parts.core.mark,
             )
             for step in steps:
                 try:
@@ -187,7 +187,6 @@ class Runtime:
 
     async def _tend(self) -> None:
         await self.parts.sweeper.write_uses()
-        await self.parts.core.mark(durable=False)
         self.parts.directory.trim()
 
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:

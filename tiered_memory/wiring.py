@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -203,7 +204,7 @@ async def _master(state: StateStore, keyring: Keyring, entropy: Entropy) -> byte
 
 
 async def _marks(
-    settings: Settings, state: StateStore, names: Pseudonyms, parts: Overrides
+    settings: Settings, state: SqliteState, names: Pseudonyms, parts: Overrides
 ) -> tuple[Marks, str]:
     """Return the marks outside the store, after a look whether the store is as new as they say."""
     restored = settings.data_dir / RESTORED_NAME
@@ -214,9 +215,9 @@ async def _marks(
         leaf = AuditLeaf(event, to_us((parts.clock or SystemClock()).now()), "", "", 0)
         await state.write(c.MarkRestored(stored, leaf))
     marks = Marks(settings.data_dir, names.marks_key)
-    seq, leaf_index = await state.read(c.Position())
-    present = Mark(stored.hex(), seq, leaf_index)
+    present = Mark(stored.hex(), *await state.read(c.Position()))
     await marks.check(present, accept_rollback=settings.accept_rollback)
+    state.tell_commits(partial(marks.note_commit, present.incarnation))
     return marks, present.incarnation
 
 

@@ -197,6 +197,10 @@ async def test_a_policy_that_is_wrong(store: Path, tmp_path: Path) -> None:
     policy.write_text("schema = 1\n[decay]\ndaily_rat = 0.1\n")
     await _refused(store, PolicyError, "wrong.toml.*daily_rat", policy=str(policy))
     await _refused(store, PolicyError, "no policy of that name", policy="nonsense")
+    policy.write_text(
+        'schema = 1\ndefault_purpose = "_subject"\n[purposes._subject]\nlawful_basis = "consent"\n'
+    )
+    await _refused(store, PolicyError, "_subject.*reserved", policy=str(policy))
 
 
 async def test_what_was_refused_leaves_no_server_and_no_lock(store: Path) -> None:

@@ -144,6 +144,11 @@ def _bounds(table: _Table, default: RetentionRule) -> RetentionRule:
 def _purposes(table: _Table) -> Mapping[str, PurposeRule]:
     if not table.values:
         return default_purposes()
+    for name in table.values:
+        if name.startswith("_"):
+            table.refuse(
+                "begins with an underscore: such names are reserved for the runtime's own keys", name
+            )
     return MappingProxyType({name: _purpose(table.sub(name)) for name in table.values})
 
 

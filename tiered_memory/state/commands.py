@@ -215,8 +215,8 @@ class GetMeta(Read[bytes | None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Position(Read[tuple[int, int]]):
-    """How far the store has come: the last journal number given out, and the last audit leaf (-1: none)."""
+class Position(Read[tuple[int, int, int]]):
+    """How far the store has come: the last journal number given out, the last audit leaf (-1: none), all commits."""
 
 
 @dataclass(frozen=True, slots=True)

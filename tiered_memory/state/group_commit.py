@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import apsw
 
@@ -22,6 +22,18 @@ Work = Callable[[apsw.Connection], Any]
 GROUP_LIMIT = 512
 REFUSALS = (TieredMemoryError, apsw.Error, OverflowError, TypeError, ValueError)
 """What ends one caller's work and not the writer: a value the driver cannot store is that caller's trouble."""
+
+
+class CommitCount(Protocol):
+    """Numbers the commits; both are called in the writer's thread."""
+
+    def count(self, connection: apsw.Connection) -> None:
+        """Count this commit inside its own transaction."""
+        ...
+
+    def committed(self) -> None:
+        """Hear that the commit counted last is on disk; its callers do not know yet."""
+        ...
 
 
 @dataclass(slots=True)
@@ -37,9 +49,13 @@ class GroupCommitWriter:
     """Owns the only connection that writes."""
 
     def __init__(
-        self, connect: Callable[[], apsw.Connection], on_commit: Callable[[int, float], None]
+        self,
+        connect: Callable[[], apsw.Connection],
+        on_commit: Callable[[int, float], None],
+        counting: CommitCount,
     ) -> None:
         self._connect = connect
+        self._counting = counting
         self._on_commit = on_commit
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
@@ -115,7 +131,9 @@ class GroupCommitWriter:
                 connection.execute("BEGIN IMMEDIATE")
                 for job in group:
                     _run_in_savepoint(connection, job)
+            self._counting.count(connection)
             connection.execute("COMMIT")
+            self._counting.committed()
         except apsw.Error as error:
             _fail(connection, group, error)
         self._on_commit(len(group), stopwatch() - begun)

@@ -97,9 +97,9 @@ def _get_meta(db: apsw.Connection, query: c.GetMeta) -> bytes | None:
     return None if row is None else row[0]
 
 
-def _position(db: apsw.Connection, _query: c.Position) -> tuple[int, int]:
-    seq, leaf_index = one_row(db, "position")
-    return seq, leaf_index
+def _position(db: apsw.Connection, _query: c.Position) -> tuple[int, int, int]:
+    seq, leaf_index, commits = one_row(db, "position")
+    return seq, leaf_index, commits
 
 
 def _epochs(db: apsw.Connection, query: c.Epochs) -> list[EpochRecord]:

@@ -18,7 +18,7 @@ from tiered_memory.errors import ClosedError, ConfigurationError, StateStoreErro
 from tiered_memory.state.base import Read, Write
 from tiered_memory.state.group_commit import GroupCommitWriter
 from tiered_memory.state.queries import load_sql
-from tiered_memory.state.sqlite_rows import READERS
+from tiered_memory.state.sqlite_rows import READERS, one_row
 from tiered_memory.state.sqlite_writes import HANDLERS
 
 T = TypeVar("T")
@@ -66,15 +66,37 @@ def _check_build() -> None:
         )
 
 
+class _Commits:
+    """Counts commits in the store itself, and tells somebody outside it."""
+
+    def __init__(self) -> None:
+        self.listener: Callable[[int], None] | None = None
+        self._number = 0
+
+    def count(self, connection: apsw.Connection) -> None:
+        """Count one more."""
+        self._number = one_row(connection, "commits_count")[0]
+
+    def committed(self) -> None:
+        """Tell the number of the last one."""
+        if self.listener is not None:
+            self.listener(self._number)
+
+
 class SqliteState:
     """Implements `StateStore` in one file."""
 
     def __init__(self, path: Path, key: bytes, on_commit: Callable[[int, float], None]) -> None:
         self._path = path
         self._key = key
-        self._writer = GroupCommitWriter(lambda: _migrated(path, key), on_commit)
+        self._commits = _Commits()
+        self._writer = GroupCommitWriter(lambda: _migrated(path, key), on_commit, self._commits)
         self._reader: apsw.Connection | None = None
         self._reading = threading.Lock()
+
+    def tell_commits(self, listener: Callable[[int], None]) -> None:
+        """Call `listener` after each commit, before its callers hear of it, with how many there were; in a thread."""
+        self._commits.listener = listener
 
     async def open(self) -> None:
         """Create or migrate the file; raises StateStoreError when it is not a readable state store."""

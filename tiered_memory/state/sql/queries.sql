@@ -11,7 +11,12 @@ INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET va
 
 -- name: position
 SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0),
-       COALESCE((SELECT MAX(leaf_index) FROM audit), -1);
+       COALESCE((SELECT MAX(leaf_index) FROM audit), -1),
+       COALESCE((SELECT value FROM meta WHERE name = 'commits'), 0);
+
+-- name: commits_count
+INSERT INTO meta (name, value) VALUES ('commits', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
+RETURNING value;
 
 -- name: epochs
 SELECT tenant, epoch, wrapped, created_us, format FROM epoch_keys WHERE tenant = ? ORDER BY epoch;
