@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
+import anyio.to_thread
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -44,8 +45,15 @@ class _Done:
 class Eraser:
     """Carries out erasures. Never reports success when a tier failed."""
 
-    def __init__(self, core: Core, directory: SubjectDirectory, flusher: Flusher) -> None:
+    def __init__(
+        self,
+        core: Core,
+        directory: SubjectDirectory,
+        flusher: Flusher,
+        discard_projection: Callable[[], None],
+    ) -> None:
         self._core = core
+        self._discard_projection = discard_projection
         self._directory = directory
         self._flusher = flusher
 
@@ -188,6 +196,7 @@ class Eraser:
         async with self._flusher.paused(ref.pseudonym):
             self._flusher.discard(ref.pseudonym)
             rows = await self._core.cold.drop(ref)
+            await anyio.to_thread.run_sync(self._discard_projection)
             gone = not self._core.cold.exists(ref)
         reach("erase.after_cold")
         before = await self._core.state.write(c.PurgeSubject(ref.pseudonym))

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio.to_thread
 
-from tiered_memory.errors import DiskFullError, RolledBackError, StorageError
+from tiered_memory.errors import CorruptionError, DiskFullError, RolledBackError, StorageError
 from tiered_memory.highwater import (
     ErasedEntry,
     Mark,
@@ -49,7 +50,9 @@ class Marks:
         self._erased_path = data_dir / ERASED_NAME
         self._restored_path = data_dir / RESTORED_NAME
         self._key = key
+        self._commits = 0
         self._failed = False
+        self._writing = threading.Lock()
         self.must_apply = True
         """Whether the store may hold what the erased list names: it is not the one that was marked last."""
 
@@ -74,18 +77,20 @@ class Marks:
         await anyio.to_thread.run_sync(self.note_commit, present.incarnation, present.commits)
 
     def note_commit(self, incarnation: str, commits: int) -> None:
-        """Remember in passing how many commits there were; any thread may call it, one at a time.
+        """Remember in passing how many commits there were; any thread may call it.
 
         A mark that cannot be written is no reason to refuse a write: it is logged once, until it works again.
         """
-        data = encode_mark(Mark(incarnation, commits=commits), self._key)
-        try:
-            overwrite(self._latest_path, data.ljust(LATEST_BYTES, b"\n"))
-            self._failed = False
-        except OSError as error:
-            if not self._failed:
-                logger.warning("the mark of the latest commit cannot be written (%s)", type(error).__name__)
-            self._failed = True
+        with self._writing:
+            self._commits = max(self._commits, commits)
+            data = encode_mark(Mark(incarnation, commits=self._commits), self._key)
+            try:
+                overwrite(self._latest_path, data.ljust(LATEST_BYTES, b"\n"))
+                self._failed = False
+            except OSError as error:
+                if not self._failed:
+                    logger.warning("the latest commit's mark cannot be written (%s)", type(error).__name__)
+                self._failed = True
 
     async def settle(self) -> None:
         """Say that the store is what the marks say of it: a restore is finished, the list has been applied."""

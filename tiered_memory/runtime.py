@@ -64,7 +64,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     sessions = Sessions(core, directory)
     sweeper = Sweeper(core, directory, flusher, sessions, inflight)
     recall = Recall(core, directory, sessions)
-    eraser = Eraser(core, directory, flusher)
+    eraser = Eraser(core, directory, flusher, analytics.discard)
     return Parts(
         core=core,
         directory=directory,
