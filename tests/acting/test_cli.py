@@ -30,6 +30,9 @@ COMMANDS = [
     ["consent", "show"],
     ["delete"],
     ["restore"],
+    ["unforget"],
+    ["backup"],
+    ["verify-erased"],
     ["version"],
 ]
 
@@ -252,4 +255,4 @@ def test_a_memory_is_deleted_for_good(agreed: Shell) -> None:
     receipt = agreed.document("add", "I prefer tea")
     assert agreed.document("delete", receipt["id"][:10]) == {"deleted": receipt["id"]}
     assert agreed.document("list")["memories"] == []
-    assert agreed.refusal("restore", receipt["id"])["error"] == "NotFoundError"
+    assert agreed.refusal("unforget", receipt["id"])["error"] == "NotFoundError"

@@ -127,7 +127,7 @@ def test_forgetting_is_announced_braked_confirmed_and_undone(fading: tuple[Shell
     gone = shell.document("list", "--forgotten", *config)["memories"]
     assert len(gone) == 30
     assert shell.document("list", *config)["memories"] == []
-    restored = shell.document("restore", gone[0]["id"][:12], *config)
+    restored = shell.document("unforget", gone[0]["id"][:12], *config)
     assert restored["content"] == gone[0]["content"]
     assert [one["id"] for one in shell.document("list", *config)["memories"]] == [restored["id"]]
 

@@ -1,4 +1,4 @@
-"""Commands that write: add, delete, restore, forget."""
+"""Commands that write: add, delete, forget, unforget."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
     panel = "Remembering"
     command(app, "add", rich_help_panel=panel)(add)
     command(app, "delete", rich_help_panel="Forgetting")(delete)
-    command(app, "restore", rich_help_panel="Forgetting")(restore)
+    command(app, "unforget", rich_help_panel="Forgetting")(unforget)
     command(app, "forget", rich_help_panel="Forgetting")(forget)
 
 
@@ -127,7 +127,7 @@ def delete(
     output_of(person).show({"deleted": found}, Text(f"deleted {found}"))
 
 
-def restore(memory_id: MemoryId, person: Person) -> None:
+def unforget(memory_id: MemoryId, person: Person) -> None:
     """Bring back a memory that faded, while its undo window lasts (see `list --forgotten`)."""
 
     async def work(memory: TieredMemory) -> Any:
