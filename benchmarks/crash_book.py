@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,10 +169,8 @@ async def _settle(face: User, user: str, account: Account) -> None:
         await (face.erase(reason="again") if account.clearing == "erase" else face.consent.withdraw(PURPOSE))
         account.clear()
     for mark, memory_id in list(account.deleting.items()):
-        try:
+        with contextlib.suppress(NotFoundError):
             await face.delete(memory_id)
-        except NotFoundError:
-            pass
         account.done({"call": "delete", "marks": [mark]})
     if (account.adding or account.gone) and not await face.consent.current():
         await face.consent.grant(PURPOSE, notice=NOTICE)

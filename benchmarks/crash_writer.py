@@ -33,6 +33,7 @@ def settings_of(data: Path, redis_url: str) -> Settings:
         flush_age_seconds=0.05,
         flush_max_records=20,
         uses_flush_seconds=0.05,
+        ballast_mib=1,
         forget_interval_seconds=0.5,
     )
 

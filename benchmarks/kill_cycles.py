@@ -29,7 +29,7 @@ from tiered_memory.failpoints import POINTS, VARIABLE
 CYCLES_PER_STORE = 10
 PROBE_EVERY = 6
 MOST_TIMES = 3
-LATEST_KILL_S = 0.8
+LATEST_KILL_S = 0.5
 POINT_SECONDS = 30.0
 OPENING = "open."
 

@@ -37,6 +37,12 @@ class Cuts:
     unopened: int = 0
     faults: Faults = field(default_factory=Faults)
 
+    def take(self, other: Cuts) -> None:
+        """Count another's too."""
+        self.cuts += other.cuts
+        self.unopened += other.unopened
+        self.faults.take(other.faults)
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -137,7 +143,9 @@ class PowerCuts:
             disk.write_out(folder, keep, draw)
             for mark in bytes_back(folder / "data" / "cold", book):
                 outcome.faults.add("half", f"cut {outcome.cuts}: the bytes of {mark} are back in cold")
-            settings = load_settings(data_dir=folder / "data", redis_url="local", background=False)
+            settings = load_settings(
+                data_dir=folder / "data", redis_url="local", background=False, ballast_mib=0
+            )
             try:
                 async with TieredMemory.open(settings, embedder=self._embedder) as memory:
                     outcome.faults.take(await book.check(memory))

@@ -10,6 +10,8 @@ MODULES = {
     "retrieval": "benchmarks.retrieval",
     "importance": "benchmarks.importance",
     "latency": "benchmarks.latency",
+    "durability": "benchmarks.durability",
+    "erasure": "benchmarks.erasure",
 }
 
 

@@ -168,7 +168,10 @@ class Disk:
         """Forget the descriptors: another process begins, and positions count from 0 again."""
         self._open.clear()
         for node in self._all(self._top):
-            node.changes = [(-1, *change[1:]) for change in node.changes]  # type: ignore[misc, assignment]
+            if isinstance(node, File):
+                node.changes = [(-1, offset, data) for _, offset, data in node.changes]
+            else:
+                node.changes = [(-1, changed) for _, changed in node.changes]
 
     def follow(self, call: Call) -> bool:
         """Carry out a call that has ended; a close when it begins. Return whether it touched what is below `root`."""

@@ -82,7 +82,7 @@ def parts_of(memory: TieredMemory) -> Parts:
 @contextlib.contextmanager
 def redis_of(memory: TieredMemory) -> Iterator[redis.Redis]:
     """Return a client of the memory's private server."""
-    pool: Any = parts_of(memory).core.hot._pipeline._redis.connection_pool  # type: ignore[attr-defined]
+    pool: Any = parts_of(memory).core.hot._tier._pipeline._redis.connection_pool  # type: ignore[attr-defined]
     with redis.Redis(unix_socket_path=pool.connection_kwargs["path"], protocol=2) as client:
         yield client
 

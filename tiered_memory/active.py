@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
 
 from tiered_memory.core import Sealer
 from tiered_memory.crypto.envelope import SealingKey, key_id_of
-from tiered_memory.errors import SubjectErasedError
+from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
+from tiered_memory.errors import (
+    CorruptionError,
+    KeyUnavailableError,
+    NotFoundError,
+    SubjectErasedError,
+    TieredMemoryError,
+)
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.model import Memory, Subject, TierName
@@ -76,6 +83,7 @@ class ActiveSubject:
     held: dict[str, HeldMemory] = field(default_factory=dict)
     tracked: dict[str, Tracked] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
     session_names: dict[str, bytes] = field(default_factory=dict)
     ephemeral_sessions: set[str] = field(default_factory=set)
@@ -96,6 +104,28 @@ class ActiveSubject:
         """Return the next record's order."""
         self.last_order += 1
         return self.last_order
+
+    @property
+    def ledger_key(self) -> SealingKey:
+        """The subject's own key; when its record is damaged one of chance: rights are fulfilled all the same."""
+        return self.keys.get(SUBJECT_PURPOSE, self.ram_key)
+
+    def own_key(self) -> SealingKey:
+        """Return the subject's own key; raises KeyUnavailableError when its record is damaged."""
+        key = self.keys.get(SUBJECT_PURPOSE)
+        if key is None:
+            raise KeyUnavailableError(
+                "this user's own key cannot be opened: its record is damaged; restore a backup, or erase the user"
+            )
+        return key
+
+    def missing(self, memory_id: str) -> TieredMemoryError:
+        """Return why a memory is not there: nobody may take a damaged one for one that never was."""
+        if memory_id in self.damaged:
+            return CorruptionError(
+                "this memory is held, but what is stored of it does not verify: restore a backup, or delete it"
+            )
+        return NotFoundError()
 
     def sealer(self, purpose: str) -> Sealer:
         """Return the sealer for a purpose: under its durable key, else under the key that is in RAM only."""
@@ -121,6 +151,7 @@ class ActiveSubject:
     def release(self, ids: Sequence[str]) -> list[str]:
         """Make memories unfindable; return those that were held."""
         gone = [self.held.pop(one) for one in ids if one in self.held]
+        self.damaged.difference_update(ids)
         self.index.remove(one.id for one in gone)
         for entry in gone:
             self.tracked.pop(entry.id, None)
@@ -151,6 +182,17 @@ def state_of(row: MemoryRow) -> StrengthState:
     return StrengthState(
         row.importance, row.strength_last, row.t_last_us, row.n_spaced, row.ingested_us, row.policy_version
     )
+
+
+def is_current(row: MemoryRow, stored: Mapping[str, TierRecord]) -> bool:
+    """Tell whether a memory's record is there, and none older than its row says."""
+    record = stored.get(row.memory_id)
+    return record is not None and record.version >= row.version
+
+
+def lasting(record: TierRecord) -> TierRecord:
+    """What is in cold has no expiry of its own; damage that looks like one must not end a memory."""
+    return record if record.expires_at_us is None else replace(record, expires_at_us=None)
 
 
 def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) -> HeldMemory:

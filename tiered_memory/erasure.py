@@ -16,7 +16,6 @@ import tiered_memory
 from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
-from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import CorruptionError, ErasureIncompleteError, StorageError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
@@ -72,7 +71,7 @@ class Eraser:
         self._directory.forget(active)
         if not active.durable:
             return _Done(0, active.ref.generation, await self._empty(active.ref, durable=False), -1)
-        key, now_us = active.keys.get(SUBJECT_PURPOSE) or active.ram_key, self._core.now_us()
+        key, now_us = active.ledger_key, self._core.now_us()
         keys_destroyed = await self._core.ballast.spend(lambda: self._fence(active, key, reason))
         generation = active.ref.generation + 1
         await self._enter(active.ref.pseudonym, generation)

@@ -75,7 +75,7 @@ class Fulfil:
         action = ConsentAction.RENEWED if previous else ConsentAction.GIVEN
         event = self._event(action, purpose, given)
         row = self._row(active, event)
-        key = active.keys[SUBJECT_PURPOSE]
+        key = active.own_key()
         leaf = leaf_for(active, key, AuditEvent.CONSENT_GIVEN, event.at_us, about=purpose)
         await self._inflight.complete(self._record(active, c.PutConsent(row, leaf), event))
         return event
@@ -96,7 +96,7 @@ class Fulfil:
         if latest is None or latest.action not in OPENING:
             return 0
         event = self._event(ConsentAction.WITHDRAWN, purpose, ConsentGiven("", details={"reason": reason}))
-        key, now_us = active.keys[SUBJECT_PURPOSE], event.at_us
+        key, now_us = active.ledger_key, event.at_us
         leaf = leaf_for(active, key, AuditEvent.CONSENT_WITHDRAWN, now_us, about=purpose)
         covered = [one for one, tracked in active.tracked.items() if tracked.row.purpose == purpose]
         command = c.WithdrawPurpose(self._row(active, event), leaf, now_us)
@@ -129,7 +129,7 @@ class Fulfil:
             return
         if not volatile:
             await self._stored_row(active, memory_id)
-        key, now_us = active.keys[SUBJECT_PURPOSE], self._core.now_us()
+        key, now_us = active.ledger_key, self._core.now_us()
         detail = said(key, reason)
         leaf = leaf_for(active, key, AuditEvent.MEMORY_DELETED, now_us, about=memory_id, detail=detail)
         change = StateChange(memory_id, MemoryState.REMOVING, now_us, "deleted")
@@ -151,14 +151,14 @@ class Fulfil:
         fresh = self._core.curve.start(row.importance, now_us, self._core.policy_version)
         state = replace(fresh, ingested_at_us=row.ingested_us, n_spaced=row.n_spaced)
         tracked = Tracked(replace(row, state=MemoryState.ACTIVE.value), state)
-        leaf = leaf_for(
-            active, active.keys[SUBJECT_PURPOSE], AuditEvent.MEMORY_RESTORED, now_us, about=memory_id
-        )
+        leaf = leaf_for(active, active.ledger_key, AuditEvent.MEMORY_RESTORED, now_us, about=memory_id)
         command = c.RestoreMemory(
             active.ref.pseudonym, active.ref.generation, self._sweeper.strength_update(tracked), leaf
         )
         if row.state != MemoryState.FORGOTTEN:
             raise NotFoundError
+        if not await self._recall.from_cold(active, [memory_id]):
+            raise active.missing(memory_id)
         return await self._inflight.complete(self._restore(active, tracked, command))
 
     async def _restore(self, active: ActiveSubject, tracked: Tracked, command: c.RestoreMemory) -> Memory:
@@ -170,7 +170,7 @@ class Fulfil:
         """Protect a memory from decay (not from ceilings, nor from rights), or stop protecting it."""
         tracked = active.tracked.get(memory_id)
         if tracked is None:
-            raise NotFoundError
+            raise active.missing(memory_id)
         row = replace(tracked.row, pinned=pinned)
         update = self._sweeper.strength_update(Tracked(row, tracked.state))
         command = c.PinMemory(

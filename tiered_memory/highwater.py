@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
+import struct
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tiered_memory.errors import CorruptionError
 
 MARK_FORMAT = 1
 ERASED_FORMAT = 1
+_LATEST_MAGIC = b"TMHW\x01"
+_LATEST = struct.Struct(">5s16sQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,21 @@ def decode_mark(data: bytes, key: bytes) -> Mark:
     return Mark(fields["incarnation"], fields["journal_seq"], fields["leaf_index"], commits)
 
 
+def encode_latest(incarnation: bytes, commits: int, key: bytes) -> bytes:
+    """Return the mark of a single commit: short, of one length, and cheap to make."""
+    body = _LATEST.pack(_LATEST_MAGIC, incarnation, commits)
+    return body + hmac.digest(key, body, "sha256")
+
+
+def decode_latest(data: bytes, key: bytes) -> Mark:
+    """Return the mark of a single commit; raises CorruptionError when it was altered or torn."""
+    body, tag = data[: _LATEST.size], data[_LATEST.size :]
+    if len(body) < _LATEST.size or not hmac.compare_digest(tag, hmac.digest(key, body, "sha256")):
+        raise CorruptionError("the mark of the latest commit does not verify")
+    _, incarnation, commits = _LATEST.unpack(body)
+    return Mark(incarnation.hex(), commits=commits)
+
+
 def encode_erased(entry: ErasedEntry, key: bytes) -> bytes:
     """Return one line of the erased list."""
     return _signed({"format": ERASED_FORMAT, **asdict(entry)}, key)
@@ -102,15 +120,6 @@ def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
     finally:
         os.close(descriptor)
     fresh.replace(path)
-
-
-def overwrite(path: Path, data: bytes) -> None:
-    """Write over the beginning of a file with one call, which a kill cannot tear; not forced to disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        os.pwrite(descriptor, data, 0)
-    finally:
-        os.close(descriptor)
 
 
 def _signed(fields: dict[str, object], key: bytes) -> bytes:

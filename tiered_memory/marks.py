@@ -1,8 +1,8 @@
 """The files that bear the marks of `highwater.py`, beside the state store and outside every backup of it.
 
 The high-water mark is two files. One is forced to disk at each opening, closing and erasure and must verify. The
-other is written over after every commit and before its callers hear of it, without being forced: it costs a
-twentieth of an fsync and makes a log that was damaged, cut short or taken away known, down to the last commit.
+other is written over after every commit and before its callers hear of it, without being forced: that costs a few
+microseconds and makes a log that was damaged, cut short or taken away known, down to the last commit.
 SQLite by itself ends its log at the first frame that does not verify and says nothing. A power cut may tear the
 second file or bring back an older one; then the first one counts.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,10 +24,11 @@ from tiered_memory.highwater import (
     Mark,
     append_durably,
     decode_erased,
+    decode_latest,
     decode_mark,
     encode_erased,
+    encode_latest,
     encode_mark,
-    overwrite,
     replace_file,
 )
 
@@ -34,8 +36,6 @@ logger = logging.getLogger("tiered_memory")
 
 MARK_NAME = "highwater"
 LATEST_NAME = "highwater.latest"
-LATEST_BYTES = 512
-"""A fixed size: each mark hides the one before. Within a sector, so that a disk writes it whole or not at all."""
 ERASED_NAME = "erased.log"
 RESTORED_NAME = "restored"
 """Marks a directory that was restored and not opened since; see `backup.py`."""
@@ -50,6 +50,8 @@ class Marks:
         self._erased_path = data_dir / ERASED_NAME
         self._restored_path = data_dir / RESTORED_NAME
         self._key = key
+        self._latest: int | None = None
+        self._closed = False
         self._commits = 0
         self._failed = False
         self._writing = threading.Lock()
@@ -83,14 +85,29 @@ class Marks:
         """
         with self._writing:
             self._commits = max(self._commits, commits)
-            data = encode_mark(Mark(incarnation, commits=self._commits), self._key)
+            data = encode_latest(bytes.fromhex(incarnation), self._commits, self._key)
             try:
-                overwrite(self._latest_path, data.ljust(LATEST_BYTES, b"\n"))
+                self._overwrite(data)
                 self._failed = False
             except OSError as error:
                 if not self._failed:
                     logger.warning("the latest commit's mark cannot be written (%s)", type(error).__name__)
                 self._failed = True
+
+    def close(self) -> None:
+        """Let go of the open file; commits after this are not marked."""
+        with self._writing:
+            self._closed = True
+            if self._latest is not None:
+                os.close(self._latest)
+                self._latest = None
+
+    def _overwrite(self, data: bytes) -> None:
+        """One call: a kill cannot tear it."""
+        if self._latest is None and not self._closed:
+            self._latest = os.open(self._latest_path, os.O_WRONLY | os.O_CREAT, 0o600)
+        if self._latest is not None:
+            os.pwrite(self._latest, data, 0)
 
     async def settle(self) -> None:
         """Say that the store is what the marks say of it: a restore is finished, the list has been applied."""
@@ -114,7 +131,7 @@ class Marks:
 
     def _read_latest(self) -> Mark | None:
         try:
-            return decode_mark(self._latest_path.read_bytes(), self._key)
+            return decode_latest(self._latest_path.read_bytes(), self._key)
         except FileNotFoundError:
             return None
         except CorruptionError:

@@ -57,6 +57,7 @@ from tiered_memory.wiring import Overrides, build
 
 REASON_BYTES = 1024
 Memories = list[Memory]
+Ids = list[str]
 Receipts = list[Receipt]
 Hits = list[Hit]
 
@@ -284,7 +285,10 @@ class User:
             return await parts.recall.context(active, question, options)
 
     async def get(self, memory_id: str) -> Memory:
-        """Return one memory; NotFoundError when this user has none of that id, or it was forgotten."""
+        """Return one memory; NotFoundError when this user has none of that id, or it was forgotten.
+
+        CorruptionError when it is held and what is stored of it does not verify.
+        """
         check_memory_id(memory_id)
         async with self._using("get") as (parts, active):
             return parts.recall.get(active, memory_id)
@@ -303,6 +307,14 @@ class User:
         """Return the memories that faded and can still be restored."""
         async with self._using("list") as (parts, active):
             return await parts.recall.forgotten(active)
+
+    async def damaged(self) -> Ids:
+        """Read everything stored of this user again; return the ids of memories that are lost or do not verify.
+
+        They are left out of every other answer, counted (`corruption_detected_total`), and can be deleted.
+        """
+        async with self._using("damaged") as (parts, active):
+            return await parts.recall.damaged(active)
 
     async def explain(self, memory_id: str) -> Explanation:
         """Return why a memory is kept, how strong it is now, and when and why it will go."""

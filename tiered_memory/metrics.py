@@ -200,7 +200,7 @@ class Vocabulary:
     """
 
     ops: frozenset[str] = _words(
-        "add add_many search context get list update delete restore history explain pin hold profile"
+        "add add_many search context get list damaged update delete restore history explain pin hold profile"
         " consent_grant consent_withdraw use export import erase forget"
     )
     outcomes: frozenset[str] = OUTCOMES

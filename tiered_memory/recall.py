@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tiered_memory.active import ActiveSubject, HeldMemory, state_of
+from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
+from tiered_memory.bulk import in_bulk
 from tiered_memory.clock import from_us, stopwatch, to_us
 from tiered_memory.core import Core
-from tiered_memory.crypto.envelope import Place
 from tiered_memory.errors import NotFoundError
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import deadline
@@ -87,7 +87,7 @@ class Recall:
         """Return a memory; raises NotFoundError for one that is not held or was forgotten."""
         held = active.held.get(memory_id)
         if held is None:
-            raise NotFoundError
+            raise active.missing(memory_id)
         return held.memory()
 
     def page(
@@ -108,17 +108,33 @@ class Recall:
         return [] if not ids else await self.from_cold(active, ids)
 
     async def from_cold(self, active: ActiveSubject, ids: Iterable[str]) -> list[Memory]:
-        """Return memories read and verified from cold, for those that are not in RAM."""
+        """Return memories read and verified from cold, for those that are not in RAM; what does not is counted."""
         wanted = set(ids)
-        memories = []
-        for record in await self._directory.records(active):
-            if record.id in wanted:
-                plaintext = active.sealer_for(record.payload).open(Place.MEMORY, record)
-                fields = decode_fields(plaintext)
-                memories.append(
-                    memory_of(fields, record_id=record.id, order=record.order, version=record.version)
-                )
-        return memories
+        records = [record for record in await self._directory.records(active) if record.id in wanted]
+        opened = self._directory.open_all(active, records)
+        lost = wanted - {record.id for record, _ in opened} - active.damaged
+        if lost:
+            lost &= {row.memory_id for row in await self._kept(active)}
+            self._directory.report_damage(len(lost))
+            active.damaged |= lost
+        return [
+            memory_of(decode_fields(plain), record_id=r.id, order=r.order, version=r.version)
+            for r, plain in opened
+        ]
+
+    async def damaged(self, active: ActiveSubject) -> list[str]:
+        """Read everything stored of the subject and return the ids of the memories that are not there, or not whole."""
+        before = await self._kept(active)
+        stored = {record.id: record for record in await self._directory.records(active)}
+        found = [stored[row.memory_id] for row in before if is_current(row, stored)]
+        opened = await in_bulk(len(found), self._directory.open_all, active, found)
+        lost = {row.memory_id for row in before} - {record.id for record, _ in opened}
+        return [row.memory_id for row in await self._kept(active) if row.memory_id in lost] if lost else []
+
+    async def _kept(self, active: ActiveSubject) -> list[MemoryRow]:
+        """Return the rows of what is held and not on its way out."""
+        rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        return [row for row in rows if row.state != MemoryState.REMOVING]
 
     async def explain(self, active: ActiveSubject, memory_id: str) -> Explanation:
         """Return why a memory is kept, how strong it is, and when it will be forgotten."""
@@ -130,8 +146,10 @@ class Recall:
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
         row = next((row for row in rows if row.memory_id == memory_id), None)
         memories = [] if row is None else await self.from_cold(active, [memory_id])
-        if row is None or not memories or row.state == MemoryState.REMOVING:
+        if row is None or row.state == MemoryState.REMOVING:
             raise NotFoundError
+        if not memories:
+            raise active.missing(memory_id)
         return self._explained(memories[0], row, state_of(row))
 
     def use(self, active: ActiveSubject, memory_ids: Sequence[str], weight: float = 1.0) -> int:

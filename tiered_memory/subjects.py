@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,12 +11,26 @@ from typing import Any
 
 import msgpack
 
-from tiered_memory.active import ActiveSubject, Tracked, held_memory, indexed_turn, state_of
+from tiered_memory.active import (
+    ActiveSubject,
+    Tracked,
+    held_memory,
+    indexed_turn,
+    is_current,
+    lasting,
+    state_of,
+)
 from tiered_memory.bulk import collector_paused, in_bulk
 from tiered_memory.core import Core, Sealer
 from tiered_memory.crypto.envelope import Place, SealingKey
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE, KeyOwner, KeyRecord
-from tiered_memory.errors import CorruptionError, EmbedderMismatchError, HotTierError, SubjectErasedError
+from tiered_memory.embedding.base import check_embedder
+from tiered_memory.errors import (
+    CorruptionError,
+    HotTierError,
+    KeyUnavailableError,
+    SubjectErasedError,
+)
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.formats.record import decode_fields, vectors_of
 from tiered_memory.inflight import InFlight, KeyedLocks
@@ -27,6 +42,8 @@ from tiered_memory.scoring.recall_index import RecallIndex
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import ConsentRow, MemoryRow, MemoryState, SubjectRow, SubjectState
 from tiered_memory.tiers.base import SubjectRef, TierRecord
+
+logger = logging.getLogger("tiered_memory")
 
 LOADS_PER_TRIM = 64
 PendingRecords = Callable[[bytes], Sequence[TierRecord]]
@@ -143,6 +160,7 @@ class SubjectDirectory:
         finally:
             del self._taken_out[pseudonym]
         active.release(list(taken_out))
+        self.report_damage(len(active.damaged))
         return active
 
     async def _loaded(self, subject: Subject, pseudonym: bytes) -> ActiveSubject:
@@ -296,22 +314,30 @@ class SubjectDirectory:
         The way is looked at first: what leaves it meanwhile is in cold by then.
         """
         waiting = {r.id: r for r in self._pending(active.ref.pseudonym)}
-        return list(({r.id: r for r in await self._core.cold.scan(active.ref)} | waiting).values())
+        stored = [lasting(record) for record in await self._core.cold.scan(active.ref)]
+        return list(({r.id: r for r in stored} | waiting).values())
 
     async def _load_memories(self, active: ActiveSubject, rows: Sequence[MemoryRow]) -> None:
         if not rows:
             return
         stored = {r.id: r for r in await self.records(active)}
-        found = [stored[row.memory_id] for row in rows if row.memory_id in stored]
+        found = [stored[row.memory_id] for row in rows if is_current(row, stored)]
         self._core.observer.observe(TierLookup("cold", bool(found)))
-        opened = await in_bulk(len(found), self._open_all, active, found)
+        opened = await in_bulk(len(found), self.open_all, active, found)
         states = {row.memory_id: Tracked(row, state_of(row)) for row in rows}
         active.tracked.update({r.id: states[r.id] for r, _ in opened})
         await in_bulk(len(found), self.admit, active, opened)
-        for _ in range(len(rows) - len(opened)):
-            self._core.observer.observe(CorruptionDetected("cold"))
+        active.damaged.update(states.keys() - active.held.keys())
 
-    def _open_all(self, active: ActiveSubject, records: Sequence[TierRecord]) -> list[Opened]:
+    def report_damage(self, memories: int) -> None:
+        """Count memories that the state store knows and cold has not, or not whole."""
+        for _ in range(memories):
+            self._core.observer.observe(CorruptionDetected("cold"))
+        if memories:
+            logger.error("%d memories of one user are damaged or missing in the cold tier", memories)
+
+    def open_all(self, active: ActiveSubject, records: Sequence[TierRecord]) -> list[Opened]:
+        """Return the records that verify, with their plaintexts."""
         opened = []
         for record in records:
             try:
@@ -334,7 +360,7 @@ class SubjectDirectory:
             return
         try:
             records = await self._core.hot.scan(active.ref)
-        except (HotTierError, CorruptionError):
+        except HotTierError:
             return
         now_us, opened = self._core.now_us(), list[Opened]()
         for record in records:
@@ -350,21 +376,15 @@ class SubjectDirectory:
         """Only what never went to cold: a durable memory that is not held was forgotten or removed."""
         try:
             plaintext = active.sealer_for(record.payload).open(Place.HOT, record)
+        except KeyUnavailableError:
+            return []
         except CorruptionError:
+            self._core.observer.observe(CorruptionDetected("hot"))
             return []
         return [(record, plaintext)] if decode_fields(plaintext).get("volatile") else []
 
 
 Opened = tuple[TierRecord, bytes]
-
-
-def check_embedder(stored: str, present: str) -> None:
-    """Refuse to mix two vector spaces."""
-    if stored != present:
-        raise EmbedderMismatchError(
-            f"this user's memories were embedded with {stored!r}, the runtime has {present!r}: "
-            "open the store with that embedder, or re-embed it"
-        )
 
 
 def consent_event(row: ConsentRow, details: dict[str, Any]) -> ConsentEvent:

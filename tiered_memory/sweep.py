@@ -13,7 +13,6 @@ from typing import assert_never
 from tiered_memory.active import ActiveSubject, Tracked, state_of
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core, chunks
-from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import HotTierError, StorageError, SubjectErasedError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
@@ -303,7 +302,7 @@ class Sweeper:
 
 
 def _leaf(active: ActiveSubject, event: AuditEvent, now_us: int, about: str, reason: str) -> AuditLeaf:
-    return leaf_for(active, active.keys[SUBJECT_PURPOSE], event, now_us, about=about, reason=reason)
+    return leaf_for(active, active.ledger_key, event, now_us, about=about, reason=reason)
 
 
 def _by_subject(rows: Iterable[MemoryRow]) -> dict[bytes, list[MemoryRow]]:

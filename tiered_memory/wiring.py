@@ -26,7 +26,7 @@ from tiered_memory.forgetting.decay import curve_for
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import Mark
 from tiered_memory.marks import RESTORED_NAME, Marks
-from tiered_memory.metrics import FanOut, JournalCommitted, NullObserver, Observer
+from tiered_memory.metrics import CorruptionDetected, FanOut, JournalCommitted, NullObserver, Observer
 from tiered_memory.ownership import Ownership
 from tiered_memory.policy.load import parse_policy
 from tiered_memory.policy.rules import Policy
@@ -38,6 +38,7 @@ from tiered_memory.state.sqlite_state import SqliteState
 from tiered_memory.tiers.base import SubjectRef
 from tiered_memory.tiers.lance_tier import LanceTier
 from tiered_memory.tiers.local_tier import LocalTier
+from tiered_memory.tiers.observed_tier import ObservedHot
 from tiered_memory.tiers.redis_server import PrivateRedis, find_redis_server
 from tiered_memory.tiers.redis_tier import RedisTier
 from tiered_memory.tiers.session_tier import SessionTier
@@ -83,6 +84,7 @@ async def _engines(
     names = Pseudonyms(await _master(state, keyring, entropy))
     embedder = overrides.embedder or StaticEmbedder()
     marks, incarnation = await _marks(settings, state, names, overrides)
+    stack.callback(marks.close)
     ballast = Ballast(data_dir / "ballast.bin", settings.ballast_mib)
     await anyio.to_thread.run_sync(ballast.take)
     cold = LanceTier(data_dir / "cold", _table_namer(names), embedder=embedder.name)
@@ -92,7 +94,7 @@ async def _engines(
     core = Core(
         state=state,
         cold=cold,
-        hot=await _hot(settings, policy, clock, stack),
+        hot=await _hot(settings, policy, clock, observer, stack),
         warm=SessionTier(policy.warm, clock),
         embedder=embedder,
         policy=policy,
@@ -221,7 +223,9 @@ async def _marks(
     return marks, present.incarnation
 
 
-async def _hot(settings: Settings, policy: Policy, clock: Clock, stack: AsyncExitStack) -> HotTier:
+async def _hot(
+    settings: Settings, policy: Policy, clock: Clock, observer: Observer, stack: AsyncExitStack
+) -> HotTier:
     capacity, ttl_seconds = max(1, policy.hot.recent_limit), policy.hot.ttl_seconds
     url = settings.redis_url
     if url == PRIVATE:
@@ -229,14 +233,15 @@ async def _hot(settings: Settings, policy: Policy, clock: Clock, stack: AsyncExi
     if url == LOCAL:
         local = LocalTier("hot", capacity, clock=clock, ttl_seconds=ttl_seconds, most_subjects=LOCAL_SUBJECTS)
         stack.push_async_callback(local.close)
-        return local
+        return ObservedHot(local, observer)
     if not url.startswith(URL_SCHEMES):
         raise ConfigurationError(
             "redis_url must be private, local, or start with redis://, rediss://, unix://"
         )
-    tier = RedisTier(url, clock=clock, capacity=capacity, ttl_seconds=ttl_seconds)
+    damaged = partial(observer.observe, CorruptionDetected("hot"))
+    tier = RedisTier(url, clock=clock, capacity=capacity, ttl_seconds=ttl_seconds, on_damage=damaged)
     stack.push_async_callback(tier.close)
-    return tier
+    return ObservedHot(tier, observer, breaker=lambda: tier.breaker_state)
 
 
 async def _private_redis(settings: Settings, stack: AsyncExitStack) -> str:
@@ -246,7 +251,9 @@ async def _private_redis(settings: Settings, stack: AsyncExitStack) -> str:
             "install redis-server, or set redis_url to a server or to 'local'"
         )
         return LOCAL
-    server = PrivateRedis(maxmemory_mib=settings.redis_maxmemory_mib, binary=settings.redis_binary)
+    server = PrivateRedis(
+        maxmemory_mib=settings.redis_maxmemory_mib, binary=settings.redis_binary, revive=True
+    )
     await server.start()
     stack.push_async_callback(server.stop)
     return server.url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
@@ -14,10 +15,11 @@ from pathlib import Path
 import anyio
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tiered_memory.clock import SystemClock
 from tiered_memory.errors import ConfigurationError, HotTierError
-from tiered_memory.tiers.redis_server import PrivateRedis, find_redis_server
+from tiered_memory.tiers.redis_server import PrivateRedis, _launch_again, find_redis_server
 
 pytestmark = pytest.mark.anyio
 
@@ -288,3 +290,64 @@ async def test_without_any_server_there_is_none(monkeypatch: pytest.MonkeyPatch,
     assert find_redis_server() is None
     with pytest.raises(HotTierError, match="no redis-server was found"):
         await PrivateRedis().start()
+
+
+async def _revived(server: PrivateRedis, dead: int) -> None:
+    """Return when another process answers at the server's address."""
+    clock = SystemClock()
+    with anyio.fail_after(10.0):
+        while True:
+            with contextlib.suppress(HotTierError, RedisConnectionError):
+                async with Redis.from_url(server.url, protocol=2) as redis:
+                    if server.pid != dead and await redis.ping():
+                        return
+            await clock.sleep(0.005)
+
+
+@pytest.mark.parametrize("victim", ["server", "supervisor", "both"])
+async def test_a_server_that_dies_is_started_again_at_its_address(victim: str) -> None:
+    async with PrivateRedis(revive=True) as server:
+        pid, url, directory = server.pid, server.url, server.directory
+        supervisor = os.getsid(pid)
+        if victim != "supervisor":
+            os.kill(pid, signal.SIGKILL)
+        if victim != "server":
+            os.kill(supervisor, signal.SIGKILL)
+        await _revived(server, pid)
+        assert (server.url, server.directory) == (url, directory)
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        await _until(lambda: not _is_running(pid))
+        again = server.pid
+    assert not directory.exists()
+    await _until(lambda: not _is_running(again))
+
+
+async def test_a_revived_server_is_revived_again() -> None:
+    async with PrivateRedis(revive=True) as server:
+        for _ in range(2):
+            pid = server.pid
+            os.kill(pid, signal.SIGKILL)
+            await _revived(server, pid)
+
+
+async def test_stopping_while_it_is_being_revived_leaves_nothing() -> None:
+    for turns in (0, 1, 5, 50):
+        server = PrivateRedis(revive=True)
+        await server.start()
+        directory = server.directory
+        os.kill(server.pid, signal.SIGKILL)
+        for _ in range(turns):
+            await SystemClock().sleep(0.001)
+        await server.stop()
+        assert not directory.exists()
+        with pytest.raises(HotTierError):
+            _ = server.pid
+
+
+def test_an_address_that_was_taken_is_left_to_who_has_it(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("not ours")
+    binary = find_redis_server()
+    assert binary is not None
+    with pytest.raises(FileExistsError):
+        _launch_again(binary, 8, tmp_path)
+    assert (tmp_path / "theirs").exists()

@@ -14,7 +14,6 @@ from redis.asyncio import Redis
 from tiered_memory.errors import (
     ClosedError,
     ConfigurationError,
-    CorruptionError,
     HotTierError,
     InvalidInputError,
 )
@@ -61,8 +60,16 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def tier(server: PrivateRedis, admin: Redis, clock: ManualClock) -> AsyncIterator[RedisTier]:
-    tier = RedisTier(server.url, clock=clock)
+def damage() -> list[str]:
+    """One entry for each damaged value that the tier met."""
+    return []
+
+
+@pytest.fixture
+async def tier(
+    server: PrivateRedis, admin: Redis, clock: ManualClock, damage: list[str]
+) -> AsyncIterator[RedisTier]:
+    tier = RedisTier(server.url, clock=clock, on_damage=lambda: damage.append("damaged"))
     yield tier
     await tier.close()
 
@@ -205,13 +212,60 @@ async def test_numbers_that_do_not_fit_are_refused(tier: RedisTier, field: str, 
 
 
 @pytest.mark.parametrize("kind", ["records", "snapshots"])
-async def test_foreign_bytes_are_not_taken_for_ours(tier: RedisTier, admin: Redis, kind: str) -> None:
+async def test_foreign_bytes_are_not_taken_for_ours(
+    tier: RedisTier, admin: Redis, damage: list[str], kind: str
+) -> None:
     await tier.put(ALICE, [record_numbered(1)])
     await tier.save_snapshot(ALICE, "s1", b"blob", 60.0)
     [key] = await _keys(admin, kind)
     await admin.hset(key, "s1" if kind == "snapshots" else record_numbered(1).id, b"not ours")
-    with pytest.raises(CorruptionError):
-        await (tier.load_snapshot(ALICE, "s1") if kind == "snapshots" else tier.scan(ALICE))
+    if kind == "snapshots":
+        assert await tier.load_snapshot(ALICE, "s1") is None
+    else:
+        assert await tier.scan(ALICE) == []
+    assert len(damage) == 1
+
+
+async def test_any_flipped_bit_of_a_record_is_noticed_and_the_others_are_served(
+    tier: RedisTier, admin: Redis, damage: list[str]
+) -> None:
+    kept = TierRecord("0" * 32, 2, 1, b"another one")
+    await tier.put(ALICE, [TierRecord("f" * 32, 1, 1, b"payload", expires_at_us=1), kept])
+    [key] = await _keys(admin, "records")
+    value = await admin.hget(key, "f" * 32)
+    for place in range(8 * len(value)):
+        flipped = bytearray(value)
+        flipped[place // 8] ^= 1 << place % 8
+        await admin.hset(key, "f" * 32, bytes(flipped))
+        assert await tier.scan(ALICE) == [kept]
+    assert len(damage) == 8 * len(value)
+
+
+async def test_any_flipped_bit_of_a_snapshot_is_noticed(
+    tier: RedisTier, admin: Redis, damage: list[str]
+) -> None:
+    await tier.save_snapshot(ALICE, "s1", b"blob", 60.0)
+    [key] = await _keys(admin, "snapshots")
+    value = await admin.hget(key, "s1")
+    for place in range(8 * len(value)):
+        flipped = bytearray(value)
+        flipped[place // 8] ^= 1 << place % 8
+        await admin.hset(key, "s1", bytes(flipped))
+        assert await tier.load_snapshot(ALICE, "s1") is None
+    assert len(damage) == 8 * len(value)
+
+
+async def test_a_record_that_vanished_is_noticed_a_subject_that_was_evicted_is_not(
+    tier: RedisTier, admin: Redis, damage: list[str]
+) -> None:
+    await tier.put(ALICE, [record_numbered(1), record_numbered(2)])
+    [key] = await _keys(admin, "records")
+    await admin.hdel(key, record_numbered(1).id)
+    assert await tier.scan(ALICE) == [record_numbered(2)]
+    assert len(damage) == 1
+    await admin.delete(key)
+    assert await tier.scan(ALICE) == []
+    assert len(damage) == 1
 
 
 async def test_puts_of_one_moment_share_a_pipeline(tier: RedisTier, admin: Redis) -> None:

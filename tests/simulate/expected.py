@@ -175,12 +175,13 @@ class Consent:
 
 @dataclass(slots=True)
 class Operation:
-    """A call with an operation id: what was said, what it answered, how long that is known on disk."""
+    """A call with an operation id: what was said, what it answered, whether RAM knows it, and until when the disk."""
 
     said: tuple[object, ...]
     ids: tuple[str, ...]
     purpose: str
     stored_until_us: int | None
+    in_ram: bool = True
 
 
 @dataclass(slots=True)
@@ -264,7 +265,18 @@ class Person:
         self.remove_items([one.id for one in volatile if not (hot_kept and one.keyed and one.expires_us > now_us)])
         for session in self.sessions.values():
             session.resume(now_us)
-        self.operations = {n: one for n, one in self.operations.items() if one.stored_until_us is not None}
+        for operation in self.operations.values():
+            operation.in_ram = False
+        self.end_operations(None)
+
+    def end_operations(self, now_us: int | None) -> None:
+        """A cycle ends what the disk has known for long enough; what nobody knows any more is a new operation."""
+        for operation in self.operations.values():
+            until = operation.stored_until_us
+            if now_us is not None and until is not None and until <= now_us:
+                operation.stored_until_us = None
+        known = {n: one for n, one in self.operations.items() if one.in_ram or one.stored_until_us is not None}
+        self.operations = known
 
     def remove_items(self, ids: Iterable[str]) -> None:
         """Take memories out of retrieval; their sessions go on."""

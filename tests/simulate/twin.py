@@ -239,7 +239,8 @@ class Twin:
         assert report.stopped == any(one.stopped for one in plans.values())
         self._forgotten(plans, now_us, dry_run=dry_run)
         if not dry_run:
-            self._end_operations(now_us)
+            for person in self.people.values():
+                person.end_operations(now_us)
 
     def _forgotten(self, plans: dict[str, Any], now_us: int, *, dry_run: bool) -> None:
         for person in self.people.values():
@@ -247,13 +248,6 @@ class Twin:
         for name, made in plans.items():
             if not dry_run:
                 apply(self.people[name], made, now_us)
-
-    def _end_operations(self, now_us: int) -> None:
-        """What is not known on disk any more is known until the process ends."""
-        for person in self.people.values():
-            for operation in person.operations.values():
-                if operation.stored_until_us is not None and operation.stored_until_us <= now_us:
-                    operation.stored_until_us = None
 
     async def drain(self) -> None:
         """Carry everything to cold."""

@@ -8,6 +8,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from tiered_memory.errors import EmbedderMismatchError
+
 TextKind = Literal["query", "document"]
 Vectors = NDArray[np.float32]
 
@@ -34,3 +36,12 @@ class Embedder(Protocol):
     async def embed(self, texts: Sequence[str], kind: TextKind = "document") -> Vectors:
         """Return float32 vectors of shape `(len(texts), dimensions)`, all finite."""
         ...
+
+
+def check_embedder(stored: str, present: str) -> None:
+    """Refuse to mix two vector spaces."""
+    if stored != present:
+        raise EmbedderMismatchError(
+            f"this user's memories were embedded with {stored!r}, the runtime has {present!r}: "
+            "open the store with that embedder, or re-embed it"
+        )

@@ -21,11 +21,19 @@ from weakref import WeakValueDictionary
 import anyio
 import anyio.to_thread
 
-from tiered_memory.errors import ColdTierError, DiskFullError
+from tiered_memory.errors import ColdTierError, DiskFullError, StorageError
 from tiered_memory.failpoints import reach
 from tiered_memory.inflight import InFlight
 from tiered_memory.tiers.base import SubjectRef, TierRecord
-from tiered_memory.tiers.durable_files import files_below, leftovers_below, sync_files, sync_path
+from tiered_memory.tiers.durable_files import (
+    files_below,
+    leftovers_below,
+    mark_version,
+    prepare_table,
+    roll_back,
+    sync_files,
+    sync_path,
+)
 
 ROW_SCHEMA = 1
 HANDLE_LIMIT = 512
@@ -33,7 +41,9 @@ COMPACT_EVERY_PUTS = 50
 METADATA_CACHE_BYTES = 64 << 20
 INDEX_CACHE_BYTES = 16 << 20
 CLEANUP_PASSES = 8
+NEVER = timedelta(days=36_500)
 SCAN_CONCURRENCY = 2
+BINDINGS = ("pyo3_", "pyarrow", "lance")
 COLUMNS = ["id", "order", "version", "sealed", "expires_us"]
 NOT_OLDER = "source.version >= target.version"
 Writing = Callable[[Any, Any], Awaitable[None]]
@@ -87,6 +97,7 @@ class LanceTier:
         async with self._connecting:
             if self._connection is None:
                 self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                await anyio.to_thread.run_sync(sync_path, self._directory.parent)
                 self._connection = await _connect(self._directory)
 
     async def put(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
@@ -150,7 +161,7 @@ class LanceTier:
             if not path.exists():
                 return 0
             count = await self._count_or_unknown(name)
-            await anyio.to_thread.run_sync(shutil.rmtree, path)
+            await anyio.to_thread.run_sync(_remove_folder, path)
             await anyio.to_thread.run_sync(sync_path, self._directory)
             self._handles.pop(name, None)
             return count
@@ -200,11 +211,13 @@ class LanceTier:
         if handle is not None:
             self._handles.move_to_end(name)
             return handle
-        if not self._path(name).exists():
+        path = self._path(name)
+        if not path.exists() or not await anyio.to_thread.run_sync(roll_back, path):
             return None
         return self._remember(name, await self._connection.open_table(name))
 
     async def _create(self, name: str) -> _Handle:
+        await anyio.to_thread.run_sync(prepare_table, self._path(name))
         table = await self._connection.create_table(name, schema=_schema(self._embedder), exist_ok=True)
         return self._remember(name, table)
 
@@ -223,7 +236,10 @@ class LanceTier:
         await self._sync(name, handle)
 
     async def _compact(self, name: str, handle: _Handle) -> None:
+        """What a cleanup deletes must not be the only thing on disk: what takes its place is synced before."""
         reach("cold.before_compact")
+        await handle.table.optimize(cleanup_older_than=NEVER)
+        await self._sync(name, handle)
         for _ in range(CLEANUP_PASSES):
             stats = await handle.table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
             if stats.prune.old_versions_removed == 0 and stats.compaction.fragments_removed == 0:
@@ -236,13 +252,16 @@ class LanceTier:
         await self._sync(name, handle)
 
     async def _sync(self, name: str, handle: _Handle) -> None:
-        handle.synced |= await anyio.to_thread.run_sync(sync_files, self._path(name), handle.synced)
+        path, version = self._path(name), await handle.table.version()
+        handle.synced |= await anyio.to_thread.run_sync(sync_files, path, handle.synced)
+        await anyio.to_thread.run_sync(mark_version, path, version)
 
     async def _count_or_unknown(self, name: str) -> int:
         try:
-            handle = await self._handle(name)
-            return int(await handle.table.count_rows()) if handle else 0
-        except (RuntimeError, ValueError, OSError):
+            with _translated():
+                handle = await self._handle(name)
+                return int(await handle.table.count_rows()) if handle else 0
+        except StorageError:
             return 0
 
 
@@ -253,12 +272,18 @@ class _translated:  # noqa: N801 - reads as a statement where it is used
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, (RuntimeError, ValueError, OSError)):
+        if error is not None and _is_failure(error):
             if _is_full(error):
                 raise DiskFullError from error
             raise ColdTierError(
                 f"the cold tier failed ({type(error).__name__}); what was acknowledged stays in the journal"
             ) from error
+
+
+def _is_failure(error: BaseException) -> bool:
+    """Damaged files make the engine panic, which arrives as exceptions of its bindings' own."""
+    builtin = isinstance(error, (RuntimeError, ValueError, OSError, MemoryError))
+    return builtin or type(error).__module__.startswith(BINDINGS)
 
 
 def _is_full(error: BaseException) -> bool:
@@ -333,6 +358,11 @@ def _any_of(ids: Sequence[str]) -> str:
         if not record_id.isalnum():
             raise ColdTierError("a record id is not opaque hex")
     return "id IN (" + ", ".join(f"'{record_id}'" for record_id in ids) + ")"
+
+
+def _remove_folder(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
 
 
 def _sweep_leftovers(path: Path) -> None:

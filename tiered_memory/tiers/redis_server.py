@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +24,14 @@ import anyio
 from tiered_memory.clock import Clock, SystemClock
 from tiered_memory.errors import ConfigurationError, HotTierError
 
+logger = logging.getLogger("tiered_memory")
+
 _SUPERVISOR = Path(__file__).with_name("redis_supervisor.py")
 _LONGEST_SOCKET_PATH = 103
 """`sun_path` holds 104 bytes on macOS and 108 on Linux, the final NUL included."""
 _POLL_SECONDS = 0.002
 _STOP_SECONDS = 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 
 
 def find_redis_server(binary: str | Path | None = None) -> Path | None:
@@ -67,7 +73,8 @@ class PrivateRedis:
 
     `maxmemory_mib` (>= 1) bounds its memory, past which the least recently used keys go. `binary` overrides the
     search of `find_redis_server`. Starting takes at most `ready_seconds`. The server writes no file and does not
-    outlive this process, however that ends.
+    outlive this process, however that ends. With `revive` a server that dies is started again at the same address,
+    empty: at once, then after pauses that double up to a minute while it does not stay alive for one.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class PrivateRedis:
         binary: str | Path | None = None,
         clock: Clock | None = None,
         ready_seconds: float = 5.0,
+        revive: bool = False,
     ) -> None:
         if maxmemory_mib < 1:
             raise ConfigurationError("maxmemory_mib must be at least 1")
@@ -85,6 +93,9 @@ class PrivateRedis:
         self._clock = clock or SystemClock()
         self._ready_seconds = ready_seconds
         self._running: _Running | None = None
+        self._revive = revive
+        self._keeper: asyncio.Task[None] | None = None
+        self._launching: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -111,16 +122,18 @@ class PrivateRedis:
         binary = find_redis_server(self._binary)
         if binary is None:
             raise HotTierError("no redis-server was found: install one or give its path in the settings")
-        running = await anyio.to_thread.run_sync(_launch, binary, self._maxmemory_mib)
-        try:
-            await self._until_ready(running)
-            self._running = running
-        finally:
-            if self._running is None:
-                await _end(running)
+        self._running = await self._launched(lambda: _launch(binary, self._maxmemory_mib, _fresh_directory()))
+        if self._revive:
+            self._keeper = asyncio.create_task(self._keep(binary), name="tiered-memory-redis")
 
     async def stop(self) -> None:
         """Stop the server and remove its directory; safe to call twice."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait({keeper})
+        if self._launching is not None:
+            await asyncio.wait({self._launching})
         running, self._running = self._running, None
         if running is not None:
             await _end(running)
@@ -139,6 +152,41 @@ class PrivateRedis:
         if self._running is None:
             raise HotTierError("the private redis-server is not running")
         return self._running
+
+    async def _launched(self, launch: Callable[[], _Running]) -> _Running:
+        running = await anyio.to_thread.run_sync(launch)
+        try:
+            await self._until_ready(running)
+        except BaseException:
+            await _end(running)
+            raise
+        return running
+
+    async def _keep(self, binary: Path) -> None:
+        """Start the server again whenever it is gone; callers do without it meanwhile."""
+        pause = 0.0
+        while True:
+            running, since = self._started, self._clock.monotonic()
+            await _ended(running.supervisor)
+            logger.error("the private redis-server ended by itself and is started again")
+            self._running = None
+            await _end(running)
+            if self._clock.monotonic() - since > _LONGEST_PAUSE:
+                pause = 0.0
+            while self._running is None:
+                await self._clock.sleep(pause)
+                pause = min(max(_FIRST_PAUSE, 2 * pause), _LONGEST_PAUSE)
+                # A task of its own: a launch that is given up half-way would leave a server nobody knows of.
+                self._launching = asyncio.create_task(self._start_again(binary, running.directory))
+                await asyncio.wait({self._launching})
+
+    async def _start_again(self, binary: Path, directory: Path) -> None:
+        try:
+            self._running = await self._launched(
+                lambda: _launch_again(binary, self._maxmemory_mib, directory)
+            )
+        except (HotTierError, OSError) as error:
+            logger.error("the private redis-server could not be started again (%s)", type(error).__name__)  # noqa: TRY400 - no trace for an operator
 
     async def _until_ready(self, running: _Running) -> None:
         deadline = self._clock.monotonic() + self._ready_seconds
@@ -160,13 +208,24 @@ async def _answers(socket: Path) -> bool:
         return False
 
 
+async def _ended(supervisor: subprocess.Popen[bytes]) -> None:
+    """Return when the supervisor is gone: it holds the writing end of its standard output."""
+    assert supervisor.stdout is not None
+    loop, output = asyncio.get_running_loop(), supervisor.stdout.fileno()
+    gone = asyncio.Event()
+    loop.add_reader(output, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(output)
+
+
 async def _end(running: _Running) -> None:
     with anyio.CancelScope(shield=True):
         await anyio.to_thread.run_sync(_stop, running)
 
 
-def _launch(binary: Path, maxmemory_mib: int) -> _Running:
-    directory = _fresh_directory()
+def _launch(binary: Path, maxmemory_mib: int, directory: Path) -> _Running:
     socket = directory / "redis.sock"
     supervisor = subprocess.Popen(  # noqa: S603 - the binary is the one the settings or PATH name
         [sys.executable, "-I", "-S", _SUPERVISOR, directory, binary, *_options(socket, maxmemory_mib)],
@@ -182,6 +241,12 @@ def _launch(binary: Path, maxmemory_mib: int) -> _Running:
         _terminate(supervisor)
         raise HotTierError("the private redis-server could not be started")
     return _Running(supervisor, directory, socket, int(line))
+
+
+def _launch_again(binary: Path, maxmemory_mib: int, directory: Path) -> _Running:
+    """The directory's name was free to be taken meanwhile: whoever has it keeps it, and there is no server."""
+    directory.mkdir(mode=0o700)
+    return _launch(binary, maxmemory_mib, directory)
 
 
 def _options(socket: Path, maxmemory_mib: int) -> list[str]:

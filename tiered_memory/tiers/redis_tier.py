@@ -7,24 +7,33 @@ a ring of ids ordered by `order`, the records by id, the sessions by expiry, and
 from __future__ import annotations
 
 import math
+import re
+import zlib
 from base64 import b32encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from tiered_memory.clock import Clock, to_us
-from tiered_memory.errors import ConfigurationError, CorruptionError, HotTierError, InvalidInputError
+from tiered_memory.errors import ConfigurationError, HotTierError, InvalidInputError
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 from tiered_memory.tiers.breaker import BreakerState
 from tiered_memory.tiers.local_tier import MOST_SESSIONS
 from tiered_memory.tiers.redis_pipeline import RedisLimits, RedisPipeline, load_script
 
 _NO_EXPIRY = b"-" * 16
+_HEADER, _CHECKSUM = 48, 8
+"""Bytes of a record's version, order and expiry; and of the CRC-32 over its id, those and the payload."""
+
+
+def _ignore() -> None:
+    """Tell nobody."""
 
 
 class RedisTier:
     """Keeps the `capacity` (>= 1) latest records per subject for `ttl_seconds` (> 0) after the last push.
 
     `url` is a `redis://`, `rediss://` or `unix://` address. Every failure of the server is a `HotTierError`; after
-    several in a row calls fail at once for a while (`limits`). Numbers of a record must be in 0..2**64-1.
+    several in a row calls fail at once for a while (`limits`). Numbers of a record must be in 0..2**64-1. What this
+    tier did not write, or was damaged since, is left out and told to `on_damage`, once for each value met.
     Raises `ConfigurationError` when an argument is out of range.
     """
 
@@ -37,10 +46,12 @@ class RedisTier:
         ttl_seconds: float = 3600.0,
         name: str = "hot",
         limits: RedisLimits | None = None,
+        on_damage: Callable[[], None] = _ignore,
     ) -> None:
         if capacity < 1 or ttl_seconds <= 0:
             raise ConfigurationError("capacity must be at least 1 and ttl_seconds above 0")
         self._name = name
+        self._on_damage = on_damage
         self._clock = clock
         self._capacity = capacity
         self._ttl_ms = _milliseconds(ttl_seconds)
@@ -72,15 +83,16 @@ class RedisTier:
         await self._pipeline.run(load_script("put"), _keys(subject, "ring", "records"), arguments)
 
     async def scan(self, subject: SubjectRef, *, limit: int | None = None) -> list[TierRecord]:
-        """Return what is held, highest `order` first, at most `limit` (>= 0) records.
-
-        Raises `CorruptionError` when the server holds something this tier did not write.
-        """
+        """Return what is held, highest `order` first, at most `limit` (>= 0) records."""
         if limit == 0:
             return []
         last = -1 if limit is None else limit - 1
         keys = _keys(subject, "ring", "records")
-        return list(_decode(await self._pipeline.run(load_script("scan"), keys, (last,))))
+        reply = await self._pipeline.run(load_script("scan"), keys, (last,))
+        records = [_decoded(one, value) for one, value in zip(reply[::2], reply[1::2], strict=True)]
+        for _ in range(records.count(None)):
+            self._on_damage()
+        return [record for record in records if record is not None]
 
     async def remove(self, subject: SubjectRef, ids: Sequence[str]) -> int:
         """Remove records by id; unknown ids are ignored. Return how many were there."""
@@ -99,7 +111,7 @@ class RedisTier:
         expires_us = now_us + math.ceil(ttl_seconds * 1e6)
         arguments = (
             session,
-            _fixed(expires_us) + blob,
+            _snapshot(session, expires_us, blob),
             expires_us,
             now_us,
             _milliseconds(ttl_seconds),
@@ -109,14 +121,15 @@ class RedisTier:
         await self._pipeline.run(load_script("save_snapshot"), keys, arguments)
 
     async def load_snapshot(self, subject: SubjectRef, session: str) -> bytes | None:
-        """Return the blob, or None when there is none or its time has passed.
-
-        Raises `CorruptionError` when the server holds something this tier did not write.
-        """
+        """Return the blob, or None when there is none, it was damaged, or its time has passed."""
         value = await self._pipeline.command("HGET", *_keys(subject, "snapshots"), session)
-        if value is None or to_us(self._clock.now()) >= _number(value[:16]):
+        if value is None:
             return None
-        return bytes(value[16:])
+        expires_us, blob = _number(value[:16]), bytes(value[16 + _CHECKSUM :])
+        if expires_us is None or value != _snapshot(session, expires_us, blob):
+            self._on_damage()
+            return None
+        return blob if to_us(self._clock.now()) < expires_us else None
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -141,23 +154,28 @@ def _fixed(number: int) -> bytes:
 
 def _encode(record: TierRecord) -> bytes:
     expiry = _NO_EXPIRY if record.expires_at_us is None else _fixed(record.expires_at_us)
-    return _fixed(record.version) + _fixed(record.order) + expiry + record.payload
+    header = _fixed(record.version) + _fixed(record.order) + expiry
+    return header + _checksum(record.id.encode(), header, record.payload) + record.payload
 
 
-def _number(field: bytes) -> int:
-    try:
-        return int(field, 16)
-    except ValueError:
-        raise CorruptionError("the hot tier holds something in an unknown form") from None
+def _snapshot(session: str, expires_us: int, blob: bytes) -> bytes:
+    expiry = _fixed(expires_us)
+    return expiry + _checksum(session.encode(), expiry, blob) + blob
 
 
-def _decode(reply: Sequence[bytes]) -> Iterator[TierRecord]:
-    for record_id, value in zip(reply[::2], reply[1::2], strict=True):
-        expiry = value[32:48]
-        yield TierRecord(
-            id=record_id.decode("ascii", errors="replace"),
-            order=_number(value[16:32]),
-            version=_number(value[:16]),
-            payload=value[48:],
-            expires_at_us=None if expiry == _NO_EXPIRY else _number(expiry),
-        )
+def _checksum(*parts: bytes) -> bytes:
+    """Seals cover neither an expiry nor whether a value whose key is gone was damaged before."""
+    return b"%08x" % zlib.crc32(b"".join(parts))
+
+
+def _number(field: bytes) -> int | None:
+    return int(field, 16) if re.fullmatch(rb"[0-9a-f]{16}", field) else None
+
+
+def _decoded(record_id: bytes, value: bytes) -> TierRecord | None:
+    """Return a record as it was put, or None for anything else."""
+    header, payload = value[:_HEADER], value[_HEADER + _CHECKSUM :]
+    version, order, expiry = _number(header[:16]), _number(header[16:32]), _number(header[32:])
+    if version is None or order is None or value != header + _checksum(record_id, header, payload) + payload:
+        return None
+    return TierRecord(record_id.decode("ascii", errors="replace"), order, version, payload, expiry)

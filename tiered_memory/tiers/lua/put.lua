@@ -1,5 +1,5 @@
 -- KEYS: ring, records. ARGV: ttl_ms, capacity, then id, value, id, value, ...
--- A value is version, order and expiry (16 hex digits each), then the payload; a ring entry is order, then id.
+-- A value is version, order and expiry (16 hex digits each), a checksum (8), the payload; a ring entry is order, id.
 local ring, records = KEYS[1], KEYS[2]
 local ttl_ms, capacity = ARGV[1], tonumber(ARGV[2])
 

@@ -1,5 +1,5 @@
 -- KEYS: sessions, snapshots. ARGV: session, value, expires_us, now_us, ttl_ms, most sessions kept.
--- A value is its expiry (16 hex digits), then the blob. `sessions` orders the names by expiry.
+-- A value is its expiry (16 hex digits), a checksum (8), then the blob. `sessions` orders the names by expiry.
 local sessions, snapshots = KEYS[1], KEYS[2]
 
 if redis.call('EXISTS', sessions, snapshots) == 1 then
