@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,7 +16,7 @@ from tiered_memory.config import load_settings
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.errors import TieredMemoryError
 from tiered_memory.metrics import CorruptionDetected, RecordingObserver
-from tiered_memory.model import Explanation, Memory
+from tiered_memory.model import Explanation
 from tiered_memory.state import commands as c
 from tiered_memory.testing import ManualClock
 
@@ -93,7 +94,7 @@ async def build(folder: Path, image: Path, *, crashed: bool, redis_url: str = "l
         await memory.user("gone").consent.grant(PURPOSE, notice="n1")
         await memory.user("gone").add("to be erased", importance=0.9)
         await memory.user("gone").erase(reason="request")
-        clock.set(ASKED_AT - timedelta(hours=1))
+        clock.set(ASKED_AT - timedelta(minutes=30))
         await memory.forget()
         await memory.stats()
         await _checkpoint(memory)
@@ -164,10 +165,10 @@ async def _ask_user(memory: TieredMemory, name: str, answers: Answers) -> None:
     await _put(answers, (name, "forgotten"), lambda: _forgotten(user))
     await _put(answers, (name, "consents"), lambda: _consents(user))
     for question in QUESTIONS:
-        await _put(answers, (name, "search", question), lambda q=question: _found(user, q))
+        await _put(answers, (name, "search", question), partial(_found, user, question))
     listed = answers.said[name, "list"]
     for one in listed if isinstance(listed, dict) else ():
-        await _put(answers, (name, "explain", one), lambda i=one: _explained(user, i))
+        await _put(answers, (name, "explain", one), partial(_explained, user, one))
     await _put(answers, (name, "context"), lambda: _context(user))
     try:
         answers.damaged[name] = frozenset(await user.damaged())
@@ -269,19 +270,24 @@ def _is_loss(truth: Answers, question: Question, answer: Any, lost: frozenset[st
     match question[1:]:
         case ("list" | "forgotten",):
             kept = all(right.get(one) == what for one, what in answer.items())
-            return kept and set(right) - set(answer) <= lost
+            return kept and set(right) - set(answer) <= lost | _volatile(truth, question[0])
         case ("search", _):
-            return bool(lost) and _all_true(truth.said[question[0], "list"], answer)
+            return bool(lost or _volatile(truth, question[0])) and _all_true(
+                truth.said[question[0], "list"], answer
+            )
         case ("context",):
             return set(answer) <= set(right)
         case _:
             return False
 
 
+def _volatile(truth: Answers, user: str) -> frozenset[str]:
+    """Return the ids of what lives in hot alone: nobody but hot could name it once it is lost."""
+    explained = {
+        question[2]: said for question, said in truth.said.items() if question[:2] == (user, "explain")
+    }
+    return frozenset(one for one, said in explained.items() if "state='volatile'" in str(said))
+
+
 def _all_true(memories: Mapping[str, str], hits: Mapping[str, str]) -> bool:
     return all(one in memories and said.endswith(memories[one]) for one, said in hits.items())
-
-
-def differing(memories: list[Memory], truth: Mapping[str, str]) -> list[str]:
-    """Return the ids of memories that are not what they should be."""
-    return [one.id for one in memories if truth.get(one.id) != repr(one)]

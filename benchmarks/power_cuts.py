@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,7 +131,8 @@ class PowerCuts:
         disk, book, outcome = Disk(self._recording.root, deaf), Book(), Cuts()
         for _ in self._recording.calls(disk, book):
             pass
-        await self._look(disk, book, Keep.NOTHING, random.Random(self._seed), outcome)
+        with _quiet() if deaf else nullcontext():
+            await self._look(disk, book, Keep.NOTHING, random.Random(self._seed), outcome)
         return outcome
 
     async def _cut(self, disk: Disk, book: Book, draw: random.Random, outcome: Cuts) -> None:
@@ -163,6 +165,18 @@ def bytes_back(cold: Path, book: Book) -> list[str]:
     joined = b"\n".join(path.read_bytes() for path in cold.glob("*/data/*"))
     gone = [pair for account in book.accounts.values() for pair in account.gone.items()]
     return [mark for mark, memory_id in gone if memory_id.encode() in joined]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Say nothing of damage that is meant."""
+    logger = logging.getLogger("tiered_memory")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

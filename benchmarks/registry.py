@@ -7,6 +7,7 @@ from importlib import import_module
 from benchmarks.suite import Benchmark
 
 MODULES = {
+    "faults": "benchmarks.faults",
     "retrieval": "benchmarks.retrieval",
     "importance": "benchmarks.importance",
     "latency": "benchmarks.latency",

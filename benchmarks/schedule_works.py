@@ -24,7 +24,8 @@ from tiered_memory.clock import SeededEntropy
 from tiered_memory.core import Core
 from tiered_memory.errors import ConsentRequiredError, NotFoundError, SubjectErasedError
 from tiered_memory.memory import User
-from tiered_memory.model import Interaction
+from tiered_memory.metrics import CorruptionDetected, Fact
+from tiered_memory.model import Durability, Interaction
 from tiered_memory.runtime import Parts
 from tiered_memory.state.sqlite_state import SqliteState
 from tiered_memory.testing import ManualClock
@@ -47,6 +48,7 @@ class Stage:
         self.hot = KeptHot("hot", 50, clock=self.clock, ttl_seconds=3600.0)
         self.cold = None if real_cold else KeptCold("cold", clock=self.clock)
         self.seen_keys: dict[bytes, int] = {}
+        self.damage = 0
         self._seeds = itertools.count(seed * 1000)
         self._entropy = SeededEntropy(seed)
         self._settings = settings_for(directory)
@@ -54,9 +56,14 @@ class Stage:
     async def open(self) -> None:
         """Begin a process."""
         self.pace = Pace(next(self._seeds), self._look)
-        overrides = Overrides(clock=self.clock, entropy=self._entropy, embedder=WordEmbedder(self.pace))
+        parts = {"clock": self.clock, "entropy": self._entropy, "embedder": WordEmbedder(self.pace)}
+        overrides = Overrides(observer=self, **parts)
         self.memory = StagedMemory(self._settings, overrides, self._recast)
         await self.memory.__aenter__()
+
+    def observe(self, fact: Fact) -> None:
+        """Count what is taken for damage: nothing here damages anything."""
+        self.damage += isinstance(fact, CorruptionDetected)
 
     async def close(self) -> None:
         """End the process in good order."""
@@ -104,12 +111,13 @@ class Stage:
 
 @dataclass(slots=True)
 class Said:
-    """One interaction: when its call began and when it was acknowledged, if it was."""
+    """One interaction: when its call began and when it was acknowledged, if it was; whether it outlives RAM."""
 
     word: str
     began: int
     ended: int | None = None
     id: str = ""
+    durable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +172,7 @@ class Works:
         receipts = await self._stage.user().add_many(given)
         for one, receipt in zip(said, receipts, strict=True):
             one.id, one.ended = receipt.id, next(self.ticks)
+            one.durable = receipt.durability is Durability.JOURNALED
 
     async def search(self) -> None:
         """Look for a word that every content has."""

@@ -113,6 +113,8 @@ class Schedule:
             await self._collide()
             await self._quietly(self._after)
             await self._stage.close()
+            if self._stage.damage:
+                self._note(SURPRISED, "damage is reported though nothing was damaged")
         if limit.cancelled_caught:
             self._note(BRICKED, "it did not end")
             await self._stage.abandon()
@@ -217,15 +219,12 @@ class Schedule:
         self._check_new(max(ended for _, ended in record.erasures))
 
     def _check_new(self, ended: int) -> None:
-        """What was said after the last erasure is the new generation's, and stays."""
+        """What was kept durably after the last erasure is the new generation's, and stays."""
         record = self._works.record
-        if record.withdrawn or self.killed or len(record.erasures) > 1:
+        if record.withdrawn or len(record.erasures) > 1:
             return
         seen = next(read.contents for read in reversed(record.reads) if read.kind == "list")
-        lost = [
-            one for one in record.said if one.ended is not None and one.began > ended and one.word not in seen
-        ]
-        if lost:
+        if any(one.durable and one.began > ended and one.word not in seen for one in record.said):
             self._note(BRICKED, "what was said after the erasure is lost")
 
     def _traces(self, ids: set[str]) -> Iterator[str]:

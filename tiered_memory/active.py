@@ -87,7 +87,7 @@ class ActiveSubject:
     sessions: set[str] = field(default_factory=set)
     session_names: dict[str, bytes] = field(default_factory=dict)
     ephemeral_sessions: set[str] = field(default_factory=set)
-    operations: OrderedDict[str, tuple[bytes, Any]] = field(default_factory=OrderedDict)
+    operations: OrderedDict[str, tuple[bytes, Any, str]] = field(default_factory=OrderedDict)
     expiring: list[tuple[int, str]] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     held_bytes: int = 0
@@ -112,6 +112,7 @@ class ActiveSubject:
 
     def own_key(self) -> SealingKey:
         """Return the subject's own key; raises KeyUnavailableError when its record is damaged."""
+        self.check_alive()
         key = self.keys.get(SUBJECT_PURPOSE)
         if key is None:
             raise KeyUnavailableError(

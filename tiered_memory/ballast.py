@@ -33,12 +33,18 @@ class Ballast:
         return self._path.stat().st_size if self._path.exists() else 0
 
     def take(self) -> bool:
-        """Take the reserve, all or nothing; return whether it is held."""
-        if self.held_bytes >= self._bytes:
-            return self._bytes > 0
+        """Take the reserve, or as much of it as there is room for; return whether any is held."""
+        size = self._bytes
+        while size >= min(self._bytes, MIB) and self.held_bytes < size:
+            if self._allocate(size):
+                break
+            size //= 2
+        return self.held_bytes > 0
+
+    def _allocate(self, size: int) -> bool:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, self._bytes)
+            os.posix_fallocate(descriptor, 0, size)
             os.fsync(descriptor)
         except OSError:
             self._path.unlink(missing_ok=True)

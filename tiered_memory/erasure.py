@@ -26,9 +26,10 @@ from tiered_memory.model import Certificate, Subject, TierErasure
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import SubjectRow, SubjectState
 from tiered_memory.subjects import SubjectDirectory
-from tiered_memory.tiers.base import SubjectRef
+from tiered_memory.tiers.base import SubjectRef, Tier
 
 SALT_BYTES = 16
+LATE_WRITES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +178,12 @@ class Eraser:
         return tiers
 
     async def _emptied(self, ref: SubjectRef, durable: bool) -> list[TierErasure]:
-        hot, warm = await self._core.hot.drop(ref), await self._core.warm.drop(ref)
-        hot_left, warm_left = await self._core.hot.scan(ref), await self._core.warm.scan(ref)
+        # RAM first: what it shows must not depend on whether hot can be reached.
+        warm, warm_empty = await _cleared(self._core.warm, ref)
+        hot, hot_empty = await _cleared(self._core.hot, ref)
         tiers = [
-            TierErasure("hot", hot, "keys deleted", not hot_left),
-            TierErasure("warm", warm, "dropped from RAM", not warm_left),
+            TierErasure("hot", hot, "keys deleted", hot_empty),
+            TierErasure("warm", warm, "dropped from RAM", warm_empty),
         ]
         reach("erase.after_hot_and_warm")
         return tiers + await self._empty_durable(ref) if durable else tiers
@@ -233,6 +235,16 @@ class Eraser:
 
     def _signer(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self._core.names.signing_seed)
+
+
+async def _cleared(tier: Tier, ref: SubjectRef) -> tuple[int, bool]:
+    """Drop what a tier has and look again; a write that was under way may put something there once more."""
+    removed = 0
+    for _ in range(LATE_WRITES):
+        removed += await tier.drop(ref)
+        if not await tier.scan(ref):
+            return removed, True
+    return removed, False
 
 
 def signed_bytes(certificate: Certificate) -> bytes:

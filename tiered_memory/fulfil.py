@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +14,7 @@ from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.erasure import Eraser
-from tiered_memory.errors import ErasureIncompleteError, HotTierError, InvalidInputError, NotFoundError
+from tiered_memory.errors import ErasureIncompleteError, InvalidInputError, NotFoundError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.inflight import InFlight
@@ -83,7 +82,7 @@ class Fulfil:
     async def _record(
         self, active: ActiveSubject, command: c.PutConsent | c.WithdrawPurpose, event: ConsentEvent
     ) -> None:
-        await self._core.state.write(command)
+        await self._core.ballast.spend(lambda: self._core.state.write(command))
         active.consents.append(event)
         self._core.observer.observe(ConsentChanged(event.action.value))
 
@@ -121,9 +120,16 @@ class Fulfil:
         return open_consents(active.consents, self._core.now_us())
 
     async def delete(self, active: ActiveSubject, memory_id: str, reason: str) -> None:
-        """Remove a memory for good: unreadable when this returns, its bytes gone from cold as well."""
+        """Remove a memory for good: unreadable when this returns, its bytes gone from cold as well.
+
+        Raises:
+            HotTierError: hot could not be reached. A memory that is only there is left as it was; any other is
+                removed, but for a sealed copy in hot, which goes when it is back.
+        """
         held = active.held.get(memory_id)
         volatile = held is not None and held.volatile
+        if volatile:
+            await self._core.hot.remove(active.ref, [memory_id])
         if volatile and not active.durable:
             await self._sweeper.take_out(active, [memory_id])
             return
@@ -137,7 +143,7 @@ class Fulfil:
         await self._inflight.complete(self._delete(active, memory_id, command))
 
     async def _delete(self, active: ActiveSubject, memory_id: str, command: c.ChangeStates) -> None:
-        await self._core.state.write(command)
+        await self._core.ballast.spend(lambda: self._core.state.write(command))
         reach("remove.after_mark")
         await self._sweeper.take_out(active, [memory_id])
         await self._sweeper.remove(active.ref.pseudonym, [memory_id])
@@ -226,8 +232,7 @@ class Fulfil:
         await self._core.warm.drop(active.ref)
         active.sessions.clear()
         # What hot keeps when it cannot be reached does not open any more: a snapshot's edition passed.
-        with contextlib.suppress(HotTierError):
-            await self._core.hot.drop(active.ref)
+        await self._sweeper.drop_hot(active)
 
     def _check_expiry(self, given: ConsentGiven) -> None:
         if given.expires_us is not None and given.expires_us <= self._core.now_us():

@@ -107,6 +107,15 @@ def append_durably(path: Path, line: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
@@ -120,6 +129,8 @@ def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
     finally:
         os.close(descriptor)
     fresh.replace(path)
+    if durable:
+        _sync_directory(path.parent)
 
 
 def _signed(fields: dict[str, object], key: bytes) -> bytes:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 
 from tiered_memory.errors import CorruptionError, DiskFullError, RolledBackError, StorageError
@@ -53,6 +54,8 @@ class Marks:
         self._latest: int | None = None
         self._closed = False
         self._commits = 0
+        self._noted: Mark | None = None
+        self._noting = anyio.Lock()  # two at once would take each other's fresh file away
         self._failed = False
         self._writing = threading.Lock()
         self.must_apply = True
@@ -74,8 +77,11 @@ class Marks:
 
     async def note(self, present: Mark) -> None:
         """Remember how far the store has come; on disk when this returns."""
-        data = encode_mark(present, self._key)
-        await _in_thread(lambda: replace_file(self._mark_path, data, durable=True))
+        async with self._noting:
+            if self._noted is None or not present.is_behind(self._noted):
+                data = encode_mark(present, self._key)
+                await _in_thread(lambda: replace_file(self._mark_path, data, durable=True))
+                self._noted = present
         await anyio.to_thread.run_sync(self.note_commit, present.incarnation, present.commits)
 
     def note_commit(self, incarnation: str, commits: int) -> None:

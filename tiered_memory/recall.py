@@ -21,7 +21,7 @@ from tiered_memory.scoring.recall_index import PER_ARM, Query
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
-from tiered_memory.subjects import SubjectDirectory
+from tiered_memory.subjects import Opened, SubjectDirectory
 
 OVERSAMPLE = 2
 RECALL_LIMIT = 30
@@ -105,22 +105,28 @@ class Recall:
         """Return the memories that were forgotten and can still be restored, newest first."""
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
         ids = {row.memory_id for row in rows if row.state == MemoryState.FORGOTTEN}
-        return [] if not ids else await self.from_cold(active, ids)
+        found = [] if not ids else await self.from_cold(active, ids)
+        return sorted(found, key=lambda memory: memory.order, reverse=True)
 
     async def from_cold(self, active: ActiveSubject, ids: Iterable[str]) -> list[Memory]:
-        """Return memories read and verified from cold, for those that are not in RAM; what does not is counted."""
+        """Return memories read and verified from cold, for those that are not in RAM."""
+        return [
+            memory_of(decode_fields(plain), record_id=r.id, order=r.order, version=r.version)
+            for r, plain in await self.read(active, ids)
+        ]
+
+    async def read(self, active: ActiveSubject, ids: Iterable[str]) -> list[Opened]:
+        """Return records read and verified from cold; what is not there, or does not verify, is counted."""
         wanted = set(ids)
         records = [record for record in await self._directory.records(active) if record.id in wanted]
         opened = self._directory.open_all(active, records)
+        active.check_alive()
         lost = wanted - {record.id for record, _ in opened} - active.damaged
         if lost:
             lost &= {row.memory_id for row in await self._kept(active)}
             self._directory.report_damage(len(lost))
             active.damaged |= lost
-        return [
-            memory_of(decode_fields(plain), record_id=r.id, order=r.order, version=r.version)
-            for r, plain in opened
-        ]
+        return opened
 
     async def damaged(self, active: ActiveSubject) -> list[str]:
         """Read everything stored of the subject and return the ids of the memories that are not there, or not whole."""

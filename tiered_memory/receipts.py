@@ -131,11 +131,19 @@ class Operations:
         )
 
 
-def remember(active: ActiveSubject, operation_id: str, fingerprint: bytes, receipts: list[Receipt]) -> None:
-    """Keep an ephemeral write's receipts with its subject, the newest 256."""
-    active.operations[operation_id] = (fingerprint, receipts)
+def remember(
+    active: ActiveSubject, operation_id: str, fingerprint: bytes, receipts: list[Receipt], purpose: str
+) -> None:
+    """Keep a write's receipts with its subject, the newest 256."""
+    active.operations[operation_id] = (fingerprint, receipts, purpose)
     while len(active.operations) > RAM_OPERATIONS:
         active.operations.popitem(last=False)
+
+
+def disremember(active: ActiveSubject, purpose: str) -> None:
+    """Forget the operations for a purpose: what they wrote is not there any more, so a repeated one is a new one."""
+    for name in [name for name, (_, _, of) in active.operations.items() if of == purpose]:
+        del active.operations[name]
 
 
 def _fields_of(receipt: Receipt) -> dict[str, Any]:

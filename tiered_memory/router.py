@@ -219,7 +219,7 @@ class Router:
             return earlier
         receipts = [receipt_for(draft, operation_id, in_hot=in_hot) for draft in drafts]
         if options.operation_id is not None:
-            remember(active, operation_id, fingerprint, receipts)
+            remember(active, operation_id, fingerprint, receipts, options.purpose)
         self._flusher.add(active.ref, outcome.entries)
         await self._publish(active, drafts, outcome.rows)
         return receipts

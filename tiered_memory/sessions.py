@@ -10,7 +10,7 @@ from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
-from tiered_memory.errors import CorruptionError, HotTierError
+from tiered_memory.errors import CorruptionError, HotTierError, KeyUnavailableError
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.metrics import CorruptionDetected
 from tiered_memory.model import Memory, Role
@@ -106,6 +106,9 @@ class Sessions:
         sealed = sealer.key.seal(blob, context, self._core.keyring.nonce())
         try:
             await self._core.hot.save_snapshot(active.ref, name, sealed, self._core.policy.hot.ttl_seconds)
+            if not active.alive:
+                # An erasure has passed by while this was on its way, and has looked into hot already.
+                await self._core.hot.drop(active.ref)
         except HotTierError:
             return
 
@@ -134,6 +137,7 @@ class Sessions:
     async def _tail(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
         pseudonym = self._core.names.session(active.ref.pseudonym, session)
         rows = await self._core.state.read(c.Tail(active.ref.pseudonym, pseudonym))
+        active.check_alive()
         now_us = self._core.now_us()
         turns = [self._tail_turn(active, row) for row in rows if row.expires_us > now_us]
         return [turn for turn in turns if turn is not None]
@@ -146,6 +150,8 @@ class Sessions:
         record = TierRecord(row.record_id, row.order, 1, row.sealed)
         try:
             fields = decode_fields(active.sealer_for(row.sealed).open(Place.TAIL, record))
+        except KeyUnavailableError:
+            return None  # the consent it rests on was withdrawn meanwhile
         except CorruptionError:
             self._core.observer.observe(CorruptionDetected("state"))
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -362,15 +363,20 @@ class SubjectDirectory:
             records = await self._core.hot.scan(active.ref)
         except HotTierError:
             return
-        now_us, opened = self._core.now_us(), list[Opened]()
+        now_us, opened, left = self._core.now_us(), list[Opened](), list[str]()
         for record in records:
             live = record.expires_at_us is not None and record.expires_at_us > now_us
             if live and record.id not in active.held:
-                opened += self._opened_hot(active, record)
+                found = self._opened_hot(active, record)
+                opened += found
+                left += [] if found or record.id in active.damaged else [record.id]
         # Only what verifies may say how far the subject's order has come.
         active.last_order = max([active.last_order, *(record.order for record, _ in opened)])
         self._core.observer.observe(TierLookup("hot", bool(opened)))
         self.admit(active, opened)
+        # Hot was out of reach when these were removed, or they are of no use to anybody.
+        with contextlib.suppress(HotTierError):
+            await self._core.hot.remove(active.ref, left)
 
     def _opened_hot(self, active: ActiveSubject, record: TierRecord) -> list[Opened]:
         """Only what never went to cold: a durable memory that is not held was forgotten or removed."""

@@ -5,6 +5,7 @@ Work follows what is due, not what exists.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -96,12 +97,14 @@ class Sweeper:
         self._flusher = flusher
         self._sessions = sessions
         self._inflight = inflight
+        self._owed: set[bytes] = set()
+        """Subjects of which hot could not be reached when something had to leave it."""
 
     async def write_uses(self) -> int:
         """Write the strengths that uses changed since the last call; return how many."""
         written = 0
         for active in self._directory.residents():
-            written += await self._write_uses_of(active)
+            written += await self.write_uses_of(active)
         return written
 
     async def cycle(
@@ -138,6 +141,11 @@ class Sweeper:
                 await self._inflight.complete(self.remove(subject, ids))
             except StorageError as error:
                 failure = error
+        for subject in [one for one in self._owed if pseudonym in {None, one}]:
+            try:
+                await self._pay(subject)
+            except HotTierError as error:
+                failure = error
         await self._report_overdue()
         if failure is not None:
             raise failure
@@ -150,7 +158,7 @@ class Sweeper:
         self._core.observer.observe(OldestOverdueDeletion(max(0, now_us - oldest_us) / 1e6))
 
     async def remove(self, pseudonym: bytes, memory_ids: Sequence[str]) -> None:
-        """Remove memories from cold, bytes and all, then their rows."""
+        """Remove memories from cold, bytes and all, then their rows; raises HotTierError when hot keeps a copy."""
         row = await self._core.state.read(c.GetSubject(pseudonym))
         if row is None:
             return
@@ -160,8 +168,30 @@ class Sweeper:
                 await self._remove_batch(active.ref, batch)
             # The journal had the same bytes, and the log keeps what the pages no longer have.
             await self._core.state.checkpoint()
+            await self._pay(pseudonym)
         except SubjectErasedError:
             return
+
+    async def drop_hot(self, active: ActiveSubject) -> None:
+        """Empty hot of a subject, now or when it is back."""
+        self._owed.add(active.ref.pseudonym)
+        with contextlib.suppress(HotTierError):
+            await self._pay(active.ref.pseudonym)
+
+    async def _pay(self, pseudonym: bytes) -> None:
+        """Empty hot of a subject if something had to leave it that could not be reached: records and snapshots."""
+        if pseudonym not in self._owed:
+            return
+        row = await self._core.state.read(c.GetSubject(pseudonym))
+        if row is not None:
+            try:
+                await self._core.hot.drop(SubjectRef(pseudonym, row.generation, row.incarnation))
+            except HotTierError as error:
+                raise HotTierError(
+                    "it is in force and cannot be read any more, but the hot tier, which has a sealed copy, could "
+                    "not be reached; the copy is removed when it is back"
+                ) from error
+        self._owed.discard(pseudonym)
 
     async def _remove_batch(self, ref: SubjectRef, batch: Sequence[str]) -> None:
         """The list outside comes before the rows go: a restored store must know of every removal."""
@@ -188,7 +218,8 @@ class Sweeper:
         try:
             await self._core.hot.remove(active.ref, memory_ids)
         except HotTierError:
-            return
+            if active.durable:
+                self._owed.add(active.ref.pseudonym)
 
     def strength_update(self, tracked: Tracked) -> StrengthUpdate:
         """Return a tracked memory's strength and deadline as the state store keeps them."""
@@ -213,7 +244,8 @@ class Sweeper:
             deadline_rule=due.rule,
         )
 
-    async def _write_uses_of(self, active: ActiveSubject) -> int:
+    async def write_uses_of(self, active: ActiveSubject) -> int:
+        """Write one subject's strengths; return how many."""
         used, active.used = active.used, set()
         updates = [self.strength_update(active.tracked[one]) for one in used if one in active.tracked]
         if not updates:

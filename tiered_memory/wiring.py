@@ -36,6 +36,7 @@ from tiered_memory.state import commands as c
 from tiered_memory.state.base import StateStore
 from tiered_memory.state.sqlite_state import SqliteState
 from tiered_memory.tiers.base import SubjectRef
+from tiered_memory.tiers.durable_files import sync_path
 from tiered_memory.tiers.lance_tier import LanceTier
 from tiered_memory.tiers.local_tier import LocalTier
 from tiered_memory.tiers.observed_tier import ObservedHot
@@ -156,6 +157,7 @@ def _policies_folder() -> Path:
 def _own(data_dir: Path, stack: AsyncExitStack) -> None:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_path(data_dir.resolve().parent)
     except OSError as error:
         raise ConfigurationError(f"the data directory cannot be made ({type(error).__name__})") from None
     ownership = Ownership(data_dir)

@@ -13,7 +13,8 @@ from tiered_memory.failpoints import POINTS
 
 pytestmark = pytest.mark.anyio
 
-SLOWEST_RECOVERY_MS = 3_000
+SLOWEST_RECOVERY_MS = 6_000
+"""Twice what the benchmark's gate allows: tests run beside others, and a fresh process imports the engines."""
 
 
 async def test_a_kill_at_any_fail_point_loses_nothing() -> None:

@@ -192,7 +192,8 @@ class Twin:
 
     async def pin(self, name: str, memory_id: str, *, pinned: bool) -> None:
         """Pin a memory, or let it fade again."""
-        item = self.touch(name).items.get(memory_id)
+        person = self.touch(name)
+        item = person.items.get(memory_id)
         call = self.user(name).pin if pinned else self.user(name).unpin
         if item is None or item.state is None or item.purge_us is not None:
             with pytest.raises(NotFoundError):
@@ -200,6 +201,7 @@ class Twin:
             return
         await call(memory_id)
         item.pinned = pinned
+        person.write()
 
     async def used(self, name: str, ids: Sequence[str]) -> None:
         """Confirm uses."""

@@ -17,6 +17,7 @@ from support import sqlite_rows
 from twin import Saying, Twin
 
 from benchmarks.staged import GatedTier, KeptCold, KeptHot, StagedMemory, WordEmbedder, replacing, settings_for
+from tiered_memory.clock import SeededEntropy
 from tiered_memory.errors import ColdTierError, HotTierError, NotFoundError, StorageError
 from tiered_memory.model import Role
 from tiered_memory.testing import ManualClock
@@ -55,6 +56,7 @@ class Year:
         self._folder = folder
         (folder / "policy.toml").write_text(POLICY_TOML)
         self._clock = ManualClock()
+        self._entropy = SeededEntropy(seed)
         self._gate = FaultGate(self._chance)
         self._hot = KeptHot("hot", 10_000, clock=self._clock, ttl_seconds=3600.0)
         self._cold = KeptCold("cold", clock=self._clock)
@@ -236,7 +238,7 @@ class Year:
     async def _opened(self) -> StagedMemory:
         chosen = settings_for(self._folder / "data", policy=str(self._folder / "policy.toml"))
         recast = replacing(hot=GatedTier(self._hot, self._gate), cold=GatedTier(self._cold, self._gate))
-        memory = StagedMemory(chosen, Overrides(clock=self._clock, embedder=WordEmbedder()), recast)
-        return await memory.__aenter__()
+        overrides = Overrides(clock=self._clock, entropy=self._entropy, embedder=WordEmbedder())
+        return await StagedMemory(chosen, overrides, recast).__aenter__()
 
 

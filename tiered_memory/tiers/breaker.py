@@ -13,17 +13,20 @@ class BreakerState(StrEnum):
     OPEN = "open"
     """Calls are refused until the cool-down has passed."""
     HALF_OPEN = "half_open"
-    """One probe is under way; every other call is refused."""
+    """A probe is under way; calls are refused until it has told."""
 
 
 class Breaker:
-    """Opens after `failures_to_open` (>= 1) failures in a row, for `cooldown_seconds` (> 0), then lets one call probe.
+    """Opens for `cooldown_seconds` (> 0) after failures in a row: `failures_to_open` (>= 1), or fewer long ones.
 
-    Not safe across threads: it belongs to one event loop.
+    Failures that together took `patience_seconds` (> 0) are enough: callers waited for them. After the cool-down one
+    probe may be made. Not safe across threads: it belongs to one event loop.
     """
 
-    def __init__(self, *, failures_to_open: int, cooldown_seconds: float) -> None:
+    def __init__(self, *, failures_to_open: int, cooldown_seconds: float, patience_seconds: float) -> None:
         self._failures_to_open = failures_to_open
+        self._patience_seconds = patience_seconds
+        self._waited_seconds = 0.0
         self._cooldown_seconds = cooldown_seconds
         self._failures = 0
         self._opened_at = 0.0
@@ -31,24 +34,30 @@ class Breaker:
 
     @property
     def state(self) -> BreakerState:
-        """The state; it stays OPEN after the cool-down until a call comes to probe."""
+        """The state; it stays OPEN after the cool-down until somebody comes to probe."""
         return self._state
 
-    def admit(self, now: float) -> bool:
-        """Say whether a call may be tried at `now` (monotonic seconds); its outcome must then be reported."""
-        if self._state is BreakerState.OPEN and now - self._opened_at >= self._cooldown_seconds:
-            self._state = BreakerState.HALF_OPEN
-            return True
+    @property
+    def closed(self) -> bool:
+        """Whether calls may be tried; their outcomes must then be reported."""
         return self._state is BreakerState.CLOSED
 
+    def take_probe(self, now: float) -> bool:
+        """Say whether a probe is due at `now` (monotonic seconds); who is told so makes it and reports its outcome."""
+        due = self._state is BreakerState.OPEN and now - self._opened_at >= self._cooldown_seconds
+        if due:
+            self._state = BreakerState.HALF_OPEN
+        return due
+
     def succeeded(self) -> None:
-        """Report that the engine answered."""
-        self._failures = 0
+        """Report that the engine answered in time."""
+        self._failures, self._waited_seconds = 0, 0.0
         self._state = BreakerState.CLOSED
 
-    def failed(self, now: float) -> None:
-        """Report at `now` (monotonic seconds) that the engine did not answer."""
+    def failed(self, now: float, seconds: float = 0.0) -> None:
+        """Report at `now` (monotonic seconds) that the engine did not answer, or late, and that it took `seconds`."""
         self._failures += 1
-        if self._failures >= self._failures_to_open:
+        self._waited_seconds += seconds
+        if self._failures >= self._failures_to_open or self._waited_seconds >= self._patience_seconds:
             self._state = BreakerState.OPEN
             self._opened_at = now

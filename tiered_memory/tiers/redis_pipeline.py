@@ -21,7 +21,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from tiered_memory.clock import Clock
+from tiered_memory.clock import Clock, stopwatch
 from tiered_memory.errors import ClosedError, ConfigurationError, HotTierError
 from tiered_memory.tiers.breaker import Breaker, BreakerState
 
@@ -37,12 +37,16 @@ class RedisLimits:
     """Bounds on what a Redis server may cost its callers.
 
     `connect_seconds`, `socket_seconds` and `call_seconds` (all > 0) bound connecting, one socket operation and a
-    whole call. `failures_to_open` (>= 1) unanswered pipelines in a row open the breaker for `cooldown_seconds`.
+    whole call. An answer that took more than `slow_seconds` counts as none. `failures_to_open` (>= 1) of those in a
+    row, or as many as took `patience_seconds` together, open the breaker for `cooldown_seconds`: a user's first call
+    asks up to three times, and all of them together must not cost more than one deadline.
     """
 
     connect_seconds: float = 0.1
-    socket_seconds: float = 0.2
-    call_seconds: float = 0.24
+    socket_seconds: float = 0.19
+    call_seconds: float = 0.2
+    slow_seconds: float = 0.05
+    patience_seconds: float = 0.1
     connections: int = 8
     failures_to_open: int = 3
     cooldown_seconds: float = 1.0
@@ -90,7 +94,9 @@ class RedisPipeline:
         self._clock = clock
         self._redis = _connect(url, limits)
         self._breaker = Breaker(
-            failures_to_open=limits.failures_to_open, cooldown_seconds=limits.cooldown_seconds
+            failures_to_open=limits.failures_to_open,
+            cooldown_seconds=limits.cooldown_seconds,
+            patience_seconds=limits.patience_seconds,
         )
         self._waiting: list[_Call] = []
         self._waiting_bytes = 0
@@ -102,13 +108,15 @@ class RedisPipeline:
         """Whether calls pass, are refused, or wait for a probe's outcome."""
         return self._breaker.state
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
+    async def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = (), *, urgent: bool = False
+    ) -> Any:
         """Run a script on `keys`, which must share one hash tag; return its reply (bulk strings as bytes).
 
         Raises `HotTierError` when the server refuses, fails or does not answer in time: a write may then have
-        happened or not.
+        happened or not. What is `urgent` is tried with the breaker open, too.
         """
-        return await self._ask(("EVALSHA", script.sha1, len(keys), *keys, *arguments), script)
+        return await self._ask(("EVALSHA", script.sha1, len(keys), *keys, *arguments), script, urgent=urgent)
 
     async def command(self, *command: Argument) -> Any:
         """Send one plain command; return its reply. Raises like `run`."""
@@ -124,14 +132,24 @@ class RedisPipeline:
         with contextlib.suppress(RedisError, OSError):
             await self._redis.aclose()
 
-    async def _ask(self, command: tuple[Argument, ...], script: Script | None) -> Any:
+    async def _ask(
+        self, command: tuple[Argument, ...], script: Script | None, *, urgent: bool = False
+    ) -> Any:
         if self._closed:
             raise ClosedError("the hot tier is closed")
-        if not self._breaker.admit(self._clock.monotonic()):
+        if not (self._breaker.closed or urgent):
+            self._probe()
             raise HotTierError("the hot tier did not answer before and is being left alone for a moment")
         call = _Call(_encoded(command), script, asyncio.get_running_loop().create_future())
         self._enqueue(call)
         return await call.reply
+
+    def _probe(self) -> None:
+        """Look whether the server is back, without letting a caller wait for that."""
+        if self._breaker.take_probe(self._clock.monotonic()):
+            reply = asyncio.get_running_loop().create_future()
+            reply.add_done_callback(asyncio.Future.exception)
+            self._enqueue(_Call(_encoded(("PING",)), None, reply))
 
     def _enqueue(self, call: _Call) -> None:
         if not self._waiting:
@@ -152,7 +170,7 @@ class RedisPipeline:
 
     async def _deliver(self, calls: list[_Call]) -> None:
         outcomes: Sequence[Any] = [HotTierError("the hot tier's call was interrupted")] * len(calls)
-        answered = False
+        answered, begun = False, stopwatch()
         try:
             with anyio.fail_after(self._limits.call_seconds):
                 outcomes = await self._exchange(calls)
@@ -160,15 +178,15 @@ class RedisPipeline:
         except (RedisError, OSError) as error:
             outcomes = [error] * len(calls)
         finally:
-            self._report(answered)
+            self._report(stopwatch() - begun, answered=answered)
             for call, outcome in zip(calls, outcomes, strict=True):
                 call.settle(outcome)
 
-    def _report(self, answered: bool) -> None:
-        if answered:
+    def _report(self, seconds: float, *, answered: bool) -> None:
+        if answered and seconds <= self._limits.slow_seconds:
             self._breaker.succeeded()
         else:
-            self._breaker.failed(self._clock.monotonic())
+            self._breaker.failed(self._clock.monotonic(), seconds)
 
     async def _exchange(self, calls: Sequence[_Call]) -> list[Any]:
         replies = await self._send([call.command for call in calls])

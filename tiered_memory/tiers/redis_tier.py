@@ -98,12 +98,13 @@ class RedisTier:
         """Remove records by id; unknown ids are ignored. Return how many were there."""
         if not ids:
             return 0
-        return int(await self._pipeline.run(load_script("remove"), _keys(subject, "ring", "records"), ids))
+        keys = _keys(subject, "ring", "records")
+        return int(await self._pipeline.run(load_script("remove"), keys, ids))
 
     async def drop(self, subject: SubjectRef) -> int:
         """Remove everything held for the subject, snapshots too; return how many records that was."""
         keys = _keys(subject, "ring", "records", "sessions", "snapshots")
-        return int(await self._pipeline.run(load_script("drop"), keys))
+        return int(await self._pipeline.run(load_script("drop"), keys, urgent=True))
 
     async def save_snapshot(self, subject: SubjectRef, session: str, blob: bytes, ttl_seconds: float) -> None:
         """Keep `blob` under the session's pseudonym for `ttl_seconds` (> 0), replacing an older one."""

@@ -95,13 +95,16 @@ FROM memories WHERE subject = ?;
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
        deadline_rule, pinned, held, bytes
-FROM memories WHERE deadline_us <= ? AND state <> 'removing' ORDER BY deadline_us LIMIT ?;
+FROM memories WHERE deadline_us <= ? AND state <> 'removing'
+  AND subject IN (SELECT subject FROM subjects WHERE state IN ('active', 'restricted'))
+ORDER BY deadline_us LIMIT ?;
 
 -- name: memories_due_of
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
        deadline_rule, pinned, held, bytes
 FROM memories WHERE subject = ? AND deadline_us <= ? AND state <> 'removing'
+  AND subject IN (SELECT subject FROM subjects WHERE state IN ('active', 'restricted'))
 ORDER BY deadline_us LIMIT ?;
 
 -- name: memories_removing
