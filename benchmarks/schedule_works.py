@@ -56,8 +56,8 @@ class Stage:
     async def open(self) -> None:
         """Begin a process."""
         self.pace = Pace(next(self._seeds), self._look)
-        parts = {"clock": self.clock, "entropy": self._entropy, "embedder": WordEmbedder(self.pace)}
-        overrides = Overrides(observer=self, **parts)
+        words = WordEmbedder(self.pace)
+        overrides = Overrides(clock=self.clock, entropy=self._entropy, embedder=words, observer=self)
         self.memory = StagedMemory(self._settings, overrides, self._recast)
         await self.memory.__aenter__()
 

@@ -106,7 +106,8 @@ class Item:
         """Forget it: it can be restored until its purge."""
         floor_days = POLICY.retention[Sensitivity(self.sensitivity)].floor_days or 0
         purge_us = max(
-            now_us + round(POLICY.forgetting.undo_days * DAY_US), self.ingested_us + round(floor_days * DAY_US)
+            now_us + round(POLICY.forgetting.undo_days * DAY_US),
+            self.ingested_us + round(floor_days * DAY_US),
         )
         self.purge_us = min(purge_us, self.ceiling_us)
 
@@ -262,7 +263,9 @@ class Person:
     def resume(self, now_us: int, *, hot_kept: bool) -> None:
         """What is there when a process opens the directory."""
         volatile = [one for one in self.items.values() if one.state is None]
-        self.remove_items([one.id for one in volatile if not (hot_kept and one.keyed and one.expires_us > now_us)])
+        self.remove_items(
+            [one.id for one in volatile if not (hot_kept and one.keyed and one.expires_us > now_us)]
+        )
         for session in self.sessions.values():
             session.resume(now_us)
         for operation in self.operations.values():
@@ -275,7 +278,9 @@ class Person:
             until = operation.stored_until_us
             if now_us is not None and until is not None and until <= now_us:
                 operation.stored_until_us = None
-        known = {n: one for n, one in self.operations.items() if one.in_ram or one.stored_until_us is not None}
+        known = {
+            n: one for n, one in self.operations.items() if one.in_ram or one.stored_until_us is not None
+        }
         self.operations = known
 
     def remove_items(self, ids: Iterable[str]) -> None:
@@ -323,7 +328,7 @@ def apply(person: Person, made: Plan, now_us: int) -> None:
     person.remove([item.id for item in made.remove])
 
 
-def promised(*, durable: bool, importance: float, session: str | None, role: Role) -> Durability:
+def promised(importance: float, session: str | None, role: Role, *, durable: bool) -> Durability:
     """Return the durability a receipt must name."""
     if durable and importance > COLD_ABOVE and role is not Role.SYSTEM:
         return Durability.JOURNALED

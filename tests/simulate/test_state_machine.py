@@ -121,7 +121,11 @@ class Machine(RuleBasedStateMachine):
         item = self.twin.people[name].items.get(memory_id)
         self._run(self.twin.search(name, "hello" if item is None else item.content))
 
-    @rule(name=names, session=st.sampled_from(["s1", "s2"]), token_budget=st.sampled_from([5, 60, ENOUGH_TOKENS, ENOUGH_TOKENS]))
+    @rule(
+        name=names,
+        session=st.sampled_from(["s1", "s2"]),
+        token_budget=st.sampled_from([5, 60, ENOUGH_TOKENS, ENOUGH_TOKENS]),
+    )
     def context(self, name: str, session: str, token_budget: int) -> None:
         self._run(self.twin.context(name, session, token_budget))
 
@@ -221,7 +225,9 @@ class Machine(RuleBasedStateMachine):
         self.loop.run(_awaited(work))
 
     async def _opened(self) -> TieredMemory:
-        chosen = settings_for(self.folder / "data", policy=str(self.folder / "policy.toml"), redis_url=self.redis_url)
+        chosen = settings_for(
+            self.folder / "data", policy=str(self.folder / "policy.toml"), redis_url=self.redis_url
+        )
         hot = self.hot if self.redis_url == "local" and self.hot_kept else None
         recast = replacing(hot=hot, cold=None if self.real_cold else self.cold)
         memory = StagedMemory(chosen, Overrides(clock=self.clock, embedder=WordEmbedder()), recast)

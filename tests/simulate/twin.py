@@ -102,8 +102,8 @@ class Twin:
         receipts = await self._give(name, given, saying)
         person = self.touch(name)
         durable = person.grounds(saying.purpose, saying.sensitivity, self.now_us)
-        said = dict(importance=saying.importance, session=saying.session, role=saying.role)
-        assert {one.durability for one in receipts} == {promised(durable=durable, **said)}  # type: ignore[arg-type]
+        expected = promised(saying.importance, saying.session, saying.role, durable=durable)
+        assert {one.durability for one in receipts} == {expected}
         for content, receipt in zip(contents, receipts, strict=True):
             self._keep(person, content, receipt, saying, durable=durable)
         if saying.operation is not None:
@@ -293,11 +293,15 @@ class Twin:
         """Ask for a prompt's context: within the budget, of nothing that is gone, with what it must hold."""
         person = self.touch(name)
         found = person.sessions.get(session, Session())
-        packed = await self.user(name).context(f"{name} says hello", session=session, token_budget=token_budget)
+        packed = await self.user(name).context(
+            f"{name} says hello", session=session, token_budget=token_budget
+        )
         assert packed.tokens <= token_budget
         assert sum(item.tokens for item in packed.items) == packed.tokens
         whole = [item.content for item in packed.items]
-        known = [turn.content for turn in (*found.turns, *found.perhaps)] + [i.content for i in person.listed()]
+        known = [turn.content for turn in (*found.turns, *found.perhaps)] + [
+            i.content for i in person.listed()
+        ]
         assert all(any(full.startswith(content) for full in known) for content in whole)
         if token_budget >= ENOUGH_TOKENS and self.exact:
             assert {turn.content for turn in found.musts()} <= set(whole)

@@ -16,7 +16,15 @@ from expected import CONSENTED, LEVELS, POLICY_TOML, Person, everybody
 from support import sqlite_rows
 from twin import Saying, Twin
 
-from benchmarks.staged import GatedTier, KeptCold, KeptHot, StagedMemory, WordEmbedder, replacing, settings_for
+from benchmarks.staged import (
+    GatedTier,
+    KeptCold,
+    KeptHot,
+    StagedMemory,
+    WordEmbedder,
+    replacing,
+    settings_for,
+)
 from tiered_memory.clock import SeededEntropy
 from tiered_memory.errors import ColdTierError, HotTierError, NotFoundError, StorageError
 from tiered_memory.model import Role
@@ -112,9 +120,8 @@ class Year:
             await self._twin.user(name).consent.withdraw(self._purpose)
             person.withdraw(self._purpose, self._twin.now_us)
         elif work == self._delete:
-            with_suppressed = self._twin.user(name).delete(self._id)
             try:
-                await with_suppressed
+                await self._twin.user(name).delete(self._id)
             except NotFoundError:
                 self.done["deleted though it failed"] += 1
             person.remove([self._id])
@@ -157,7 +164,9 @@ class Year:
 
     async def _grant(self, name: str) -> None:
         days = self._chance.choice([None, None, 20])
-        await self._twin.grant(name, self._chance.choice(CONSENTED), explicit=self._chance.random() < 0.7, days=days)
+        await self._twin.grant(
+            name, self._chance.choice(CONSENTED), explicit=self._chance.random() < 0.7, days=days
+        )
 
     async def _withdraw(self, name: str) -> None:
         self._purpose = self._chance.choice(CONSENTED)
@@ -240,5 +249,3 @@ class Year:
         recast = replacing(hot=GatedTier(self._hot, self._gate), cold=GatedTier(self._cold, self._gate))
         overrides = Overrides(clock=self._clock, entropy=self._entropy, embedder=WordEmbedder())
         return await StagedMemory(chosen, overrides, recast).__aenter__()
-
-
