@@ -87,6 +87,7 @@ class FaultProxy:
             link.cancel()
         if self._links:
             await asyncio.wait(self._links)
+        await asyncio.sleep(0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection in a task that the proxy can end."""
@@ -94,20 +95,15 @@ class FaultProxy:
         link = asyncio.create_task(self._serve(reader, writer))
         self._links.add(link)
         link.add_done_callback(self._links.discard)
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait({link})
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if self._trouble.reset:
-                return
-            await self._linked(reader, writer)
-        except OSError:
-            return
+            await asyncio.wait({link})
         finally:
             _close(writer, reset=self._trouble.reset)
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            if not self._trouble.reset:
+                await self._linked(reader, writer)
 
     async def _linked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, onward = await asyncio.open_connection("127.0.0.1", self._target_port)
@@ -155,8 +151,8 @@ class FaultProxy:
             writer.write(chunk[:size])
             await writer.drain()
             chunk = chunk[size:]
-            if chunk:
-                await self._clock.sleep(SLICE_SECONDS)
+            if chunk and bound is not None:
+                await self._clock.sleep(size / bound)
 
     async def _while_stalled(self) -> None:
         while self._trouble.stall:

@@ -16,7 +16,6 @@ from benchmarks.staged import (
     Pace,
     PacedState,
     StagedMemory,
-    StillMarks,
     WordEmbedder,
     settings_for,
 )
@@ -49,6 +48,7 @@ class Stage:
         self.cold = None if real_cold else KeptCold("cold", clock=self.clock)
         self.seen_keys: dict[bytes, int] = {}
         self.damage = 0
+        self.paces: list[Pace] = []
         self._seeds = itertools.count(seed * 1000)
         self._entropy = SeededEntropy(seed)
         self._settings = settings_for(directory)
@@ -56,6 +56,7 @@ class Stage:
     async def open(self) -> None:
         """Begin a process."""
         self.pace = Pace(next(self._seeds), self._look)
+        self.paces.append(self.pace)
         words = WordEmbedder(self.pace)
         overrides = Overrides(clock=self.clock, entropy=self._entropy, embedder=words, observer=self)
         self.memory = StagedMemory(self._settings, overrides, self._recast)
@@ -97,7 +98,7 @@ class Stage:
         self.state = PacedState(core.state, self.pace)
         cold = GatedTier(core.cold if self.cold is None else self.cold, self.pace)
         hot = GatedTier(self.hot, self.pace)
-        self.core = replace(core, state=self.state, cold=cold, hot=hot, marks=StillMarks())
+        self.core = replace(core, state=self.state, cold=cold, hot=hot)
         return self.core
 
     def _look(self) -> None:

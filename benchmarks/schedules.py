@@ -12,6 +12,7 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import anyio
 import anyio.lowlevel
 
 from benchmarks.schedule_works import EXPECTED, PURPOSE, SESSION, Said, Stage, Work, Works
+from benchmarks.staged import threads_at_once
 from benchmarks.suite import Progress
 from tiered_memory.crypto.envelope import MAGIC, key_id_of
 from tiered_memory.errors import TieredMemoryError
@@ -55,7 +57,7 @@ class ScheduleResult:
     """What a run of schedules came to, in schedules: of which something was resurrected, bricked, or a surprise.
 
     A caller is surprised by an error that is not a typed answer to an erasure. `works` counts the calls that met
-    an erasure, `kills` the processes that were killed.
+    an erasure, `kills` the processes that were killed, `steps` how often a task came to an engine and let others go.
     """
 
     schedules: int
@@ -64,6 +66,7 @@ class ScheduleResult:
     surprised: int
     works: int
     kills: int
+    steps: int
     failures: tuple[Failure, ...]
 
 
@@ -72,17 +75,18 @@ async def run_schedules(
 ) -> ScheduleResult:
     """Run `count` (>= 0) schedules, those of the seeds from `seed` on."""
     failures: list[Failure] = []
-    works = kills = 0
+    works = kills = steps = 0
     progress.stage("schedules on LanceDB" if real_cold else "schedules", count)
     for one in range(seed, seed + count):
         with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
             schedule = Schedule(one, Path(folder) / "data", real_cold=real_cold)
             failures += await schedule.run()
         works, kills = works + schedule.met, kills + schedule.killed
+        steps += schedule.steps
         progress.step()
     hit = Counter(sort for _, sort in {(failure.seed, failure.sort) for failure in failures})
     return ScheduleResult(
-        count, hit[RESURRECTED], hit[BRICKED], hit[SURPRISED], works, kills, tuple(failures)
+        count, hit[RESURRECTED], hit[BRICKED], hit[SURPRISED], works, kills, steps, tuple(failures)
     )
 
 
@@ -105,9 +109,15 @@ class Schedule:
         self.met = 0
         self.killed = False
 
+    @property
+    def steps(self) -> int:
+        """How often a task came to an engine."""
+        return sum(pace.passed for pace in self._stage.paces)
+
     async def run(self) -> list[Failure]:
         """Run the schedule and return what went wrong."""
-        with anyio.move_on_after(LIMIT_SECONDS) as limit:
+        threads = nullcontext() if self._real_cold else threads_at_once()
+        with threads, anyio.move_on_after(LIMIT_SECONDS) as limit:
             await self._stage.open()
             await self._quietly(self._before)
             await self._collide()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 from zlib import crc32
 
 import anyio.lowlevel
+import anyio.to_thread
 import apsw
 import numpy as np
 
@@ -23,8 +24,6 @@ from tiered_memory.clock import Clock
 from tiered_memory.config import Settings
 from tiered_memory.core import ColdTier, Core, HotTier
 from tiered_memory.embedding.base import TextKind, Vectors
-from tiered_memory.highwater import ErasedEntry, Mark
-from tiered_memory.marks import Marks
 from tiered_memory.memory import TieredMemory
 from tiered_memory.runtime import Runtime, assemble
 from tiered_memory.state.base import Read, Write
@@ -119,6 +118,9 @@ class KeptCold(LocalTier):
         if shelf is not None:
             shelf.records = {record.id: record for record in shelf.ordered()}
 
+    async def copy(self, subject: SubjectRef, folder: Path) -> None:
+        """Copy nothing: there are no files."""
+
     def records(self) -> list[TierRecord]:
         """Return every record that is held, of whomever."""
         return [record for shelf in self._shelves.values() for record in shelf.records.values()]
@@ -146,7 +148,8 @@ class Gate(Protocol):
 class Pace:
     """A gate that lets other tasks run for a seeded while, unless it is `quiet`.
 
-    Once `stopped` nothing gets through, as after a kill. `look` is called whenever somebody comes by.
+    Once `stopped` nothing gets through, as after a kill. `look` is called whenever somebody comes by; `passed`
+    counts them.
     """
 
     def __init__(self, seed: int, look: Callable[[], None]) -> None:
@@ -154,6 +157,7 @@ class Pace:
         self._look = look
         self.stopped = False
         self.quiet = False
+        self.passed = 0
 
     async def enter(self, tier: str, operation: str) -> None:
         """Wait."""
@@ -168,6 +172,7 @@ class Pace:
     async def wait(self) -> None:
         """Let other tasks run, a seeded number of times."""
         self._look()
+        self.passed += 1
         for _ in range(0 if self.quiet else self._draw.choice(WAITS)):
             self._refuse_stopped()
             await anyio.lowlevel.checkpoint()
@@ -307,30 +312,20 @@ class PacedState:
         _settle(group)
 
 
-class StillMarks(Marks):
-    """Marks that are kept in this process alone: the real ones are written in threads, at times of their own."""
+@contextmanager
+def threads_at_once() -> Iterator[None]:
+    """Have worker threads' work done on the event loop: when a thread gets its turn does not follow from a seed."""
+    in_threads = anyio.to_thread.run_sync
+    anyio.to_thread.run_sync = _at_once  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        anyio.to_thread.run_sync = in_threads
 
-    def __init__(self) -> None:
-        super().__init__(Path(), b"")
-        self.must_apply = False
-        self._entries: list[ErasedEntry] = []
 
-    async def note(self, present: Mark) -> None:
-        """Remember nothing."""
-
-    def note_commit(self, incarnation: str, commits: int) -> None:
-        """Remember nothing."""
-
-    async def settle(self) -> None:
-        """Do nothing."""
-
-    async def erased(self) -> list[ErasedEntry]:
-        """Return what was entered."""
-        return self._entries
-
-    async def add(self, entries: Sequence[ErasedEntry]) -> None:
-        """Enter what was erased."""
-        self._entries += entries
+async def _at_once(work: Callable[..., T], *arguments: Any, **_options: Any) -> T:
+    await anyio.lowlevel.checkpoint()
+    return work(*arguments)
 
 
 class WordEmbedder:

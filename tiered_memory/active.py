@@ -23,10 +23,10 @@ from tiered_memory.errors import (
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.model import Memory, Subject, TierName
-from tiered_memory.privacy.consent import ConsentEvent
+from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
-from tiered_memory.state.base import MemoryRow
+from tiered_memory.state.base import ConsentRow, MemoryRow
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
 HELD_BYTES = 400
@@ -84,6 +84,7 @@ class ActiveSubject:
     tracked: dict[str, Tracked] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
+    damaged_keys: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
     session_names: dict[str, bytes] = field(default_factory=dict)
     ephemeral_sessions: set[str] = field(default_factory=set)
@@ -119,6 +120,14 @@ class ActiveSubject:
                 "this user's own key cannot be opened: its record is damaged; restore a backup, or erase the user"
             )
         return key
+
+    def check_key(self, purpose: str) -> None:
+        """Refuse to make a new key beside one whose record is damaged."""
+        if purpose in self.damaged_keys:
+            raise KeyUnavailableError(
+                "the key of this purpose cannot be opened: its record is damaged; restore a backup, or withdraw the "
+                "consent, which removes what was sealed under it"
+            )
 
     def missing(self, memory_id: str) -> TieredMemoryError:
         """Return why a memory is not there: nobody may take a damaged one for one that never was."""
@@ -183,6 +192,12 @@ def state_of(row: MemoryRow) -> StrengthState:
     return StrengthState(
         row.importance, row.strength_last, row.t_last_us, row.n_spaced, row.ingested_us, row.policy_version
     )
+
+
+def consent_event(row: ConsentRow, details: dict[str, Any]) -> ConsentEvent:
+    """Return the event a consent row and its opened details describe."""
+    action = ConsentAction(row.action)
+    return ConsentEvent(row.event_id, action, row.purpose, row.at_us, row.expires_us, row.explicit, details)
 
 
 def is_current(row: MemoryRow, stored: Mapping[str, TierRecord]) -> bool:

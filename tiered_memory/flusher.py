@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +20,8 @@ from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry, JournalSize
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
+logger = logging.getLogger("tiered_memory")
+
 FLUSH_WORKERS = 1
 RETRY_SECONDS = 1.0
 
@@ -32,6 +35,7 @@ class _Backlog:
     entries: dict[int, JournalEntry] = field(default_factory=dict)
     compare: bool = False
     """Whether cold may have some of the entries already: after a replay, or a flush of unknown outcome."""
+    failed: bool = False
 
 
 class Flusher:
@@ -144,6 +148,7 @@ class Flusher:
         await self._core.state.write(c.Trim(tuple(batch)))
         reach("flush.after_trim")
         backlog.compare = False
+        backlog.failed = False
         self._settle(backlog, batch)
         self._core.observer.observe(Flushed(len(batch), stopwatch() - begun))
         self._report()
@@ -188,10 +193,19 @@ class Flusher:
             if self._records < self._core.limits.journal_records // 2:
                 await self._core.clock.sleep(self._core.clock.monotonic() - begun)
         except StorageError as error:
-            self.last_error = error
+            self._note_failure(pseudonym, error)
             await self._core.clock.sleep(RETRY_SECONDS)
         finally:
             self._flushing.discard(pseudonym)
+
+    def _note_failure(self, pseudonym: bytes, error: StorageError) -> None:
+        """A backlog that cannot be flushed grows: the gauges must say so, and the log does once."""
+        self.last_error = error
+        backlog = self._backlogs.get(pseudonym)
+        if backlog is not None and not backlog.failed:
+            backlog.failed = True
+            logger.warning("flushing one user failed and is tried again: %s", error)
+        self._report()
 
     def _next_due(self) -> bytes | None:
         """Return the subject that waits longest among those due."""

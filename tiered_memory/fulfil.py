@@ -109,6 +109,7 @@ class Fulfil:
         await self._record(active, command, event)
         reach("withdraw.after_commit")
         active.keys.pop(event.purpose, None)
+        active.damaged_keys.discard(event.purpose)
         await self._drop_purpose(active, event.purpose)
         await self._core.state.checkpoint()
         reach("withdraw.after_checkpoint")

@@ -15,6 +15,7 @@ import msgpack
 from tiered_memory.active import (
     ActiveSubject,
     Tracked,
+    consent_event,
     held_memory,
     indexed_turn,
     is_current,
@@ -38,7 +39,6 @@ from tiered_memory.inflight import InFlight, KeyedLocks
 from tiered_memory.ledger import leaf_for
 from tiered_memory.metrics import CorruptionDetected, RecallIndexState, TierLookup
 from tiered_memory.model import Subject
-from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring.recall_index import RecallIndex
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import ConsentRow, MemoryRow, MemoryState, SubjectRow, SubjectState
@@ -215,13 +215,15 @@ class SubjectDirectory:
     async def load_keys(self, active: ActiveSubject) -> None:
         """Unwrap the subject's keys; a damaged key record is counted and left out, the others serve."""
         records = await self._core.state.read(c.Keys(active.ref.pseudonym))
-        epochs = await self._epochs_of(active.tenant)
         active.keys.clear()
+        active.damaged_keys.clear()
         for record in records:
             try:
+                epochs = await self._epochs_of(active.tenant)
                 key = self._core.keyring.open_data_key(epochs[record.epoch], active.tenant, record)
             except (CorruptionError, KeyError):
-                self._core.observer.observe(CorruptionDetected("state"))
+                self._core.observer.observe(CorruptionDetected("keyring"))
+                active.damaged_keys.add(record.purpose)
                 continue
             active.keys[record.purpose] = key
 
@@ -252,6 +254,7 @@ class SubjectDirectory:
         async with active.lock:
             if purpose not in active.keys:
                 active.check_alive()
+                active.check_key(purpose)
                 key, record = await self.new_key(active, purpose)
                 await self._core.state.write(c.PutKey(record))
                 active.keys[purpose] = key
@@ -391,9 +394,3 @@ class SubjectDirectory:
 
 
 Opened = tuple[TierRecord, bytes]
-
-
-def consent_event(row: ConsentRow, details: dict[str, Any]) -> ConsentEvent:
-    """Return the event a consent row and its opened details describe."""
-    action = ConsentAction(row.action)
-    return ConsentEvent(row.event_id, action, row.purpose, row.at_us, row.expires_us, row.explicit, details)

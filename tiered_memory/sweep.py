@@ -6,6 +6,7 @@ Work follows what is due, not what exists.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState, StateChange, StrengthUpdate
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.tiers.base import SubjectRef
+
+logger = logging.getLogger("tiered_memory")
 
 DUE_LIMIT = 50_000
 REMOVE_BATCH = 500
@@ -121,10 +124,17 @@ class Sweeper:
             if not dry_run:
                 await self._carry_out(subject, due, plan, now_us)
         if not dry_run:
-            await self.remove_pending()
+            await self._remove_what_is_due()
             await self._core.state.write(c.Expire(now_us))
         self._observe(tally, stopwatch() - begun)
         return tally.report(dry_run=dry_run)
+
+    async def _remove_what_is_due(self) -> None:
+        """Hot is a cache: what it could not be told this time it is told the next."""
+        try:
+            await self.remove_pending()
+        except HotTierError as error:
+            logger.warning("forgetting: %s", error)
 
     async def remove_pending(self, pseudonym: bytes | None = None) -> int:
         """Remove the bytes of memories marked for removal, one subject's or all; return how many.
@@ -145,7 +155,7 @@ class Sweeper:
             try:
                 await self._pay(subject)
             except HotTierError as error:
-                failure = error
+                failure = failure or error
         await self._report_overdue()
         if failure is not None:
             raise failure

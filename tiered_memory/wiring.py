@@ -189,7 +189,7 @@ async def _state(
     if path.exists() and not key_path.exists():
         raise RootKeyError("the state store's key file (state.key) is missing: restore it from your backup")
     key = read_or_create_state_key(key_path, keyring, entropy)
-    state = SqliteState(path, key, committed)
+    state = SqliteState(path, key, committed, partial(observer.observe, CorruptionDetected("state")))
     await state.open()
     stack.push_async_callback(state.close)
     return state

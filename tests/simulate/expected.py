@@ -229,8 +229,9 @@ class Person:
         if purpose == CONTRACTED:
             return True
         consent = self.consents.get(purpose)
-        alive = consent is not None and consent.open
-        if not alive or (consent.expires_us is not None and consent.expires_us <= now_us):
+        if consent is None or not consent.open:
+            return False
+        if consent.expires_us is not None and consent.expires_us <= now_us:
             return False
         return sensitivity != "restricted" or consent.explicit
 

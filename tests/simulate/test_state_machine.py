@@ -256,7 +256,7 @@ def run(machine: type[Machine], examples: int, steps: int) -> None:
         max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=checks,
         derandomize=not FULL, database=None,
     )  # fmt: skip
-    run_state_machine_as_test(machine, settings=chosen)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine, settings=chosen)
     assert examples > 0
 
 

@@ -24,6 +24,8 @@ from tiered_memory.state.sqlite_writes import HANDLERS
 T = TypeVar("T")
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 5000
+DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+"""What the driver raises for a page that does not verify."""
 PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -66,6 +68,10 @@ def _check_build() -> None:
         )
 
 
+def _ignore() -> None:
+    """Tell nobody."""
+
+
 class _Commits:
     """Counts commits in the store itself, and tells somebody outside it."""
 
@@ -86,9 +92,16 @@ class _Commits:
 class SqliteState:
     """Implements `StateStore` in one file."""
 
-    def __init__(self, path: Path, key: bytes, on_commit: Callable[[int, float], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        key: bytes,
+        on_commit: Callable[[int, float], None],
+        on_damage: Callable[[], None] = _ignore,
+    ) -> None:
         self._path = path
         self._key = key
+        self._on_damage = on_damage
         self._commits = _Commits()
         self._writer = GroupCommitWriter(lambda: _migrated(path, key), on_commit, self._commits)
         self._reader: apsw.Connection | None = None
@@ -144,6 +157,8 @@ class SqliteState:
             try:
                 return answer(self._reader, query)
             except apsw.Error as error:
+                if isinstance(error, DAMAGE):
+                    self._on_damage()
                 raise StateStoreError(
                     f"the state store could not be read ({type(error).__name__})"
                 ) from error

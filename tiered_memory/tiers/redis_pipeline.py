@@ -28,6 +28,7 @@ from tiered_memory.tiers.breaker import Breaker, BreakerState
 Argument = str | bytes | int
 Command = tuple[bytes | int, ...]
 
+_URGENT_DEADLINES = 4
 _MOST_CALLS = 128
 _MOST_BYTES = 1 << 20
 
@@ -114,9 +115,14 @@ class RedisPipeline:
         """Run a script on `keys`, which must share one hash tag; return its reply (bulk strings as bytes).
 
         Raises `HotTierError` when the server refuses, fails or does not answer in time: a write may then have
-        happened or not. What is `urgent` is tried with the breaker open, too.
+        happened or not. What is `urgent` is tried with the breaker open too, is given more time, and is tried twice:
+        it must be safe to repeat.
         """
-        return await self._ask(("EVALSHA", script.sha1, len(keys), *keys, *arguments), script, urgent=urgent)
+        command = ("EVALSHA", script.sha1, len(keys), *keys, *arguments)
+        if urgent:
+            with contextlib.suppress(HotTierError):
+                return await self._ask(command, script, urgent=True)
+        return await self._ask(command, script, urgent=urgent)
 
     async def command(self, *command: Argument) -> Any:
         """Send one plain command; return its reply. Raises like `run`."""
@@ -141,7 +147,10 @@ class RedisPipeline:
             self._probe()
             raise HotTierError("the hot tier did not answer before and is being left alone for a moment")
         call = _Call(_encoded(command), script, asyncio.get_running_loop().create_future())
-        self._enqueue(call)
+        if urgent:
+            self._send_off([call], self._limits.call_seconds * _URGENT_DEADLINES)
+        else:
+            self._enqueue(call)
         return await call.reply
 
     def _probe(self) -> None:
@@ -163,16 +172,19 @@ class RedisPipeline:
         if not self._waiting:
             return
         calls, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        # A task of its own: a caller that is cancelled must not take the others' calls with it.
-        task = asyncio.get_running_loop().create_task(self._deliver(calls))
+        self._send_off(calls, self._limits.call_seconds)
+
+    def _send_off(self, calls: list[_Call], seconds: float) -> None:
+        """A task of its own: a caller that is cancelled must not take the others' calls with it."""
+        task = asyncio.get_running_loop().create_task(self._deliver(calls, seconds))
         self._deliveries.add(task)
         task.add_done_callback(self._deliveries.discard)
 
-    async def _deliver(self, calls: list[_Call]) -> None:
+    async def _deliver(self, calls: list[_Call], deadline_seconds: float) -> None:
         outcomes: Sequence[Any] = [HotTierError("the hot tier's call was interrupted")] * len(calls)
         answered, begun = False, stopwatch()
         try:
-            with anyio.fail_after(self._limits.call_seconds):
+            with anyio.fail_after(deadline_seconds):
                 outcomes = await self._exchange(calls)
             answered = True
         except (RedisError, OSError) as error:
