@@ -116,10 +116,8 @@ class FaultProxy:
         finally:
             for way in ways:
                 way.cancel()
-            await asyncio.wait(ways)
             onward.close()
-            with contextlib.suppress(OSError):
-                await onward.wait_closed()
+            await asyncio.wait(ways)
 
     async def _ask(self, reader: asyncio.StreamReader, onward: asyncio.StreamWriter) -> None:
         """Carry what the client says to the server, until either ends."""

@@ -37,7 +37,8 @@ from tiered_memory.wiring import Overrides, _engines
 
 T = TypeVar("T")
 Recast = Callable[[Core], Core]
-WAITS = (0, 0, 0, 1, 1, 2, 3, 5, 8, 13, 21, 34)
+WAITS = (*(0, 0, 0, 1, 1, 2, 3, 5, 8, 13, 21, 34) * 8, 100, 400)
+"""How often a task lets others go at a gate: mostly a few times, now and then for as long as an erasure takes."""
 
 
 class StagedMemory(TieredMemory):
@@ -328,6 +329,9 @@ async def _at_once(work: Callable[..., T], *arguments: Any, **_options: Any) -> 
     return work(*arguments)
 
 
+SLOWNESS = 5
+
+
 class WordEmbedder:
     """An embedder without a model: every word has a vector of its own by its checksum. It passes a gate, too."""
 
@@ -340,7 +344,8 @@ class WordEmbedder:
     async def embed(self, texts: Sequence[str], kind: TextKind = "document") -> Vectors:
         """Return the sums of the words' vectors, shape `(len(texts), 8)`."""
         if self._gate is not None:
-            await self._gate.enter("embedder", kind)
+            for _ in range(SLOWNESS):
+                await self._gate.enter("embedder", kind)
         return np.array([_vector(text) for text in texts], dtype=np.float32).reshape(-1, self.dimensions)
 
 

@@ -18,6 +18,7 @@ from tiered_memory.errors import DiskFullError
 
 T = TypeVar("T")
 MIB = 1 << 20
+OPENING_BYTES = MIB
 
 
 class Ballast:
@@ -31,6 +32,12 @@ class Ballast:
     def held_bytes(self) -> int:
         """How much is in reserve now."""
         return self._path.stat().st_size if self._path.exists() else 0
+
+    def lend(self) -> None:
+        """Give up a little of the reserve when there is no room for the files that opening a store needs."""
+        held, disk = self.held_bytes, os.statvfs(self._path.parent)
+        if held and disk.f_bavail * disk.f_frsize < OPENING_BYTES:
+            os.truncate(self._path, max(0, held - OPENING_BYTES))
 
     def take(self) -> bool:
         """Take the reserve, or as much of it as there is room for; return whether any is held."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,9 +23,10 @@ from tiered_memory.metrics import ConsentChanged, ErasureDone
 from tiered_memory.model import Certificate, LawfulBasis, Memory, Subject
 from tiered_memory.privacy.consent import OPENING, ConsentAction, ConsentEvent, open_consents
 from tiered_memory.recall import Recall
+from tiered_memory.receipts import disremember
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import ConsentRow, MemoryRow, MemoryState, StateChange
-from tiered_memory.subjects import SubjectDirectory
+from tiered_memory.subjects import Opened, SubjectDirectory
 from tiered_memory.sweep import Sweeper
 
 
@@ -164,20 +165,29 @@ class Fulfil:
         )
         if row.state != MemoryState.FORGOTTEN:
             raise NotFoundError
-        if not await self._recall.from_cold(active, [memory_id]):
+        # Read before it is committed: a tier that fails afterwards would leave it restored and nowhere to be found.
+        opened = await self._recall.read(active, [memory_id])
+        if not opened:
             raise active.missing(memory_id)
-        return await self._inflight.complete(self._restore(active, tracked, command))
+        return await self._inflight.complete(self._restore(active, tracked, command, opened))
 
-    async def _restore(self, active: ActiveSubject, tracked: Tracked, command: c.RestoreMemory) -> Memory:
+    async def _restore(
+        self, active: ActiveSubject, tracked: Tracked, command: c.RestoreMemory, opened: Sequence[Opened]
+    ) -> Memory:
         if not await self._core.state.write(command):
             raise NotFoundError
-        return await self._back_in_ram(active, tracked)
+        active.check_alive()
+        active.tracked[tracked.row.memory_id] = tracked
+        self._directory.admit(active, opened)
+        return self._recall.get(active, tracked.row.memory_id)
 
     async def pin(self, active: ActiveSubject, memory_id: str, *, pinned: bool) -> None:
         """Protect a memory from decay (not from ceilings, nor from rights), or stop protecting it."""
         tracked = active.tracked.get(memory_id)
         if tracked is None:
             raise active.missing(memory_id)
+        # A deadline that follows from uses the disk does not know would outlive them in a crash.
+        await self._sweeper.write_uses_of(active)
         row = replace(tracked.row, pinned=pinned)
         update = self._sweeper.strength_update(Tracked(row, tracked.state))
         command = c.PinMemory(
@@ -218,20 +228,13 @@ class Fulfil:
             raise NotFoundError
         return row
 
-    async def _back_in_ram(self, active: ActiveSubject, tracked: Tracked) -> Memory:
-        for record in await self._directory.records(active):
-            if record.id == tracked.row.memory_id:
-                plaintext = active.sealer_for(record.payload).open(Place.MEMORY, record)
-                active.tracked[record.id] = tracked
-                self._directory.admit(active, [(record, plaintext)])
-        return self._recall.get(active, tracked.row.memory_id)
-
     async def _drop_purpose(self, active: ActiveSubject, purpose: str) -> None:
         """Sessions and hot mix purposes: they are caches, so all of the subject's goes."""
         covered = [one.id for one in active.held.values() if one.memory().purpose == purpose]
         await self._sweeper.take_out(active, covered)
         await self._core.warm.drop(active.ref)
         active.sessions.clear()
+        disremember(active, purpose)
         # What hot keeps when it cannot be reached does not open any more: a snapshot's edition passed.
         await self._sweeper.drop_hot(active)
 

@@ -393,3 +393,5 @@ class User:
         with timed(parts.core.observer, op):
             async with parts.directory.using(self._subject) as active:
                 yield parts, active
+                # What was read before an erasure and would be handed over after it is discarded.
+                active.check_alive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -32,7 +33,9 @@ class Ownership:
             raise DataDirectoryInUseError(
                 f"process {self._present_owner()} owns this data directory: use it there, or stop it first"
             ) from None
-        self._owner.write_text(f"{os.getpid()}\n", encoding="ascii")
+        # Who it is is said for people only: a full disk must not keep the store shut.
+        with contextlib.suppress(OSError):
+            self._owner.write_text(f"{os.getpid()}\n", encoding="ascii")
 
     def release(self) -> None:
         """Give the directory up."""
@@ -41,6 +44,6 @@ class Ownership:
 
     def _present_owner(self) -> str:
         try:
-            return self._owner.read_text(encoding="ascii").strip()
+            return self._owner.read_text(encoding="ascii").strip() or "(unknown)"
         except OSError:
             return "(unknown)"

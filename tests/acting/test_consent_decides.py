@@ -160,7 +160,9 @@ async def test_a_group_of_mixed_grounds_keeps_what_it_may(data: Path) -> None:
         assert await contents(memory.user("alice")) == ["plain"]
 
 
-async def test_a_purpose_the_policy_does_not_know_is_refused_by_name(memory: TieredMemory, alice: User) -> None:
+async def test_a_purpose_the_policy_does_not_know_is_refused_by_name(
+    memory: TieredMemory, alice: User
+) -> None:
     """A misspelt purpose would otherwise keep nothing, quietly."""
     for purpose in ("adverts", "_subject"):
         with pytest.raises(InvalidInputError, match="it has: personalization"):

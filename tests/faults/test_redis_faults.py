@@ -349,3 +349,14 @@ async def test_nothing_listens(clock: ManualClock) -> None:
     _, seconds = await _fail(tier)
     assert seconds < 1.0
     await tier.close()
+
+
+async def test_the_server_is_not_blamed_for_a_busy_process(tier: RedisTier) -> None:
+    asked = asyncio.create_task(tier.scan(ALICE))
+    await anyio.lowlevel.checkpoint()
+    await anyio.lowlevel.checkpoint()
+    busy_until = time.perf_counter() + LIMITS.patience_seconds + LIMITS.slow_seconds
+    while time.perf_counter() < busy_until:
+        pass
+    assert await asked == [record_numbered(1)]
+    assert tier.breaker_state == "closed"

@@ -4,33 +4,54 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import anyio
 import pytest
 import redis
-from support import consenting, contents, opened, parts_of, redis_of, redis_pid, until
+from support import consenting, contents, opened, parts_of, redis_of, redis_pid
 
+from benchmarks.redis_process import RedisProcess, running
 from tiered_memory import TieredMemory, User
-from tiered_memory.errors import ErasureIncompleteError
+from tiered_memory.clock import SystemClock
+from tiered_memory.errors import ErasureIncompleteError, HotTierError
+from tiered_memory.metrics import RecordingObserver, TierUp
 from tiered_memory.model import TierName
 
 pytestmark = pytest.mark.anyio
 
 
-async def _kill(memory: TieredMemory) -> None:
-    pid = redis_pid(memory)
-    os.kill(pid, signal.SIGKILL)
-    await until(lambda: not Path(f"/proc/{pid}").exists())
+@pytest.fixture
+async def server() -> AsyncIterator[RedisProcess]:
+    """A server that stays dead when it is killed."""
+    async with running() as server:
+        yield server
 
 
-async def test_killed_in_the_middle_everything_goes_on(data: Path) -> None:
-    async with opened(data) as memory:
+async def test_the_private_server_is_started_again_and_hot_is_back(data: Path) -> None:
+    observer = RecordingObserver()
+    async with opened(data, observer=observer) as memory:
+        alice = await consenting(memory)
+        os.kill(redis_pid(memory), signal.SIGKILL)
+        with anyio.fail_after(20.0):
+            while TierName.HOT in (await alice.add("is it gone", importance=0.9)).tiers:
+                await SystemClock().sleep(0.001)
+            begun = time.monotonic()
+            while TierName.HOT not in (await alice.add("is it back", importance=0.9)).tiers:
+                await SystemClock().sleep(0.01)
+        assert time.monotonic() - begun < 10.0
+        assert [fact.up for fact in observer.of(TierUp)] == [True, False, True]
+
+
+async def test_killed_in_the_middle_everything_goes_on(data: Path, server: RedisProcess) -> None:
+    async with opened(data, settings={"redis_url": server.url}) as memory:
         alice, guest = await consenting(memory), memory.user("guest")
         before = await alice.add("before the fall", session="s1", importance=0.9)
         await guest.add("a guest's word", session="s1")
         assert TierName.HOT in before.tiers
-        await _kill(memory)
+        server.kill()
         after = await alice.add("after the fall", session="s1", importance=0.9)
         assert TierName.HOT not in after.tiers
         assert TierName.COLD in after.tiers
@@ -41,31 +62,33 @@ async def test_killed_in_the_middle_everything_goes_on(data: Path) -> None:
         }
         assert "before the fall" in (await alice.context("fall?", session="s1")).render()
         assert await contents(guest) == ["another word", "a guest's word"]
-        await alice.delete(before.id)
+        with pytest.raises(HotTierError, match="in force"):
+            await alice.delete(before.id)
         await memory.forget()
         await memory.drain()
         bob = await consenting(memory, "bob")
         await bob.add("new here", session="s9", importance=0.9)
-    async with opened(data) as memory:
+    async with opened(data, settings={"redis_url": server.url}) as memory:
         assert await contents(memory.user("alice", tenant="acme")) == ["after the fall"]
         assert await contents(memory.user("bob", tenant="acme")) == ["new here"]
 
 
-async def test_withdrawal_does_not_need_redis(data: Path) -> None:
-    async with opened(data) as memory:
+async def test_withdrawal_is_in_force_without_redis(data: Path, server: RedisProcess) -> None:
+    async with opened(data, settings={"redis_url": server.url}) as memory:
         alice = await consenting(memory)
         await alice.add("on consent", session="s1", importance=0.9)
-        await _kill(memory)
-        assert await alice.consent.withdraw("personalization") == 1
+        server.kill()
+        with pytest.raises(HotTierError, match="in force"):
+            await alice.consent.withdraw("personalization")
         assert await contents(alice) == []
         assert (await alice.context("x", session="s1")).items == ()
 
 
-async def test_an_erasure_without_redis_is_not_called_done(data: Path) -> None:
-    async with opened(data) as memory:
+async def test_an_erasure_without_redis_is_not_called_done(data: Path, server: RedisProcess) -> None:
+    async with opened(data, settings={"redis_url": server.url}) as memory:
         alice = await consenting(memory)
         await alice.add("on consent", session="s1", importance=0.9)
-        await _kill(memory)
+        server.kill()
         with pytest.raises(ErasureIncompleteError, match="erase again, or reopen"):
             await alice.erase(reason="request")
     async with opened(data) as memory:

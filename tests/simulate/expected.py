@@ -132,12 +132,13 @@ class Turn:
 
 @dataclass(slots=True)
 class Session:
-    """What a session must show (`turns`) and what it may show besides (`perhaps`)."""
+    """What a session must show (`turns`) and what it may show besides (`perhaps`); `loaded`: it is in RAM."""
 
     turns: list[Turn] = field(default_factory=list)
     perhaps: list[Turn] = field(default_factory=list)
     written_us: int = 0
     tail_until_us: int = 0
+    loaded: bool = True
 
     def musts(self) -> list[Turn]:
         """System prompts and the latest exchange: the last thing the user said, and what followed."""
@@ -159,9 +160,11 @@ class Session:
         ids = {turn.id for turn in doubted}
         self.turns = [turn for turn in self.turns if turn.id not in ids]
 
-    def resume(self, now_us: int) -> None:
-        """Only the tail is sure to be there, while its time lasts."""
-        alive = now_us < self.tail_until_us
+    def load(self, now_us: int) -> None:
+        """Come back to RAM on first touch: only the tail is sure to be there, while its time lasts."""
+        if self.loaded:
+            return
+        self.loaded, alive = True, now_us < self.tail_until_us
         self.doubt(turn for turn in self.turns if not (turn.kept and alive))
 
 
@@ -235,7 +238,7 @@ class Person:
             return False
         return sensitivity != "restricted" or consent.explicit
 
-    def withdraw(self, purpose: str, now_us: int) -> int | None:
+    def withdraw(self, purpose: str) -> int | None:
         """End a purpose; return how many memories rested on it, None when there was no consent to withdraw."""
         consent = self.consents.get(purpose)
         if consent is None or not consent.open:
@@ -247,7 +250,7 @@ class Person:
             item.keyed = False
         for session in self.sessions.values():
             session.drop([t.id for t in (*session.turns, *session.perhaps) if t.purpose == purpose])
-            session.resume(now_us)
+            session.loaded = False
         self.operations = {name: one for name, one in self.operations.items() if one.purpose != purpose}
         return count
 
@@ -268,7 +271,7 @@ class Person:
             [one.id for one in volatile if not (hot_kept and one.keyed and one.expires_us > now_us)]
         )
         for session in self.sessions.values():
-            session.resume(now_us)
+            session.loaded = False
         for operation in self.operations.values():
             operation.in_ram = False
         self.end_operations(None)

@@ -278,6 +278,6 @@ async def test_on_redis_it_agrees_too() -> None:
     await server.start()
     try:
         machine = type("OnThisRedis", (OnRedis,), {"redis_url": server.url})
-        await asyncio.to_thread(run, machine, EXAMPLES // 10, STEPS)
+        await asyncio.to_thread(lambda: run(machine, EXAMPLES // 10, STEPS))
     finally:
         await server.stop()

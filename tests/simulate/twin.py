@@ -137,6 +137,7 @@ class Twin:
         now_us = self.now_us
         if saying.session is not None:
             session = person.sessions.setdefault(saying.session, Session())
+            session.load(now_us)
             session.turns.append(Turn(receipt.id, content, saying.role, saying.purpose, durable))
             session.written_us = max(session.written_us, now_us)
             session.tail_until_us = max(session.tail_until_us, now_us + IDLE_US if durable else 0)
@@ -166,7 +167,7 @@ class Twin:
     async def withdraw(self, name: str, purpose: str) -> None:
         """Withdraw a consent, or try to."""
         count = await self.user(name).consent.withdraw(purpose)
-        assert count == (self.touch(name).withdraw(purpose, self.now_us) or 0)
+        assert count == (self.touch(name).withdraw(purpose) or 0)
 
     async def delete(self, name: str, memory_id: str) -> None:
         """Delete a memory, or find that there is none."""
@@ -293,6 +294,7 @@ class Twin:
         """Ask for a prompt's context: within the budget, of nothing that is gone, with what it must hold."""
         person = self.touch(name)
         found = person.sessions.get(session, Session())
+        found.load(self.now_us)
         packed = await self.user(name).context(
             f"{name} says hello", session=session, token_budget=token_budget
         )

@@ -118,7 +118,7 @@ class Year:
         person = self._twin.people[name]
         if work == self._withdraw:
             await self._twin.user(name).consent.withdraw(self._purpose)
-            person.withdraw(self._purpose, self._twin.now_us)
+            person.withdraw(self._purpose)
         elif work == self._delete:
             try:
                 await self._twin.user(name).delete(self._id)

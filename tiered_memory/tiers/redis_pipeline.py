@@ -182,7 +182,8 @@ class RedisPipeline:
 
     async def _deliver(self, calls: list[_Call], deadline_seconds: float) -> None:
         outcomes: Sequence[Any] = [HotTierError("the hot tier's call was interrupted")] * len(calls)
-        answered, begun = False, stopwatch()
+        answered, begun, late = False, stopwatch(), list[float]()
+        timer = self._watch_loop(late)
         try:
             with anyio.fail_after(deadline_seconds):
                 outcomes = await self._exchange(calls)
@@ -190,9 +191,16 @@ class RedisPipeline:
         except (RedisError, OSError) as error:
             outcomes = [error] * len(calls)
         finally:
-            self._report(stopwatch() - begun, answered=answered)
+            timer.cancel()
+            self._report(stopwatch() - begun - sum(late), answered=answered)
             for call, outcome in zip(calls, outcomes, strict=True):
                 call.settle(outcome)
+
+    def _watch_loop(self, late: list[float]) -> asyncio.TimerHandle:
+        """Note how late a timer comes: while this process was busy with other things no server could answer it."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._limits.slow_seconds / 2
+        return loop.call_at(due, lambda: late.append(loop.time() - due))
 
     def _report(self, seconds: float, *, answered: bool) -> None:
         if answered and seconds <= self._limits.slow_seconds:
