@@ -7,8 +7,14 @@ from collections.abc import Generator
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 pytest.register_assert_rewrite("tiered_memory.testing")
+
+# What CI says of a commit must not depend on chance; at a desk every run looks elsewhere.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("desk", deadline=None)
+settings.load_profile("ci" if "CI" in os.environ else "desk")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 MISSING = ("needs ", "could not import ")
