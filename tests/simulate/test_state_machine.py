@@ -32,7 +32,7 @@ from tiered_memory.tiers.redis_server import PrivateRedis, find_redis_server
 from tiered_memory.wiring import Overrides
 
 FULL = bool(os.environ.get("TIERED_MEMORY_FULL"))
-EXAMPLES, STEPS = (5000, 100) if FULL else (60, 50)
+EXAMPLES, STEPS = (5000, 100) if FULL else (200, 50)
 NAMES = ["acme/alice", "acme/bob", "zenith/alice"]
 MUCH = 8
 SESSIONS = [None, "s1", "s2"]
