@@ -11,13 +11,22 @@ from source_tree import ROOT, modules, repository_files
 
 import tiered_memory
 
+HOSTS = (
+    "127.0.0.1",
+    "github.com",
+    "huggingface.co",
+    "localhost",
+    "prometheus.io",
+    "semver.org",
+    "www.apache.org",
+    "www.w3.org",
+)
+"""Where the repository may point to; a host that packages come from is none of its business."""
+AGREED = "|".join(map(re.escape, HOSTS))
 UNWANTED = {
-    "a package index": re.compile(
-        r"pypi\.org|pythonhosted\.org|registry\.npmjs|--(extra-)?index-url|--find-links"
-    ),
-    "a path of somebody's machine": re.compile(
-        r"(?<![\w.])(/work/|/home/\w|/Users/\w|/root/|/opt/wheels|/opt/pypi|/tmp/\w)"
-    ),
+    "a host nobody agreed to": re.compile(rf"https?://(?!(?:{AGREED})(?![\w.-]*\w))[\w-]+(?:\.[\w-]+)+"),
+    "a package index": re.compile(r"--(extra-)?index-url|--find-links"),
+    "a path of somebody's machine": re.compile(r"(?<![\w.])/(home|Users|root|work|opt|tmp|mnt|srv)/\w"),
     "unfinished work": re.compile(r"(#|--|//|<!--|\*)\s*(TODO|FIXME|XXX)\b"),
 }
 SELF = "tests/guards/test_repository.py"
@@ -39,10 +48,11 @@ def test_no_file_holds_anything_unwanted(sort: str) -> None:
 @pytest.mark.parametrize(
     ("sort", "text"),
     [
-        ("a package index", "see https://pypi.org/project"),
+        ("a host nobody agreed to", "see https://packages.invalid/project"),
+        ("a host nobody agreed to", "http://semver.org.packages.invalid"),
         ("a package index", "--find-links wheels"),
-        ("a path of somebody's machine", "cd /work/main"),
-        ("a path of somebody's machine", "in '/tmp/brief'"),
+        ("a path of somebody's machine", "cd /home/somebody/project"),
+        ("a path of somebody's machine", "in '/tmp/notes'"),
         ("unfinished work", "# TODO: later"),
     ],
 )
