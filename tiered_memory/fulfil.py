@@ -129,7 +129,7 @@ class Fulfil:
                 removed, but for a sealed copy in hot, which goes when it is back.
         """
         held = active.held.get(memory_id)
-        volatile = held is not None and held.volatile
+        volatile = held.volatile if held is not None else await self._only_spoken(active, memory_id)
         if volatile:
             await self._core.hot.remove(active.ref, [memory_id])
         if volatile and not active.durable:
@@ -220,6 +220,12 @@ class Fulfil:
             raise
         self._core.observer.observe(ErasureDone("verified", {"certificate": stopwatch() - begun}))
         return certificate
+
+    async def _only_spoken(self, active: ActiveSubject, memory_id: str) -> bool:
+        """Tell whether it is a turn that a session alone still has: it outlived its time in hot."""
+        if any(record.id == memory_id for record in await self._core.warm.scan(active.ref)):
+            return True
+        return await self._core.state.read(c.InTail(active.ref.pseudonym, memory_id))
 
     async def _stored_row(self, active: ActiveSubject, memory_id: str) -> Any:
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))

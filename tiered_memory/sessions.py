@@ -77,6 +77,15 @@ class Sessions:
         if appended.ended:
             await self.leave(appended.ended)
 
+    def holding(self, active: ActiveSubject, record_ids: Collection[str]) -> set[str]:
+        """Return the sessions in warm that have one of the records among their turns."""
+        wanted, warm = set(record_ids), self._core.warm
+        return {
+            session
+            for session in warm.sessions(active.ref)
+            if any(turn.id in wanted for turn in warm.turns(active.ref, session))
+        }
+
     async def end_idle(self) -> int:
         """End the sessions nobody has touched for the policy's idle time; return how many."""
         ended = tuple(self._core.warm.end_idle(self._core.now_us()))

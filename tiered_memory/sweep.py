@@ -220,6 +220,7 @@ class Sweeper:
     async def take_out(self, active: ActiveSubject, memory_ids: Sequence[str]) -> None:
         """Make memories unfindable everywhere but in cold: RAM, sessions, hot."""
         sessions = {active.held[one].session for one in memory_ids if one in active.held}
+        sessions |= self._sessions.holding(active, memory_ids)
         active.release(memory_ids)
         self._directory.take_out(active.ref.pseudonym, memory_ids)
         await self._core.warm.remove(active.ref, memory_ids)

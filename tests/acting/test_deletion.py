@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tiered_memory.crypto.envelope import Place
 from tiered_memory.errors import NotFoundError
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryState, StateChange
+from tiered_memory.testing import ManualClock
 from tiered_memory.tiers.base import TierRecord
 
 pytestmark = pytest.mark.anyio
@@ -166,3 +168,24 @@ async def test_the_last_memory_of_a_user_is_deleted(memory: TieredMemory, alice:
     await memory.drain()
     assert await contents(alice) == ["another"]
     assert len(sealed_in_cold(data)) == 1
+
+
+async def test_a_turn_that_only_its_session_still_has_can_be_deleted(tmp_path: Path) -> None:
+    """It is not worth keeping and its time in hot has passed, but the session goes on and shows it."""
+    clock, dull = ManualClock(), "nothing of note, honestly"
+    async with opened(tmp_path, clock=clock) as memory:
+        alice = await consenting(memory)
+        doomed = await alice.add(dull, session="s", importance=0.1)
+        for _ in range(5):
+            clock.advance(timedelta(minutes=20))
+            await alice.add("still talking", session="s", importance=0.1)
+        assert dull in (await alice.context("what was said?", session="s", token_budget=500)).render()
+        await alice.delete(doomed.id)
+        assert dull not in (await alice.context("what was said?", session="s", token_budget=500)).render()
+        with pytest.raises(NotFoundError):
+            await alice.delete(doomed.id)
+    async with opened(tmp_path, clock=clock) as memory:
+        alice = memory.user("alice", tenant="acme")
+        packed = await alice.context("what was said?", session="s", token_budget=500)
+        assert dull not in packed.render()
+        assert "still talking" in packed.render()

@@ -301,6 +301,14 @@ class Tail(Read[list[TailRow]]):
 
 
 @dataclass(frozen=True, slots=True)
+class InTail(Read[bool]):
+    """Whether a session's tail holds a turn of its own that is no memory."""
+
+    subject: bytes
+    record_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class LastOrder(Read[int]):
     """The highest record order held of a subject, 0 when none."""
 

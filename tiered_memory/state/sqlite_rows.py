@@ -155,6 +155,10 @@ def _tail(db: apsw.Connection, query: c.Tail) -> list[TailRow]:
     return [_tail_of(row) for row in db.execute(SQL["tail_of"], (query.subject, query.session))]
 
 
+def _in_tail(db: apsw.Connection, query: c.InTail) -> bool:
+    return bool(one_row(db, "tail_has", (query.subject, query.record_id))[0])
+
+
 def _last_order(db: apsw.Connection, query: c.LastOrder) -> int:
     order: int = one_row(db, "last_order", (query.subject,))[0]
     return order
@@ -196,6 +200,7 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.Journal: _journal,
     c.GetJournalSize: _journal_size,
     c.Tail: _tail,
+    c.InTail: _in_tail,
     c.LastOrder: _last_order,
     c.GetOperation: _operation,
     c.Leaves: _leaves,

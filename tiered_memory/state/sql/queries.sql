@@ -156,6 +156,9 @@ WHERE subject = ?1 AND session = ?2 AND pinned = 0 AND record_order <= (
 SELECT subject, session, record_order, format, generation, record_id, purpose, pinned, sealed, expires_us
 FROM session_tail WHERE subject = ? AND session = ? ORDER BY record_order;
 
+-- name: tail_has
+SELECT EXISTS (SELECT 1 FROM session_tail WHERE subject = ? AND record_id = ? AND sealed IS NOT NULL);
+
 -- name: tail_drop_session
 DELETE FROM session_tail WHERE subject = ? AND session = ?;
 
