@@ -157,14 +157,13 @@ async def test_a_second_process(store: Path) -> None:
 
 
 HEIR = """
-import os, sys
+import os, subprocess, sys
 from pathlib import Path
-from tiered_memory.ownership import Ownership
+from tiered_memory.ownership import LOCK_NAME, Ownership
 ownership = Ownership(Path(sys.argv[1]))
 ownership.acquire()
-if os.fork() == 0:
-    sys.stdin.read()
-    os._exit(0)
+held = [int(fd) for fd in os.listdir("/dev/fd") if os.path.realpath(f"/dev/fd/{fd}").endswith(LOCK_NAME)]
+subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], pass_fds=held, stdout=subprocess.DEVNULL)
 print("ready", flush=True)
 os.kill(os.getpid(), 9)
 """
