@@ -19,6 +19,7 @@ FILES = tuple(sorted(SETS.glob("*.json")))
 CATEGORIES = {1, 2, 3, 4}
 HIGHEST_MEAN_OVERLAP = 0.10
 _WORD = re.compile(r"\w+")
+_CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Size:
 
 
 SIZES = {
+    "short_chat": Size(conversations=8, sessions=5, turns=700, questions=200),
     "work_dialogues": Size(conversations=5, sessions=3, turns=180, questions=100),
 }
 
@@ -146,6 +148,21 @@ def test_work_dialogues_have_long_replies_to_shorter_messages() -> None:
     assert min(messages) >= 15
     assert max(messages) <= 120
     assert abs(len(replies) - len(messages)) <= len(spoken) // 10
+
+
+def test_short_chat_is_short() -> None:
+    lengths = [len(turn.text.split()) for turn in turns(SETS / "short_chat.json")]
+    assert median(lengths) <= 25
+    assert max(lengths) <= 40
+
+
+def test_short_chat_has_a_german_and_a_chinese_conversation() -> None:
+    by_name = {conversation.name: conversation for conversation in load(SETS / "short_chat.json")}
+    german = [words(one.text)[0] for one in by_name["lena-tobi-de"].questions]
+    assert german.count("wann") + german.count("was") + german.count("wer") > 3
+    chinese = by_name["xiaoyu-azhe-zh"]
+    texts = [turn.text for turn in chinese.turns] + [question.text for question in chinese.questions]
+    assert all(_CHINESE.search(text) for text in texts)
 
 
 def test_overlap_is_of_words() -> None:
