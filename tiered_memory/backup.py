@@ -20,12 +20,12 @@ import anyio.to_thread
 
 from tiered_memory.core import Core
 from tiered_memory.errors import ConfigurationError, CorruptionError, InvalidInputError
-from tiered_memory.highwater import replace_file
+from tiered_memory.files import replace_file, sync_path
 from tiered_memory.marks import ERASED_NAME, RESTORED_NAME
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import SubjectState
 from tiered_memory.tiers.base import SubjectRef
-from tiered_memory.tiers.durable_files import files_below, sync_files, sync_path
+from tiered_memory.tiers.durable_files import files_below, sync_files
 
 ARCHIVE_FORMAT = 1
 MANIFEST = "manifest.json"
@@ -116,7 +116,7 @@ def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = No
         raise ConfigurationError("the directory holds a store: restore into an empty one")
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The marker comes first: a restore that a crash cut short is no store that may be opened as it was.
-    replace_file(data_dir / RESTORED_NAME, b"restoring\n", durable=True)
+    replace_file(data_dir / RESTORED_NAME, b"restoring\n")
     if erased_list is not None:
         shutil.copyfile(erased_list, data_dir / ERASED_NAME)
     if (archive / COLD).exists():
@@ -124,7 +124,7 @@ def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = No
     shutil.copyfile(archive / STATE_KEY, data_dir / STATE_KEY)
     shutil.copyfile(archive / STATE, data_dir / STATE)
     sync_files(data_dir, set())
-    replace_file(data_dir / RESTORED_NAME, b"restored\n", durable=True)
+    replace_file(data_dir / RESTORED_NAME, b"restored\n")
     sync_path(data_dir)
 
 
@@ -139,7 +139,7 @@ def _seal_archive(archive: Path) -> dict[str, tuple[str, int]]:
     files = _digests(archive)
     sync_files(archive, set())
     manifest = {"format": ARCHIVE_FORMAT, "files": files}
-    replace_file(archive / MANIFEST, json.dumps(manifest, sort_keys=True, indent=1).encode(), durable=True)
+    replace_file(archive / MANIFEST, json.dumps(manifest, sort_keys=True, indent=1).encode())
     sync_path(archive)
     return files
 

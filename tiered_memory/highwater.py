@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import struct
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from tiered_memory.errors import CorruptionError
@@ -97,40 +95,6 @@ def decode_erased(data: bytes, key: bytes) -> list[ErasedEntry]:
     whole = [line for line in lines[:-1] if line]
     fields = [_verified(line + b"\n", key) for line in whole]
     return [ErasedEntry(one["subject"], one["generation"], one["at_us"], one["memory"]) for one in fields]
-
-
-def append_durably(path: Path, line: bytes) -> None:
-    """Append a line and force it to disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(descriptor, line)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
-    """Put `data` in the place of a file, whole or not at all; forced to disk when `durable`."""
-    fresh = path.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, data)
-        if durable:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    fresh.replace(path)
-    if durable:
-        _sync_directory(path.parent)
 
 
 def _signed(fields: dict[str, object], key: bytes) -> bytes:

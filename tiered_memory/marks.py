@@ -20,17 +20,16 @@ import anyio
 import anyio.to_thread
 
 from tiered_memory.errors import CorruptionError, DiskFullError, RolledBackError, StorageError
+from tiered_memory.files import append_durably, replace_file
 from tiered_memory.highwater import (
     ErasedEntry,
     Mark,
-    append_durably,
     decode_erased,
     decode_latest,
     decode_mark,
     encode_erased,
     encode_latest,
     encode_mark,
-    replace_file,
 )
 
 logger = logging.getLogger("tiered_memory")
@@ -80,7 +79,7 @@ class Marks:
         async with self._noting:
             if self._noted is None or not present.is_behind(self._noted):
                 data = encode_mark(present, self._key)
-                await _in_thread(lambda: replace_file(self._mark_path, data, durable=True))
+                await _in_thread(lambda: replace_file(self._mark_path, data))
                 self._noted = present
         await anyio.to_thread.run_sync(self.note_commit, present.incarnation, present.commits)
 

@@ -23,6 +23,7 @@ import anyio.to_thread
 
 from tiered_memory.errors import ColdTierError, DiskFullError, StorageError
 from tiered_memory.failpoints import reach
+from tiered_memory.files import sync_path
 from tiered_memory.inflight import InFlight
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 from tiered_memory.tiers.durable_files import (
@@ -32,7 +33,6 @@ from tiered_memory.tiers.durable_files import (
     prepare_table,
     roll_back,
     sync_files,
-    sync_path,
 )
 
 ROW_SCHEMA = 1
