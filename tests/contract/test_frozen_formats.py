@@ -21,6 +21,7 @@ from tiered_memory.crypto.envelope import Place, SealContext, SealingKey, key_id
 from tiered_memory.crypto.keyring import EpochRecord, KeyRecord, Keyring, Pseudonyms
 from tiered_memory.errors import CorruptionError, KeyUnavailableError, RootKeyError
 from tiered_memory.formats.record import decode_fields, encode_record, memory_of, vectors_of
+from tiered_memory.highwater import Mark, decode_erased, decode_latest, decode_mark
 from tiered_memory.model import Subject
 from tiered_memory.state.queries import load_sql
 
@@ -70,6 +71,36 @@ def test_a_frozen_tail_opens() -> None:
     fields = decode_fields(frozen.KEY.open(row["sealed"], context))
     assert fields["content"] == frozen.memory().content
     assert fields["volatile"] is True
+
+
+def test_a_frozen_mark_reads_back() -> None:
+    golden = frozen.stored("highwater_v1")
+    assert decode_mark(golden["file"].encode(), bytes.fromhex(golden["key"])) == frozen.MARK
+
+
+def test_a_frozen_mark_of_the_latest_commit_reads_back() -> None:
+    golden = frozen.stored("highwater_latest_v1")
+    read = decode_latest(bytes.fromhex(golden["file"]), bytes.fromhex(golden["key"]))
+    assert read == Mark(frozen.MARK.incarnation, commits=frozen.MARK.commits)
+
+
+def test_a_frozen_erased_list_reads_back() -> None:
+    golden = frozen.stored("erased_v1")
+    key, lines = bytes.fromhex(golden["key"]), "".join(golden["lines"]).encode()
+    assert decode_erased(lines, key) == list(frozen.ERASED)
+    assert decode_erased(lines[:-1], key) == list(frozen.ERASED[:1])
+
+
+@given(position=st.integers(0, 2**16), flip=st.integers(1, 255))
+def test_no_flipped_byte_of_a_mark_goes_unnoticed(position: int, flip: int) -> None:
+    for name, decode in (("highwater_v1", decode_mark), ("highwater_latest_v1", decode_latest)):
+        golden = frozen.stored(name)
+        text = golden["file"]
+        data = bytearray(text.encode() if decode is decode_mark else bytes.fromhex(text))
+        data[position % len(data)] ^= flip
+        if bytes(data).rstrip(b"\n") != text.encode().rstrip(b"\n"):
+            with pytest.raises(CorruptionError):
+                decode(bytes(data), bytes.fromhex(golden["key"]))
 
 
 def test_another_root_key_is_refused_by_name() -> None:
