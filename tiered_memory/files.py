@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -36,21 +35,17 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True, mode: int = P
         sync_path(path.parent)
 
 
-def append_durably(path: Path, data: bytes) -> None:
-    """Append to a file, made if it is missing, and force it to disk; what could not be written whole is taken back.
+def extend_durably(path: Path, data: bytes, *, at: int) -> None:
+    """Put `data` behind the first `at` (>= 0) bytes of a file, made if it is missing, and force it to disk.
 
-    A kill or a power cut may leave a part of `data`. Nobody else may append meanwhile.
+    What lay there before is cut off: an earlier call may have left a part of its data. So may this one.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_MODE)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE_MODE)
     try:
-        size = os.fstat(descriptor).st_size
-        try:
-            _write_all(descriptor, data)
-            os.fsync(descriptor)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(descriptor, size)
-            raise
+        os.ftruncate(descriptor, at)
+        os.lseek(descriptor, at, os.SEEK_SET)
+        _write_all(descriptor, data)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
     sync_path(path.parent)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiered_memory.files import append_durably, replace_file, sync_path
+from tiered_memory.files import extend_durably, replace_file, sync_path
 
 
 @contextlib.contextmanager
@@ -29,24 +29,25 @@ def files_no_longer_than(size: int) -> Iterator[None]:
 
 
 @given(pieces=st.lists(st.binary(max_size=60), max_size=6))
-def test_what_is_appended_stands_in_order(
+def test_a_file_is_extended_piece_by_piece(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]
 ) -> None:
-    path = tmp_path_factory.mktemp("list") / "erased.log"
+    path, whole = tmp_path_factory.mktemp("list") / "erased.log", b""
     for piece in pieces:
-        append_durably(path, piece)
-    assert (path.read_bytes() if pieces else b"") == b"".join(pieces)
+        extend_durably(path, piece, at=len(whole))
+        whole += piece
+    assert (path.read_bytes() if pieces else b"") == whole
 
 
-def test_a_line_that_does_not_fit_leaves_nothing_of_itself(tmp_path: Path) -> None:
+def test_what_an_earlier_call_left_unfinished_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "erased.log"
-    append_durably(path, b"first\n")
+    extend_durably(path, b"first\n", at=0)
     with files_no_longer_than(10), pytest.raises(OSError) as refused:  # noqa: PT011 - the number tells
-        append_durably(path, b"second, too long\n")
+        extend_durably(path, b"second, too long\n", at=6)
     assert refused.value.errno == errno.EFBIG
-    assert path.read_bytes() == b"first\n"
-    append_durably(path, b"third\n")
-    assert path.read_bytes() == b"first\nthird\n"
+    assert path.read_bytes() == b"first\nseco"
+    extend_durably(path, b"3\n", at=6)
+    assert path.read_bytes() == b"first\n3\n"
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -75,7 +76,7 @@ def test_only_the_owner_may_read_what_is_written(
 ) -> None:
     replace_file(tmp_path / "root.key", b"key", **given_mode)
     assert stat.S_IMODE((tmp_path / "root.key").stat().st_mode) == mode
-    append_durably(tmp_path / "erased.log", b"line\n")
+    extend_durably(tmp_path / "erased.log", b"line\n", at=0)
     assert stat.S_IMODE((tmp_path / "erased.log").stat().st_mode) == 0o600
 
 
@@ -83,7 +84,7 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     before = next_descriptor()
     for number in range(8):
         replace_file(tmp_path / "a", b"x")
-        append_durably(tmp_path / "b", b"x")
+        extend_durably(tmp_path / "b", b"x", at=number)
         sync_path(tmp_path)
         with pytest.raises(FileNotFoundError):
             sync_path(tmp_path / f"absent {number}")
