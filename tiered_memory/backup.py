@@ -109,16 +109,17 @@ def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = No
 
     Raises:
         CorruptionError: the archive is damaged; nothing was written.
-        ConfigurationError: the directory holds a store already.
+        ConfigurationError: the directory holds a store already, or the list cannot be read; nothing was written.
     """
     verify_archive(archive)
     if (data_dir / STATE).exists() or (data_dir / COLD).exists():
         raise ConfigurationError("the directory holds a store: restore into an empty one")
+    listed = None if erased_list is None else _read_list(erased_list)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The marker comes first: a restore that a crash cut short is no store that may be opened as it was.
     replace_file(data_dir / RESTORED_NAME, b"restoring\n")
-    if erased_list is not None:
-        shutil.copyfile(erased_list, data_dir / ERASED_NAME)
+    if listed is not None:
+        replace_file(data_dir / ERASED_NAME, listed)
     if (archive / COLD).exists():
         shutil.copytree(archive / COLD, data_dir / COLD)
     shutil.copyfile(archive / STATE_KEY, data_dir / STATE_KEY)
@@ -126,6 +127,15 @@ def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = No
     sync_files(data_dir, set())
     replace_file(data_dir / RESTORED_NAME, b"restored\n")
     sync_path(data_dir)
+
+
+def _read_list(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the erased list cannot be read ({type(error).__name__}); nothing was written"
+        ) from None
 
 
 def _claim(archive: Path) -> None:

@@ -14,7 +14,7 @@ from support import consenting, contents, opened, parts_of
 
 from tiered_memory import TieredMemory, User
 from tiered_memory.erased_list import ErasedList
-from tiered_memory.errors import CorruptionError, NotFoundError, RolledBackError
+from tiered_memory.errors import ConfigurationError, CorruptionError, NotFoundError, RolledBackError
 from tiered_memory.highwater import (
     ErasedEntry,
     Listed,
@@ -116,6 +116,36 @@ async def test_a_cut_that_is_accepted_is_completed_from_the_state_store(tmp_path
         for one in removed:
             with pytest.raises(NotFoundError):
                 await memory.user("bob", tenant="acme").get(one)
+
+
+async def test_a_store_is_restored_in_its_own_place_with_its_own_list(tmp_path: Path) -> None:
+    store, archive = tmp_path / "store", tmp_path / "archive"
+    await erased_store(store, archive)
+    for lost in (*store.glob("state.*"), *(store / "cold").iterdir()):
+        shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    (store / "cold").rmdir()
+    await TieredMemory.restore(archive, store, erased_list=store / "erased.log")
+    await opens(store)
+
+
+async def test_an_older_list_given_to_a_restore_in_place_is_noticed(tmp_path: Path) -> None:
+    store, archive = tmp_path / "store", tmp_path / "archive"
+    await erased_store(store, archive)
+    older = tmp_path / "older"
+    older.write_bytes((store / "erased.log").read_bytes()[:-200])
+    shutil.rmtree(store / "cold")
+    for lost in store.glob("state.*"):
+        lost.unlink()
+    await TieredMemory.restore(archive, store, erased_list=older)
+    with pytest.raises(RolledBackError, match="shorter than it was"):
+        await opens(store)
+
+
+async def test_a_list_that_cannot_be_read_begins_no_restore(tmp_path: Path) -> None:
+    await erased_store(tmp_path / "store", tmp_path / "archive")
+    with pytest.raises(ConfigurationError, match=r"cannot be read .*nothing was written"):
+        await TieredMemory.restore(tmp_path / "archive", tmp_path / "fresh", erased_list=tmp_path / "absent")
+    assert not (tmp_path / "fresh").exists()
 
 
 async def key_of(store: Path) -> bytes:
