@@ -20,7 +20,7 @@ from rich.console import Console
 from benchmarks.charts import write_chart
 from benchmarks.machine import describe
 from benchmarks.registry import MODULES, find
-from benchmarks.suite import Request, document
+from benchmarks.suite import MISSED, Request, document
 from tiered_memory.errors import TieredMemoryError
 
 
@@ -54,7 +54,10 @@ class Bars:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark the arguments name and show what came out; return the exit status."""
+    """Run the benchmark the arguments name and show what came out; return the exit status.
+
+    That is 0, 1 if it could not be run, and `MISSED` if a result is worse than it may be.
+    """
     chosen = _parser().parse_args(arguments)
     console, told = Console(), Console(stderr=True)
     logger = logging.getLogger("tiered_memory")
@@ -75,7 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.plot is not None:
         for chart in benchmark.charts(found["results"]):
             console.print(f"{write_chart(chart, chosen.plot)}", markup=False)
-    return 0
+    missed = benchmark.missed(found["results"])
+    for one in missed:
+        told.print(f"missed: {one}", style="red", markup=False)
+    return MISSED if missed else 0
 
 
 def write_json(found: dict[str, Any], path: Path) -> None:

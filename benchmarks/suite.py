@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks.charts import Chart
 
 DOCUMENT_VERSION = 1
+MISSED = 3
 
 Results = dict[str, Any]
 
@@ -61,6 +62,11 @@ class Measured:
     results: Results
 
 
+def no_bars(_results: Results) -> Sequence[str]:
+    """Set no bar: what is measured is for people to judge."""
+    return ()
+
+
 def no_charts(_results: Results) -> Sequence[Chart]:
     """Draw nothing."""
     return ()
@@ -68,12 +74,16 @@ def no_charts(_results: Results) -> Sequence[Chart]:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One benchmark. `tables` and `charts` show results to people, from nothing but the results."""
+    """One benchmark. `tables` and `charts` show results to people, from nothing but the results.
+
+    `missed` names the results that are worse than they may be: a run with one ends with the status `MISSED`.
+    """
 
     name: str
     run: Callable[[Request], Coroutine[Any, Any, Measured]]
     tables: Callable[[Results], Sequence[Table]]
     charts: Callable[[Results], Sequence[Chart]] = no_charts
+    missed: Callable[[Results], Sequence[str]] = no_bars
 
 
 def document(name: str, measured: Measured, machine: Mapping[str, Any]) -> dict[str, Any]:

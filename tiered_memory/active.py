@@ -34,7 +34,10 @@ HELD_BYTES = 400
 
 @dataclass(slots=True)
 class HeldMemory:
-    """A memory in RAM: its verified plaintext, and the few fields that filters ask for."""
+    """A memory in RAM: its verified plaintext, and the few fields that filters ask for.
+
+    `ram_only`: wherever else it rests, it is sealed under the key that is in RAM only.
+    """
 
     id: str
     order: int
@@ -47,6 +50,7 @@ class HeldMemory:
     occurred_us: int
     importance: float
     expires_us: int | None = None
+    ram_only: bool = False
 
     @property
     def volatile(self) -> bool:
@@ -176,6 +180,11 @@ class ActiveSubject:
             entry = self.held.get(memory_id)
             if entry is not None and entry.expires_us == expires_us:
                 self.release([memory_id])
+
+    @property
+    def irreplaceable(self) -> bool:
+        """Whether something of it, not expired at the last `expire`, could not be read again once it leaves RAM."""
+        return any(one in self.held and self.held[one].ram_only for _, one in self.expiring)
 
     def tier_of(self, memory_id: str) -> TierName:
         """Return the tier a held memory rests in."""

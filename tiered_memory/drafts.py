@@ -43,6 +43,7 @@ class Draft:
             self.turn.occurred_at_us,
             memory.importance,
             expires_us,
+            not self.placement.durable,
         )
 
 

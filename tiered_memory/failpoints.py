@@ -27,6 +27,7 @@ POINTS = (
     "remove.after_mark",
     "remove.after_cold",
     "remove.after_rows",
+    "list.after_entry",
     "erase.before_fence",
     "erase.after_fence",
     "erase.after_checkpoint",

@@ -22,6 +22,7 @@ from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_or_cr
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.errors import ConfigurationError, PolicyError, RootKeyError
+from tiered_memory.files import sync_path
 from tiered_memory.forgetting.decay import curve_for
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import Mark
@@ -36,7 +37,6 @@ from tiered_memory.state import commands as c
 from tiered_memory.state.base import StateStore
 from tiered_memory.state.sqlite_state import SqliteState
 from tiered_memory.tiers.base import SubjectRef
-from tiered_memory.tiers.durable_files import sync_path
 from tiered_memory.tiers.lance_tier import LanceTier
 from tiered_memory.tiers.local_tier import LocalTier
 from tiered_memory.tiers.observed_tier import ObservedHot

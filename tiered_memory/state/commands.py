@@ -336,6 +336,11 @@ class HeldOf(Read[Held]):
 
 
 @dataclass(frozen=True, slots=True)
+class Removed(Read[list[tuple[bytes, int, int, str]]]):
+    """Everything erased: subject, generation, when (microseconds), and the memory's id; "" for a whole subject."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingCounts(Read[list[tuple[str, str, int]]]):
     """How many interactions went where, and why."""
 

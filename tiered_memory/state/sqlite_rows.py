@@ -177,6 +177,10 @@ def _held(db: apsw.Connection, query: c.HeldOf) -> Held:
     return held_of(one_row(db, "count_held", (query.subject,)))
 
 
+def _removed(db: apsw.Connection, _query: c.Removed) -> list[tuple[bytes, int, int, str]]:
+    return list(db.execute(SQL["removed_all"]))
+
+
 def _routing(db: apsw.Connection, _query: c.RoutingCounts) -> list[tuple[str, str, int]]:
     return list(db.execute(SQL["routing_all"]))
 
@@ -205,6 +209,7 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.GetOperation: _operation,
     c.Leaves: _leaves,
     c.HeldOf: _held,
+    c.Removed: _removed,
     c.RoutingCounts: _routing,
     c.AnalyticsRows: _analytics,
 }

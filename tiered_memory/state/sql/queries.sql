@@ -222,6 +222,12 @@ ON CONFLICT (target, reason) DO UPDATE SET count = count + excluded.count;
 -- name: routing_all
 SELECT target, reason, count FROM routing_counts ORDER BY target, reason;
 
+-- name: removed_all
+SELECT subject, generation, at_us, '' FROM erased
+UNION ALL
+SELECT tombstones.subject, COALESCE(subjects.generation, 0), tombstones.at_us, tombstones.memory_id
+FROM tombstones LEFT JOIN subjects USING (subject);
+
 -- name: erasure_begin
 UPDATE subjects SET generation = MAX(generation + 1, ?), state = 'erasing', identity = NULL
 WHERE subject = ? AND generation = ? AND state IN ('active', 'restricted');
