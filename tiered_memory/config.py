@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     """Where the state store, the cold tables and the root key live; owned by one process at a time."""
     policy: str = "default"
     """Name of a shipped policy (`default`, `seed`) or path of a policy file."""
+    embedder: str = "static"
+    """`static` is the shipped one; else the directory of a model (static or model2vec), or `module:factory`."""
     redis_url: str = "private"
     """`private` starts a redis-server of its own, `local` uses none, else a redis://, rediss:// or unix:// URL."""
     redis_maxmemory_mib: int = Field(64, ge=8, le=65_536)

@@ -31,6 +31,7 @@ from tiered_memory.intake import (
     check_subject,
     check_text,
 )
+from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
 from tiered_memory.model import (
     Certificate,
@@ -157,6 +158,8 @@ class TieredMemory:
         """
         listed = None if erased_list is None else Path(erased_list)
         await anyio.to_thread.run_sync(restore_archive, Path(archive), Path(where), listed)
+
+    reembed = staticmethod(reembed_store)
 
     async def drain(self) -> None:
         """Return when everything acknowledged so far is in the cold tier."""

@@ -25,6 +25,7 @@ from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
 from tiered_memory.metrics import Recovered
 from tiered_memory.recall import Recall
+from tiered_memory.reembed import Reembedder
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
@@ -54,6 +55,7 @@ class Parts:
     fulfil: Fulfil
     analytics: AnalyticsProjection
     backup: Backup
+    reembedder: Reembedder
 
 
 def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Parts:
@@ -78,6 +80,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight),
         analytics=analytics,
         backup=Backup(core, data_dir),
+        reembedder=Reembedder(core, directory, flusher),
     )
 
 

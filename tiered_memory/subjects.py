@@ -354,7 +354,8 @@ class SubjectDirectory:
     def admit(self, active: ActiveSubject, opened: Sequence[Opened]) -> None:
         """Make opened records searchable; each carries its `expires_at_us` when it is volatile."""
         fields = [decode_fields(plaintext) for _, plaintext in opened]
-        vectors = vectors_of(fields, self._core.embedder.dimensions) if fields else ()
+        embedder = self._core.embedder
+        vectors = vectors_of(fields, embedder.dimensions, embedder.name) if fields else ()
         entries = [held_memory(r, plain, f) for (r, plain), f in zip(opened, fields, strict=True)]
         turns = [indexed_turn(r, f, v) for (r, _), f, v in zip(opened, fields, vectors, strict=True)]
         active.hold(entries, turns)

@@ -27,6 +27,9 @@ from tiered_memory.state.base import (
     WriteBatch,
 )
 
+REEMBEDDING = "reembedding"
+"""Name of the value that says how far a move to another embedder has come."""
+
 # --- changes -------------------------------------------------------------------------------------------------
 
 
@@ -204,6 +207,29 @@ class FinishErasure(Write[int]):
     leaf: AuditLeaf
 
 
+@dataclass(frozen=True, slots=True)
+class MarkReembedding(Write[None]):
+    """Note how far a move to another embedder has come; None: there is none under way."""
+
+    mark: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveSubject(Write[None]):
+    """Let a subject's rows be those of another table, embedded by another embedder, in one commit.
+
+    `tails` are turns sealed anew, `sizes` the bytes of each memory's plaintext, `mark` names the table left behind.
+    """
+
+    subject: bytes
+    generation: int
+    incarnation: bytes
+    embedder: str
+    tails: tuple[TailRow, ...]
+    sizes: tuple[tuple[str, int], ...]
+    mark: bytes
+
+
 # --- questions -----------------------------------------------------------------------------------------------
 
 
@@ -298,6 +324,13 @@ class Tail(Read[list[TailRow]]):
 
     subject: bytes
     session: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedTails(Read[list[TailRow]]):
+    """The turns of all sessions of a subject that are no memories."""
+
+    subject: bytes
 
 
 @dataclass(frozen=True, slots=True)

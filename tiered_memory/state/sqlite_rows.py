@@ -155,6 +155,10 @@ def _tail(db: apsw.Connection, query: c.Tail) -> list[TailRow]:
     return [_tail_of(row) for row in db.execute(SQL["tail_of"], (query.subject, query.session))]
 
 
+def _sealed_tails(db: apsw.Connection, query: c.SealedTails) -> list[TailRow]:
+    return [_tail_of(row) for row in db.execute(SQL["tails_sealed"], (query.subject,))]
+
+
 def _in_tail(db: apsw.Connection, query: c.InTail) -> bool:
     return bool(one_row(db, "tail_has", (query.subject, query.record_id))[0])
 
@@ -204,6 +208,7 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.Journal: _journal,
     c.GetJournalSize: _journal_size,
     c.Tail: _tail,
+    c.SealedTails: _sealed_tails,
     c.InTail: _in_tail,
     c.LastOrder: _last_order,
     c.GetOperation: _operation,

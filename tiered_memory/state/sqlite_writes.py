@@ -300,6 +300,23 @@ def _remove_again(db: apsw.Connection, command: c.RemoveAgain) -> int:
     return found
 
 
+def _mark_reembedding(db: apsw.Connection, command: c.MarkReembedding) -> None:
+    if command.mark is None:
+        db.execute(SQL["meta_drop"], (c.REEMBEDDING,))
+    else:
+        db.execute(SQL["meta_replace"], (c.REEMBEDDING, command.mark))
+
+
+def _move_subject(db: apsw.Connection, command: c.MoveSubject) -> None:
+    check_generation(db, command.subject, command.generation)
+    db.execute(SQL["subject_move"], (command.incarnation, command.embedder, command.subject))
+    tails = [(r.sealed, r.subject, r.session, r.order) for r in command.tails]
+    db.executemany(SQL["tail_reseal"], tails)
+    sizes = [(size, command.subject, memory_id) for memory_id, size in command.sizes]
+    db.executemany(SQL["memory_size"], sizes)
+    _mark_reembedding(db, c.MarkReembedding(command.mark))
+
+
 def _end_session(db: apsw.Connection, command: c.EndSession) -> None:
     db.execute(SQL["tail_drop_session"], (command.subject, command.session))
 
@@ -346,6 +363,8 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.PinMemory: _pin,
     c.FinishRemoval: _finish_removal,
     c.RemoveAgain: _remove_again,
+    c.MarkReembedding: _mark_reembedding,
+    c.MoveSubject: _move_subject,
     c.EndSession: _end_session,
     c.Expire: _expire,
     c.BeginErasure: _begin_erasure,

@@ -9,6 +9,9 @@ INSERT INTO meta (name, value) VALUES (?, ?);
 -- name: meta_replace
 INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
+-- name: meta_drop
+DELETE FROM meta WHERE name = ?;
+
 -- name: position
 SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0),
        COALESCE((SELECT MAX(leaf_index) FROM audit), -1),
@@ -42,6 +45,9 @@ ON CONFLICT (subject) DO UPDATE SET
     incarnation = excluded.incarnation, state = excluded.state, embedder = excluded.embedder,
     identity = excluded.identity, created_us = excluded.created_us
 WHERE subjects.state = 'erased' AND subjects.generation = excluded.generation;
+
+-- name: subject_move
+UPDATE subjects SET incarnation = ?, embedder = ? WHERE subject = ?;
 
 -- name: keys_of
 SELECT subject, purpose, key_id, epoch, generation, wrapped, created_us, format
@@ -123,6 +129,9 @@ WHERE subject = ? AND memory_id = ? AND state = 'active';
 UPDATE memories SET state = ?, deadline_us = ?, deadline_rule = ?
 WHERE subject = ? AND memory_id = ? AND state <> 'removing';
 
+-- name: memory_size
+UPDATE memories SET bytes = ? WHERE subject = ? AND memory_id = ?;
+
 -- name: memory_restore
 UPDATE memories
 SET state = 'active', strength_last = ?, t_last_us = ?, n_spaced = ?, policy_version = ?, forget_at_us = ?,
@@ -155,6 +164,13 @@ WHERE subject = ?1 AND session = ?2 AND pinned = 0 AND record_order <= (
 -- name: tail_of
 SELECT subject, session, record_order, format, generation, record_id, purpose, pinned, sealed, expires_us
 FROM session_tail WHERE subject = ? AND session = ? ORDER BY record_order;
+
+-- name: tails_sealed
+SELECT subject, session, record_order, format, generation, record_id, purpose, pinned, sealed, expires_us
+FROM session_tail WHERE subject = ? AND sealed IS NOT NULL;
+
+-- name: tail_reseal
+UPDATE session_tail SET sealed = ? WHERE subject = ? AND session = ? AND record_order = ?;
 
 -- name: tail_has
 SELECT EXISTS (SELECT 1 FROM session_tail WHERE subject = ? AND record_id = ? AND sealed IS NOT NULL);
