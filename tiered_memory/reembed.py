@@ -120,11 +120,15 @@ class _Tally:
         self.done = min(self.total, self.done + memories)
         self.progress(self.done, self.total)
 
+    def lose(self, memories: int) -> None:
+        """Count memories of which no record can be read."""
+        self.fates[Fate.DAMAGED] += memories
+        self.advance(memories)
+
     def leave(self, memories: int) -> None:
         """Count a user who cannot be moved."""
         self.left += 1
-        self.fates[Fate.DAMAGED] += memories
-        self.advance(memories)
+        self.lose(memories)
 
 
 @dataclass(slots=True)
@@ -293,9 +297,7 @@ class Reembedder:
             sizes += [(one.record.id, one.size) for one in anew]
             tally.fates.update(_fates_of(opened, memories))
             tally.advance(len(opened))
-        lost = len(memories) - len(stored)
-        tally.fates[Fate.DAMAGED] += lost
-        tally.advance(lost)
+        tally.lose(len(memories) - len(stored))
         return sizes
 
     async def _tails(self, active: ActiveSubject) -> list[TailRow]:
@@ -314,15 +316,17 @@ class Reembedder:
         if stored is None:
             tally.leave(len(memories))
             return
-        opened = await self._resealer.opened(active, stored, Place.MEMORY)
-        tally.fates.update(_fates_of(opened, memories))
-        tally.fates[Fate.DAMAGED] += len(memories) - len(stored)
+        for start in range(0, len(stored), BATCH):
+            opened = await self._resealer.opened(active, stored[start : start + BATCH], Place.MEMORY)
+            timing.opening += stopwatch() - begun
+            begun, sample = stopwatch(), opened[: SAMPLE - timing.sampled]
+            timing.sampled += len(await self._resealer.anew(active, sample, Place.MEMORY))
+            timing.sampling += stopwatch() - begun
+            begun = stopwatch()
+            tally.fates.update(_fates_of(opened, memories))
+            tally.advance(len(opened))
+        tally.lose(len(memories) - len(stored))
         tally.subjects += 1
-        timing.opening += stopwatch() - begun
-        begun, sample = stopwatch(), opened[: SAMPLE - timing.sampled]
-        timing.sampled += len(await self._resealer.anew(active, sample, Place.MEMORY))
-        timing.sampling += stopwatch() - begun
-        tally.advance(len(memories))
 
     async def _drop(self, table: SubjectRef) -> None:
         """Remove a table that nobody refers to; hot may keep sealed copies no longer than its own time."""
