@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tiered_memory.formats.record import Features, decode_fields, vectors_of, with_features
+from tiered_memory.formats.record import SMALLEST_SCALE, Features, decode_fields, vectors_of, with_features
 
 FEATURES = {"analyzer", "terms", "embedder", "scale", "vector"}
 keys = st.text(min_size=1, max_size=8).filter(lambda key: key not in FEATURES | {"f"})
 values = st.one_of(st.none(), st.booleans(), st.integers(-(2**60), 2**60), st.text(), st.binary())
 others = st.dictionaries(keys, st.one_of(values, st.lists(values, max_size=3)), max_size=6)
-vectors = arrays.arrays(np.float32, 12, elements=st.floats(-100, 100, width=32))
+SUBNORMAL = np.full(12, 1e-45, dtype=np.float32)
+vectors = arrays.arrays(np.float32, 12, elements=st.floats(-100, 100, width=32, allow_subnormal=False))
 
 
 def features(vector: np.ndarray, embedder: str = "new") -> Features:
@@ -57,7 +58,13 @@ def test_vectors_of_another_embedder_count_for_nothing(own: list[bool], vector: 
     found = vectors_of(records, 12, "new")
     assert found.shape == (len(own), 12)
     for row, mine in zip(found, own, strict=True):
-        assert row.any() == (mine and bool(vector.any()))
+        assert row.any() == (mine and float(np.abs(vector).max()) / 127 >= SMALLEST_SCALE)
+
+
+def test_a_vector_too_small_to_have_a_direction_is_the_zero_vector() -> None:
+    fields = decode_fields(with_features({"f": 1}, features(SUBNORMAL)))
+    assert fields["scale"] == 0.0
+    assert not vectors_of([fields], 12).any()
 
 
 def test_the_encoding_is_plain_msgpack() -> None:

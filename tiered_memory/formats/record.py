@@ -30,6 +30,8 @@ from tiered_memory.model import (
 
 RECORD_FORMAT = 1
 INT8_MAX = 127.0
+SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
+"""Below it float32 has no steps left to divide by: such a vector is no direction, it is kept as the zero vector."""
 MOST_OFFSET_MINUTES = 24 * 60 - 1
 
 
@@ -76,6 +78,8 @@ def with_features(fields: Mapping[str, Any], features: Features) -> bytes:
 
 def _feature_fields(features: Features) -> dict[str, Any]:
     scale = float(np.abs(features.vector).max(initial=0.0)) / INT8_MAX
+    if scale < SMALLEST_SCALE:
+        scale = 0.0
     quantised = np.rint(features.vector / (scale or 1.0)).astype(np.int8)
     return {
         "analyzer": features.analyzer,
