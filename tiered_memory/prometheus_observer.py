@@ -315,12 +315,11 @@ class _Rights:
 
 
 class _Forgetting:
-    """Metrics of single memories that leave, and of what leads to it."""
-
     def __init__(self, make: _Families, words: Vocabulary) -> None:
-        moved = make.counter("memory_changes_total", "Memories that left or came back.", "change", "rule")
+        moved = make.counter("memory_changes_total", "Memories that left or came back.", "change")
+        rules = make.counter("forget_rules_total", "Those changes by the rule behind them.", "rule")
         asked = make.counter("forget_hook_calls_total", "Times the application was asked.", "outcome")
-        self._moved = _Children(moved, words.changes, words.rules)
+        self._moved, self._rules = _Children(moved, words.changes), _Children(rules, words.rules)
         self._asked = _Children(asked, words.hook_outcomes, show=_each(words.hook_outcomes))
         self._vetoed = make.counter("forget_vetoed_total", "Memories the application kept.")
         self._reindexed = make.counter("policy_reindexed_total", "Deadlines computed anew.")
@@ -328,8 +327,9 @@ class _Forgetting:
 
     def observe(self, fact: ForgettingFact) -> None:
         match fact:
-            case metrics.MemoryMoved():
-                self._moved.at(fact.change, fact.rule).inc()
+            case metrics.MemoryMoved(change=change, rule=rule):
+                self._moved.at(change).inc()
+                self._rules.at(rule).inc()
             case metrics.HookAnswered():
                 self._asked.at(fact.outcome).inc()
                 _add(self._vetoed, fact.vetoed)

@@ -89,8 +89,8 @@ def everything(words: Vocabulary) -> Iterator[Fact]:
     yield from (ErasureDone(outcome, {}) for outcome in words.erasure_outcomes)
     yield from (metrics.ConsentChanged(state) for state in {*words.consent_states, "?"})
     yield from (metrics.CorruptionDetected(store) for store in {*words.stores, "?"})
-    for change in sorted({*words.changes, "?"}):
-        yield from (metrics.MemoryMoved(change, rule) for rule in sorted({*words.rules, "?"}))
+    yield from (metrics.MemoryMoved(change, "?") for change in sorted({*words.changes, "?"}))
+    yield from (metrics.MemoryMoved("?", rule) for rule in sorted({*words.rules, "?"}))
     yield from SAMPLES
 
 
@@ -146,7 +146,8 @@ def test_amounts_land_under_their_names() -> None:
     assert value(observer, "journal_oldest_unapplied_seconds") == 1.5
     assert value(observer, "forget_evaluated_total") == 10
     assert value(observer, "forget_protected_total") == 1
-    assert value(observer, "memory_changes_total", change="evicted", rule="quota") == 1
+    assert value(observer, "memory_changes_total", change="evicted") == 1
+    assert value(observer, "forget_rules_total", rule="quota") == 1
     assert value(observer, "forget_hook_calls_total", outcome="timeout") == 1
     assert value(observer, "forget_vetoed_total") == 2
     assert value(observer, "policy_reindexed_total") == 100
