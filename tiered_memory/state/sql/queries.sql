@@ -103,7 +103,8 @@ ORDER BY deadline_us LIMIT ?;
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
        deadline_rule, pinned, held, bytes, forgotten_us
-FROM memories WHERE subject = ? AND state IN ('active', 'forgotten') AND deadline_us <= ?
+FROM memories INDEXED BY memories_leaving
+WHERE subject = ? AND state IN ('active', 'forgotten') AND deadline_us <= ?
   AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state IN ('active', 'restricted'))
 ORDER BY deadline_us LIMIT ?;
 
