@@ -178,12 +178,13 @@ class Fulfil:
     async def _restore(
         self, active: ActiveSubject, tracked: Tracked, command: c.RestoreMemory, opened: Sequence[Opened]
     ) -> Memory:
-        if not await self._quotas.restore(active, command, tracked.row.bytes):
-            raise NotFoundError
+        async with self._quotas.turn(active):
+            if not await self._quotas.restore(active, command, tracked.row.bytes):
+                raise NotFoundError
+            active.check_alive()
+            active.tracked[tracked.row.memory_id] = tracked
+            self._directory.admit(active, opened)
         self._announcer.restored(active.subject, tracked.row.memory_id, command.leaf.at_us)
-        active.check_alive()
-        active.tracked[tracked.row.memory_id] = tracked
-        self._directory.admit(active, opened)
         return self._recall.get(active, tracked.row.memory_id)
 
     async def pin(self, active: ActiveSubject, memory_id: str, *, pinned: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -14,6 +15,7 @@ from tiered_memory.forgetting.decay import DAY_US, StrengthState
 from tiered_memory.forgetting.placement import Decision, Due, Forget, Keep, Purge, deadline, purge_deadline_us
 from tiered_memory.forgetting.quota import Displaceable, plan_displacement
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.inflight import KeyedLocks
 from tiered_memory.ledger import leaf_for
 from tiered_memory.model import Sensitivity
 from tiered_memory.policy.rules import Policy, QuotaRules
@@ -114,6 +116,15 @@ class Quotas:
         self._core = core
         self._announcer = announcer
         self._hands = hands
+        self._turns = KeyedLocks[bytes]()
+
+    def turn(self, active: ActiveSubject) -> AbstractAsyncContextManager[None]:
+        """Let one write of a subject at a time go from its commit to where it is found.
+
+        Else one could make room with another that is committed and not in RAM yet, where it would then stay.
+        Without a quota nobody waits.
+        """
+        return self._turns.held(active.ref.pseudonym) if self._core.policy.quota.bounded else nullcontext()
 
     async def append(self, active: ActiveSubject, batch: WriteBatch) -> Appended | Repeated:
         """Commit a batch; raises QuotaExceededError, and stores nothing, when what is protected fills the quota."""

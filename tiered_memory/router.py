@@ -193,7 +193,8 @@ class Router:
         """The commit section. It runs to its end whatever becomes of the caller."""
         active.users += 1
         try:
-            return await self._acknowledge(active, drafts, options, fingerprint)
+            async with self._quotas.turn(active):
+                return await self._acknowledge(active, drafts, options, fingerprint)
         finally:
             active.users -= 1
 
