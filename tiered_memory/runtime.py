@@ -22,6 +22,7 @@ from tiered_memory.erasure import Eraser
 from tiered_memory.errors import StorageError, TieredMemoryError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
+from tiered_memory.forecasts import Forecaster
 from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Hands, Leavers, Quotas
@@ -57,6 +58,7 @@ class Parts:
     analytics: AnalyticsProjection
     backup: Backup
     announcer: Announcer
+    forecaster: Forecaster
 
 
 def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Parts:
@@ -85,6 +87,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         analytics=analytics,
         backup=Backup(core, data_dir),
         announcer=announcer,
+        forecaster=Forecaster(core),
     )
 
 
