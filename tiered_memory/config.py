@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """How often the strengths that uses changed are written."""
     forget_interval_seconds: float = Field(60.0, gt=0, le=86_400)
     """How often what is due is forgotten."""
+    forget_hook_seconds: float = Field(10.0, gt=0, le=600)
+    """How long `before_forget` may take to answer; after that nothing is forgotten by decay in that run."""
     idempotency_hours: float = Field(24.0, gt=0, le=8760)
     """How long a repeated `operation_id` is answered with the receipts of its first call."""
     strength_weight: float = Field(0.02, ge=0, le=0.5)

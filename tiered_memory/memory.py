@@ -17,6 +17,7 @@ from tiered_memory.backup import BackupReport, Progress, restore_archive
 from tiered_memory.clock import to_us
 from tiered_memory.config import Settings, load_settings
 from tiered_memory.errors import ClosedError, InvalidInputError
+from tiered_memory.foresight import Foresight, UserForesight
 from tiered_memory.fulfil import ConsentGiven
 from tiered_memory.intake import (
     LIMIT_MAX,
@@ -78,7 +79,7 @@ class Details(TypedDict, total=False):
     provenance: Provenance | None
 
 
-class TieredMemory:
+class TieredMemory(Foresight):
     """A memory runtime over one data directory.
 
     Use it as an async context manager::
@@ -221,7 +222,7 @@ class Consent:
             return await parts.fulfil.consents(active)
 
 
-class User:
+class User(UserForesight):
     """One subject's memory. No call reaches another subject's."""
 
     def __init__(self, memory: TieredMemory, subject: Subject) -> None:

@@ -23,6 +23,7 @@ from tiered_memory.forgetting.routing import place
 from tiered_memory.formats.record import Features, encode_record
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
+from tiered_memory.leaving import Quotas
 from tiered_memory.metrics import Embedded, Routed
 from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role, SourceKind
 from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
@@ -31,7 +32,6 @@ from tiered_memory.scoring import text
 from tiered_memory.scoring.importance import Importance, score_importance
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.sessions import Sessions, buffered
-from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry, MemoryRow, Repeated, WriteBatch
 from tiered_memory.subjects import SubjectDirectory
 
@@ -71,8 +71,10 @@ class Router:
         flusher: Flusher,
         sessions: Sessions,
         inflight: InFlight,
+        quotas: Quotas,
     ) -> None:
         self._core = core
+        self._quotas = quotas
         self._directory = directory
         self._flusher = flusher
         self._sessions = sessions
@@ -191,7 +193,8 @@ class Router:
         """The commit section. It runs to its end whatever becomes of the caller."""
         active.users += 1
         try:
-            return await self._acknowledge(active, drafts, options, fingerprint)
+            async with self._quotas.turn(active):
+                return await self._acknowledge(active, drafts, options, fingerprint)
         finally:
             active.users -= 1
 
@@ -254,7 +257,7 @@ class Router:
             purpose=options.purpose,
         )
         reach("append.before")
-        outcome = await self._core.state.write(c.Append(batch))
+        outcome = await self._quotas.append(active, batch)
         reach("append.after")
         if isinstance(outcome, Repeated):
             return outcome

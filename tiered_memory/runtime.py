@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
+from tiered_memory.announcing import Announcer
 from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
 from tiered_memory.config import Settings
@@ -21,8 +22,10 @@ from tiered_memory.erasure import Eraser
 from tiered_memory.errors import StorageError, TieredMemoryError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
+from tiered_memory.forecasts import Forecaster
 from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
+from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
 from tiered_memory.recall import Recall
 from tiered_memory.reembed import Reembedder
@@ -56,6 +59,8 @@ class Parts:
     analytics: AnalyticsProjection
     backup: Backup
     reembedder: Reembedder
+    announcer: Announcer
+    forecaster: Forecaster
 
 
 def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Parts:
@@ -64,7 +69,10 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     inflight = InFlight(core.limits.commit_deadline_seconds)
     directory = SubjectDirectory(core, flusher.pending, inflight)
     sessions = Sessions(core, directory)
-    sweeper = Sweeper(core, directory, flusher, sessions, inflight)
+    announcer = Announcer(core)
+    sweeper = Sweeper(core, directory, flusher, sessions, inflight, announcer)
+    hands = Hands(write_uses_of=sweeper.write_uses_of, take_out=sweeper.take_out)
+    quotas = Quotas(core, announcer, hands)
     recall = Recall(core, directory, sessions)
     eraser = Eraser(core, directory, flusher, analytics.discard)
     return Parts(
@@ -72,15 +80,17 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         directory=directory,
         flusher=flusher,
         sessions=sessions,
-        router=Router(core, directory, flusher, sessions, inflight),
+        router=Router(core, directory, flusher, sessions, inflight, quotas),
         inflight=inflight,
         recall=recall,
         sweeper=sweeper,
         eraser=eraser,
-        fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight),
+        fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight, leavers=Leavers(quotas, announcer)),
         analytics=analytics,
         backup=Backup(core, data_dir),
         reembedder=Reembedder(core, directory, flusher),
+        announcer=announcer,
+        forecaster=Forecaster(core),
     )
 
 
@@ -112,6 +122,7 @@ class Runtime:
         if not self.open:
             return
         self.open = False
+        self.parts.announcer.events.close()
         with anyio.CancelScope(shield=True):
             try:
                 await self._end_background()

@@ -16,7 +16,7 @@ from tiered_memory.analytics.duckdb_views import AnalyticsProjection
 from tiered_memory.ballast import Ballast
 from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy, to_us
 from tiered_memory.config import Settings
-from tiered_memory.core import Core, HotTier, Limits, PiiHook
+from tiered_memory.core import Core, ForgetHook, HotTier, Limits, PiiHook
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_or_create_state_key, read_root_key
 from tiered_memory.embedding.base import Embedder
@@ -63,6 +63,7 @@ class Overrides:
     observer: Observer | None = None
     pii: PiiHook | None = None
     count_tokens: TokenCounter | None = None
+    before_forget: ForgetHook | None = None
 
 
 async def build(settings: Settings, overrides: Overrides, *, moving: bool = False) -> Runtime:
@@ -122,6 +123,7 @@ async def _engines(
         marks=marks,
         incarnation=incarnation,
         pii=overrides.pii,
+        before_forget=overrides.before_forget,
     )
     return core, analytics
 
@@ -288,4 +290,5 @@ def _limits(settings: Settings) -> Limits:
         commit_deadline_seconds=settings.commit_deadline_seconds,
         idempotency_hours=settings.idempotency_hours,
         strength_weight=settings.strength_weight,
+        forget_hook_seconds=settings.forget_hook_seconds,
     )

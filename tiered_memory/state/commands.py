@@ -10,6 +10,7 @@ from tiered_memory.formats.leaf import AuditLeaf
 from tiered_memory.state.base import (
     Appended,
     ConsentRow,
+    Crowded,
     Held,
     JournalEntry,
     JournalSize,
@@ -18,6 +19,7 @@ from tiered_memory.state.base import (
     PendingRemoval,
     Read,
     Repeated,
+    Room,
     StateChange,
     StrengthUpdate,
     SubjectRow,
@@ -90,7 +92,7 @@ class PutConsent(Write[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Append(Write[Appended | Repeated]):
+class Append(Write[Appended | Repeated | Crowded]):
     """Acknowledge a write: journal, strengths, session tail, idempotency, in one commit."""
 
     batch: WriteBatch
@@ -123,13 +125,14 @@ class ChangeStates(Write[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class RestoreMemory(Write[bool]):
+class RestoreMemory(Write[bool | Crowded]):
     """Make a forgotten memory active again; answer False when it was not forgotten."""
 
     subject: bytes
     generation: int
     update: StrengthUpdate
     leaf: AuditLeaf
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)

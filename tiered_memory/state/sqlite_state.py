@@ -22,7 +22,7 @@ from tiered_memory.state.sqlite_rows import READERS, one_row
 from tiered_memory.state.sqlite_writes import HANDLERS
 
 T = TypeVar("T")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_MS = 5000
 DAMAGE = (apsw.CorruptError, apsw.NotADBError)
 """What the driver raises for a page that does not verify."""
@@ -47,17 +47,24 @@ def _connect(path: Path, key: bytes) -> apsw.Connection:
 
 
 def _migrated(path: Path, key: bytes) -> apsw.Connection:
+    """Open the file and bring it to today's schema; a step that fails leaves it at the schema before."""
     connection = _connect(path, key)
-    version = connection.pragma("user_version")
-    if version > SCHEMA_VERSION:
+    try:
+        _migrate(connection, connection.pragma("user_version"))
+    except (apsw.Error, StateStoreError):
         connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: apsw.Connection, version: int) -> None:
+    if version > SCHEMA_VERSION:
         raise StateStoreError(
             f"the state store has schema {version}, this version knows {SCHEMA_VERSION}: use a newer release"
         )
-    if version == 0:
-        script = f"BEGIN;\n{load_sql('schema_1.sql')}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
-        connection.execute(script)
-    return connection
+    for number in range(version + 1, SCHEMA_VERSION + 1):
+        step = load_sql(f"schema_{number}.sql")
+        connection.execute(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;")
 
 
 def _check_build() -> None:
