@@ -98,6 +98,7 @@ async def _engines(
     names = Pseudonyms(await _master(state, keyring, entropy))
     marks, incarnation = await _marks(settings, state, names, overrides)
     stack.callback(marks.close)
+    await state.migrate()
     await anyio.to_thread.run_sync(ballast.take)
     cold = LanceTier(data_dir / "cold", _table_namer(names), embedder=embedder.name)
     stack.push_async_callback(cold.close)

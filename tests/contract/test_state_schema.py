@@ -124,6 +124,7 @@ async def test_a_store_of_schema_1_is_opened_with_everything_in_it(tmp_path: Pat
     for _ in range(2):
         state = SqliteState(tmp_path / "state.db", KEY, lambda *_: None)
         await state.open()
+        await state.migrate()
         assert await state.read(c.Memories(ALICE)) == rows[:3]
         assert await state.read(TotalsOf(ALICE)) == Totals(2, 17)
         assert await state.read(TotalsOf(BOB)) == Totals(0, 0)
@@ -142,8 +143,12 @@ async def test_a_migration_that_fails_leaves_the_store_as_it_was(
     broken = load_sql("schema_2.sql") + "\nCREATE TABLE meta (twice);"
     found = sqlite_state.load_sql
     monkeypatch.setattr(sqlite_state, "load_sql", lambda name: broken if "2" in name else found(name))
+    state = SqliteState(tmp_path / "state.db", KEY, lambda *_: None)
+    await state.open()
     with pytest.raises(StateStoreError):
-        await SqliteState(tmp_path / "state.db", KEY, lambda *_: None).open()
+        await state.migrate()
+    await state.write(c.PutMeta("still", b"usable"))
+    await state.close()
     db = _connect(tmp_path / "state.db", KEY)
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
     assert (db.pragma("user_version"), "subject_totals" in tables) == (1, False)
@@ -151,8 +156,21 @@ async def test_a_migration_that_fails_leaves_the_store_as_it_was(
     monkeypatch.undo()
     state = SqliteState(tmp_path / "state.db", KEY, lambda *_: None)
     await state.open()
+    await state.migrate()
     assert await state.read(TotalsOf(ALICE)) == Totals(1, 10)
     await state.close()
+
+
+@pytest.mark.anyio
+async def test_opening_alone_changes_nothing_of_an_older_store(tmp_path: Path) -> None:
+    """Whatever looks at it next may refuse it, and what was missing be put back."""
+    schema_one(tmp_path / "state.db", row(1))
+    before = (tmp_path / "state.db").read_bytes()
+    state = SqliteState(tmp_path / "state.db", KEY, lambda *_: None)
+    await state.open()
+    assert await state.read(c.GetMeta("store_id")) is None
+    await state.close()
+    assert (tmp_path / "state.db").read_bytes() == before
 
 
 def test_a_new_store_and_a_migrated_one_have_the_same_schema() -> None:
