@@ -165,9 +165,7 @@ def _revise(db: apsw.Connection, batch: WriteBatch, revision: Revision) -> int:
     entry, strength = revision.entry, revision.strength
     db.execute(SQL["memory_revise"], (entry.version, revision.bytes, batch.subject, entry.memory_id))
     if strength is not None:
-        db.execute(
-            SQL["memory_strength"], (*_strength_values(strength), batch.subject, strength.memory_id)
-        )
+        db.execute(SQL["memory_strength"], (*_strength_values(strength), batch.subject, strength.memory_id))
     return _journal_put(db, entry)
 
 
