@@ -36,6 +36,9 @@ CHANGE = re.compile(
 )
 """A change, or a present that need not have been the past."""
 
+ADDRESSEE = re.compile(r"\b(?:you|your|you're|you've|you'll|yours|ya|u|keep|let me know|take care|good luck|no worries|no prob\w*)\b")
+"""Said of, or to, the one spoken to."""
+
 EXPLICIT = re.compile(
     r"\b(?:moved (?!by\b|me\b|on\b)|moving to|switch(?:ed|ing)|changed (?:to|from|for|the|my|our|me|jobs?|its?)|ha(?:s|ve) changed|replac(?:ed|es)|migrated|swapped"
     r"|upgraded|downgraded|bumped|raised (?:to|the|our|my|it)|raised|lowered|reduced|increased|decreased|extended|postponed|rescheduled|rebooked"
@@ -43,8 +46,8 @@ EXPLICIT = re.compile(
     r"|no longer|any ?more|any longer|instead|rather than|in place of|from (?:now|here|today|next \w+) on|from (?:now|today|next)\b"
     r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
     r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
-    r"|took over|take(?:s|n) over|these days|nowadays|now|currently|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
-    r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|new|rewrite|since (?:the|last|monday|january)|finally)\b"
+    r"|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
+    r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january))\b"
     r"|->|=>|\u2192"
 )
 """A change that is said to be one."""
@@ -89,20 +92,16 @@ EVENTFUL = re.compile(
 """Tastes, kin and single events: one more does not end the other."""
 
 LEFT_BEFORE = _set(
-    "not no longer instead than from left leave leaving quit sold sell selling traded gave given dropped drop stopped stop replaced replaces replacing "
-    "without goodbye ditched cancelled canceled wasn't isn't aren't can't cannot don't doesn't didn't won't hasn't "
-    "haven't finish finished done retired closed lost over-with broke unlike never badge former ex old"
+    "not longer instead than left leave leaving quit sold sell selling traded gave dropped drop stopped stop replaced "
+    "replaces replacing goodbye ditched cancelled canceled wasn't isn't aren't can't finish finished closed unlike former ex"
 )
 """Before a word: what it names is left behind."""
 
 OVER_AFTER = _set(
-    "closed closes closing retired retires died passed broke broken sold gone finished finish ended over out cancelled canceled "
-    "cancel behind ill sick full fell expired stopped discontinued dropped"
+    "closed closes closing retired retires died passed broke broken sold gone finished finish ended cancelled canceled "
+    "cancel behind ill sick expired stopped discontinued fell quit resigned"
 )
 """After a word: what it names is over."""
-
-GONE_AFTER = _set("left quit leaving resigned leaves can't cannot isn't wasn't no went moved got relocated")
-"""After a word that is not the old statement's subject: what it names is over."""
 
 FILLERS = _set(
     "new now finally switch move chang replac instead longer current current start start sinc updat recent late nowadai today "
