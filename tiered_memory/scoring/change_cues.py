@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 
 WORD = re.compile(r"[a-z0-9]+(?:[.'@:/-][a-z0-9]+)*")
-UNIT_END = re.compile(r"(?<=[.!;])\s+|(?<=\?)\s*|\n+|[\u3002\uff01]")
+UNIT_END = re.compile(
+    r"(?<=[.!;])(?<!\b[DMS]r\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bSt\.)(?<!\bvs\.)(?<!\bNo\.)\s+|(?<=\?)\s*|\n+|[\u3002\uff01]"
+)
 """Where one assertion ends; the question mark stays with its sentence."""
 
 
@@ -19,7 +21,8 @@ def _set(words: str) -> frozenset[str]:
 _DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sep|oct|nov|dec"
 
 CHANGE = re.compile(
-    r"\b(?:moved|moving|switch(?:ed|ing|es)?|chang(?:ed|ing|es)|replac(?:ed|es|ing)|migrat(?:ed|ing)|swapp?ed|upgraded"
+    r"\b(?:move[ds]?|moving|switch(?:ed|ing|es)?|chang(?:ed?|ing|es)|cancel|gone|broken?|fell|expired|ill|sick|born|became|sell|stop|become"
+    r"|g[ai]ve\b.{1,25}\bback|returned|behind (?:me|us)|transfer|quit|leave|replac(?:ed|es|ing)|migrat(?:ed|ing)|swapp?ed|upgraded"
     r"|downgraded|bumped|raised|lowered|reduced|increas(?:ed|e)|decreased|extended|postponed|rescheduled|rebooked"
     r"|shift(?:ed|s) (?:to|from|my|our|the|it)|(?:was|is|got|been) shifted|slip(?:s|ped) (?:to|by)|cancel(?:l?ed)?|called off|delayed|brought forward"
     r"|push(?:ed|es) (?:back|to|the|our|my|it)|put off|no longer|any ?more|any longer|instead|rather than|in place of"
@@ -46,7 +49,7 @@ EXPLICIT = re.compile(
     r"|no longer|any ?more|any longer|instead|rather than|in place of|from (?:now|here|today|next \w+) on|from (?:now|today|next)\b"
     r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
     r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
-    r"|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
+    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
     r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january))\b"
     r"|->|=>|\u2192"
 )
@@ -62,7 +65,7 @@ CORRECTION = re.compile(
 """The speaker takes back what was said."""
 
 ADDITIVE = re.compile(
-    r"\b(?:also|too|as well|another|besides|additionally|in addition|plus|both|second (?:one|job|car|dog|cat|phone))\b"
+    r"\b(?:also|too(?! (?:\w+,|expensive|far|big|small|much|many|cold|hot|loud|old|late|early|long))|as well|besides|additionally|in addition|second (?:one|job|car|dog|cat|phone))\b"
 )
 """The new stands beside the old."""
 
@@ -99,7 +102,7 @@ LEFT_BEFORE = _set(
 
 OVER_AFTER = _set(
     "closed closes closing retired retires died passed broke broken sold gone finished finish ended cancelled canceled "
-    "cancel behind ill sick expired stopped discontinued fell quit resigned"
+    "cancel ill sick expired stopped discontinued fell quit resigned"
 )
 """After a word: what it names is over."""
 
@@ -125,3 +128,5 @@ MONTH_DAY = re.compile(
 NUMBER = re.compile(r"(?<![\w.:-])[$\u20ac\u00a3]?\d[\d.,:-]*\d*[a-z]{0,3}%?")
 WORD_NUMBERS = _set("one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred")
 EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{2,32}")
+INSIDE_NAME = re.compile(r"(?<=[a-z0-9,;:&] )[A-Z]\w+")
+"""A capitalised word inside a sentence; matched against the text as written."""

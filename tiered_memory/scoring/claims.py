@@ -26,7 +26,7 @@ _KIN = re.compile(
     r"(?i:\b(?:my|our|his|her|their|[a-z]+(?:'s|s')) (?:(?:best|older|younger|little|big|twin|old|college|school|new|dear) )*"
     r"((?:mother|mom|mum|father|dad|sister|brother|son|daughter|cousin|uncle|aunt|niece|nephew|colleague|coworker|neighbou?r"
     r"|friend|grandma|grandmother|grandpa|grandfather|roommate|flatmate|husband|wife|boyfriend|girlfriend|fianc[e\u00e9]e?|boss"
-    r"|in-law|[a-z]+-in-law|family|parent|kid|dog|cat|ex(?:-\w+)?|professor|teacher|landlord|client)s?|children)\b)(?: [A-Z]\w+)?"
+    r"|in-law|[a-z]+-in-law|family|parent|kid|dog|cat|ex(?:-\w+)?|professor|teacher|landlord|client)s?|children)\b)(?: ([A-Z]\w+))?"
 )
 _PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|they|he's|she's|they're|his|her|their)\b")
 _OPENERS = frozenset(
@@ -177,8 +177,8 @@ def _normal(match: re.Match[str]) -> str:
 def _subject(unit: str, lowered: str, initial: frozenset[str]) -> Subject:
     """Find whom or what the sentence is about: kin before the speaker, the speaker before a name at the start."""
     speaker, kin = _SPEAKER.search(lowered), _KIN.search(unit[: _FAR + 30])
-    if kin and kin.start() <= _FAR and (speaker is None or kin.start() <= speaker.start()):
-        return Subject(frozenset(analyze(kin[0]).terms), kin=True, speaker=speaker is not None)
+    if kin and kin.start() <= (0 if initial else _FAR) and (speaker is None or kin.start() <= speaker.start()):
+        return Subject(frozenset(analyze(f"{kin[1]} {kin[2] or ''}").terms), kin=True, speaker=speaker is not None)
     if speaker and speaker.start() <= _FAR and not (initial and speaker[0] in _POSSESSIVES):
         return Subject(frozenset({SELF}), kin=False, speaker=True)
     if initial:

@@ -79,7 +79,12 @@ def judge(new: Statement, old: Statement, similarity: float) -> Judgement:
 
 def judge_all(new: Statement, candidates: Sequence[Candidate]) -> list[Judgement]:
     """Return what `new` is to each candidate, in their order: as `judge`, reading `new` once."""
-    told = [one for one in assertions(new.content) if _tells(one)] if worth_comparing(new) else []
+    if not worth_comparing(new):
+        told = list[Assertion]()
+    elif len(new.terms) <= BRIEF_NEW_TERMS:
+        told = assertions(new.content)
+    else:
+        told = [one for one in assertions(new.content) if _tells(one)]
     return [_relation(new, told, old, similarity) for old, similarity in candidates]
 
 
@@ -104,8 +109,12 @@ def _tells(one: Assertion) -> bool:
 
 
 def _gives_value(statement: Statement, lowered: str) -> bool:
-    return not is_question(lowered) and (
-        any(map(str.isdigit, lowered)) or any(term in BY_TERM for term in statement.terms)
+    if is_question(lowered):
+        return False
+    if any(map(str.isdigit, lowered)) or any(term in BY_TERM for term in statement.terms):
+        return True
+    return len(statement.terms) <= BRIEF_NEW_TERMS and bool(
+        cues.WEEKDAY.search(lowered) or cues.MONTH_DAY.search(lowered) or cues.INSIDE_NAME.search(statement.content)
     )
 
 
@@ -117,13 +126,14 @@ def _relation(new: Statement, told: Sequence[Assertion], old: Statement, similar
         return Judgement(Relation.DUPLICATE, min(1.0, similarity), "says the same", None)
     if old.role is not Role.USER or old.occurred_at_us > new.occurred_at_us:
         return UNRELATED
-    nearby = [one for one in told if _touches(one, old.terms)]
+    brief = len(old.terms) <= BRIEF_TERMS and len(new.terms) <= BRIEF_NEW_TERMS
+    alike = brief and similarity >= MUCH_ALIKE
+    nearby = [one for one in told if alike or _touches(one, old.terms)]
     if not nearby:
         return UNRELATED
     earlier = assertions(old.content)
     strangers = new.author != old.author
     compact = len(old.terms) <= MOST_TERMS and len(new.terms) <= MOST_NEW_TERMS
-    brief = len(old.terms) <= BRIEF_TERMS and len(new.terms) <= BRIEF_NEW_TERMS
     found = [
         _compared(after, before, similarity if compact else 0.0, brief=brief)
         for before in earlier
@@ -166,7 +176,7 @@ class _Comparison:
     """What speaks for two assertions giving one attribute two values.
 
     `shared` are the terms both are about, `covered` the share of the older one's frame among them. `certain` tells
-    that nothing speaks for two different subjects.
+    that nothing speaks for two different subjects, `brief` that both texts say one thing only.
     """
 
     shared: frozenset[str]
@@ -175,11 +185,13 @@ class _Comparison:
     hinted: str | None
     other_value: bool
     other_name: bool
+    fresh: bool
     left: bool
     corrects: bool
     explicit: bool
     changes: bool
     certain: bool
+    brief: bool
     similarity: float
 
     @property
@@ -205,7 +217,7 @@ def _compared(after: Assertion, before: Assertion, similarity: float, *, brief: 
     found = _comparison(after, before, similarity, certain=certain, brief=brief)
     if cues.ADDITIVE.search(after.text) and not (found.left or found.corrects):
         return UNRELATED
-    if not (found.left or found.explicit or found.differs or after.frame - before.frame):
+    if not (found.left or found.explicit or found.differs or found.fresh):
         return UNRELATED
     return _updates(found, before) or _conflicts(found) or UNRELATED
 
@@ -223,11 +235,13 @@ def _comparison(after: Assertion, before: Assertion, similarity: float, *, certa
         hinted=hinted[0] if hinted else None,
         other_value=any(a - b and b - a for a, b in zip(values.kinds(), older.kinds(), strict=True)),
         other_name=bool(values.names - before.terms) and not older.names & values.names,
+        fresh=bool(after.frame - before.frame),
         left=_leaves(after, before, brief=brief),
         corrects=bool(cues.CORRECTION.search(after.text)),
         explicit=bool(cues.EXPLICIT.search(after.text)),
         changes=bool(cues.CHANGE.search(after.text)),
         certain=certain,
+        brief=brief,
         similarity=similarity,
     )
 
@@ -255,6 +269,8 @@ def _leaves(after: Assertion, before: Assertion, *, brief: bool) -> bool:
     """
     known = before.marks if not brief else before.marks.union(_long(before.words)) - _WEAK
     words = after.words
+    if "never" in words:
+        return False
     for place, word in enumerate(words):
         if word in known and (
             not OVER_AFTER.isdisjoint(words[place + 1 : place + 4])
@@ -279,13 +295,16 @@ def _updates(found: _Comparison, before: Assertion) -> Judgement | None:
         cues.EVENTFUL.search(before.text) and not (found.left or found.corrects or found.attribute)
     ):
         return None
-    related = bool(found.shared) or found.attribute is not None
-    if found.left and related and (found.similarity >= ALIKE or found.attribute or found.covered >= MOST_OF_FRAME):
+    if found.left and _left_for_sure(found):
         return _verdict(Relation.UPDATES, 0.9, "names the old value as left", found)
     if found.corrects and found.differs and found.framed:
         return _verdict(Relation.UPDATES, 0.9, "corrects", found)
     if found.attribute and found.changes and found.differs:
         return _verdict(Relation.UPDATES, 0.85, "same attribute, changed", found)
+    if found.brief and found.attribute in STATE_LIKE and found.changes and found.fresh:
+        return _verdict(Relation.UPDATES, 0.8, "same attribute, changed", found)
+    if found.brief and found.changes and found.fresh and found.framed and found.similarity >= ALIKE:
+        return _verdict(Relation.UPDATES, 0.8, "same frame, changed value", found)
     if found.explicit and found.differs and found.framed:
         return _verdict(Relation.UPDATES, 0.8, "same frame, changed value", found)
     if found.changes and found.other_name and found.shared & ROLES:
@@ -293,15 +312,24 @@ def _updates(found: _Comparison, before: Assertion) -> Judgement | None:
     return None
 
 
+def _left_for_sure(found: _Comparison) -> bool:
+    if found.attribute or (found.shared and found.covered >= MOST_OF_FRAME):
+        return True
+    return bool(found.shared) and found.similarity >= (LEAST_ALIKE if found.brief else ALIKE)
+
+
+STATE_LIKE = frozenset({"relationship", "diet", "smoking", "expecting", "status", "commute"})
+"""Attributes whose values are words of the attribute itself, seldom names or numbers."""
+
 LEAST_ALIKE = 0.35
 
 
 def _conflicts(found: _Comparison) -> Judgement | None:
     cue = found.left or found.corrects or found.explicit
-    alike = found.similarity >= LEAST_ALIKE
+    alike = found.similarity >= (LEAST_ALIKE_BRIEF if found.brief else LEAST_ALIKE)
     if found.attribute and (found.differs or (found.changes and alike)):
         return _verdict(Relation.CONFLICTS, 0.6, "same attribute, another value", found)
-    if found.shared and (cue or found.other_value or (found.changes and found.other_name)) and alike:
+    if found.shared and (cue or found.other_value or (found.other_name and (found.changes or found.brief))) and alike:
         return _verdict(Relation.CONFLICTS, 0.5, "same topic, changed", found)
     if found.hinted and (cue or found.changes) and alike:
         return _verdict(Relation.CONFLICTS, 0.4, "same topic, changed", found)
@@ -311,6 +339,7 @@ def _conflicts(found: _Comparison) -> Judgement | None:
 
 
 MUCH_ALIKE = 0.5
+LEAST_ALIKE_BRIEF = 0.25
 
 
 def _verdict(relation: Relation, confidence: float, reason: str, found: _Comparison) -> Judgement:
