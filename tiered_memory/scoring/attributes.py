@@ -67,7 +67,7 @@ ATTRIBUTES = (
         "single marry married engaged engagement divorce date dating boyfriend girlfriend husband wife partner fiance together relationship"
         " breakup split spouse wedding propose couple separate",
         r"\b(?:single|married|engaged|divorced|separated|widowed|dating|seeing (?:someone|each|[a-z]+ now)|in a relationship|newlyweds?)\b"
-        r"|\b(?:together|(?:broke|split|breaking|breakup) (?:up|with)|broken up|called off|said yes|proposed|tied the knot|got married|eloped)\b"
+        r"|\b(?:together (?:for|since)|(?:are|is|been) together|(?:broke|split|breaking|breakup) (?:up|with)|broken up|called off|said yes|proposed|tied the knot|got married|eloped)\b"
         rf"|\bmy {_COMPANION}(?:'s)? (?:name|is)\b|\b(?:new|ex) ?-?{_COMPANION}\b|\b(?:is with|am with|with \w+ is finish)\b",
     ),
     _attribute(

@@ -39,7 +39,9 @@ CHANGE = re.compile(
 )
 """A change, or a present that need not have been the past."""
 
-ADDRESSEE = re.compile(r"\b(?:you|your|you're|you've|you'll|yours|ya|u|keep|let me know|take care|good luck|no worries|no prob\w*)\b")
+ADDRESSEE = re.compile(
+    r"\b(?:you|your|you're|you've|you'll|yours|ya|u|keep|let me know|take care|good luck|have (?:fun|a (?:good|great|nice))|no worries|no prob\w*)\b"
+)
 """Said of, or to, the one spoken to."""
 
 EXPLICIT = re.compile(
@@ -50,7 +52,10 @@ EXPLICIT = re.compile(
     r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
     r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
     r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
-    r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january))\b"
+    r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january)"
+    r"|unpack(?:ed|ing)|(?:joined|adopted|promoted|transferred|hired|settled (?:in|into)|got (?:a job|married|engaged|funded))"
+    r"|new (?:[a-z]+ )?(?:job|flat|apartment|house|home|place|car|truck|phone|number|email|address|school|boss|manager|boyfriend|girlfriend|partner"
+    r"|doctor|dentist|therapist|teacher|coach|landlord|role|position|team|office|city|company|employer|plan|deadline|date|price|rate|bank))\b"
     r"|->|=>|\u2192"
 )
 """A change that is said to be one."""
@@ -96,9 +101,12 @@ EVENTFUL = re.compile(
 
 LEFT_BEFORE = _set(
     "not longer instead than left leave leaving quit sold sell selling traded gave dropped drop stopped stop replaced "
-    "replaces replacing goodbye ditched cancelled canceled wasn't isn't aren't can't finish finished closed unlike former ex"
+    "replaces replacing goodbye ditched cancelled canceled wasn't isn't aren't can't closed unlike former ex"
 )
 """Before a word: what it names is left behind."""
+
+FINISHED_BEFORE = _set("finish finished done")
+"""The same, before a name or a number only."""
 
 OVER_AFTER = _set(
     "closed closes closing retired retires died passed broke broken sold gone finished finish ended cancelled canceled "
@@ -110,7 +118,9 @@ FILLERS = _set(
     "new now finally switch move chang replac instead longer current current start start sinc updat recent late nowadai today "
     "correct actual meant mean sorri wrong typo oop final anymor set get got go goe gone went come came take took taken make made "
     "give gave given put call use wai thing dai time week month year bit realli decis decid agre good new news yesterdai tomorrow "
-    "monday"
+    "great awesom amaz cool nice bad tough hard thank support keep kept love like happi glad wow sure idea definit hope feel felt "
+    "feel enjoi fun excit inspir proud best better wonder beauti luck import care help share see saw seen know think tell told "
+    "show try tri work-hard look sound start keep hear heard believ mind stuff alwai yeah bye morn even everi"
 )
 """Index terms that say nothing of what a statement is about."""
 
@@ -126,7 +136,9 @@ MONTH_DAY = re.compile(
     r"|\bthe (\d{1,2})(?:st|nd|rd|th)\b"
 )
 NUMBER = re.compile(r"(?<![\w.:-])[$\u20ac\u00a3]?\d[\d.,:-]*\d*[a-z]{0,3}%?")
-WORD_NUMBERS = _set("one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred")
+WORD_NUMBERS = _set(
+    "one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred"
+)
 EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{2,32}")
 INSIDE_NAME = re.compile(r"(?<=[a-z0-9,;:&] )[A-Z]\w+")
 """A capitalised word inside a sentence; matched against the text as written."""

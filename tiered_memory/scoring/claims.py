@@ -129,7 +129,9 @@ def read(unit: str) -> Assertion:
         words=tuple(map(root, cues.WORD.findall(lowered))),
         terms=terms,
         frame=frozenset(one for one in terms - _CALENDAR - cues.FILLERS if not one[0].isdigit()),
-        marks=frozenset(root(one.lower()) for one in names + initial) | frozenset(re.findall(r"\d[\d.:]*", lowered)) | {root(one) for one in _DAYS.findall(lowered)},
+        marks=frozenset(root(one.lower()) for one in names + initial)
+        | frozenset(re.findall(r"\d[\d.:]*", lowered))
+        | {root(one) for one in _DAYS.findall(lowered)},
         values=_values(lowered, inside),
         subject=_subject(unit, lowered, starting),
         states=tuple(one.name for one in hinted.values() if one.states.search(lowered)),
@@ -177,8 +179,14 @@ def _normal(match: re.Match[str]) -> str:
 def _subject(unit: str, lowered: str, initial: frozenset[str]) -> Subject:
     """Find whom or what the sentence is about: kin before the speaker, the speaker before a name at the start."""
     speaker, kin = _SPEAKER.search(lowered), _KIN.search(unit[: _FAR + 30])
-    if kin and kin.start() <= (0 if initial else _FAR) and (speaker is None or kin.start() <= speaker.start()):
-        return Subject(frozenset(analyze(f"{kin[1]} {kin[2] or ''}").terms), kin=True, speaker=speaker is not None)
+    if (
+        kin
+        and kin.start() <= (0 if initial else _FAR)
+        and (speaker is None or kin.start() <= speaker.start())
+    ):
+        return Subject(
+            frozenset(analyze(f"{kin[1]} {kin[2] or ''}").terms), kin=True, speaker=speaker is not None
+        )
     if speaker and speaker.start() <= _FAR and not (initial and speaker[0] in _POSSESSIVES):
         return Subject(frozenset({SELF}), kin=False, speaker=True)
     if initial:

@@ -93,28 +93,26 @@ def worth_comparing(statement: Statement) -> bool:
     if statement.role is not Role.USER or not statement.terms:
         return False
     lowered = statement.content[:_CHEAP_CHARACTERS].lower().replace("\u2019", "'")
-    return bool(cues.CHANGE.search(lowered) or cues.CORRECTION.search(lowered) or _gives_value(statement, lowered))
+    if cues.EXPLICIT.search(lowered) or cues.CORRECTION.search(lowered):
+        return True
+    if len(statement.terms) > BRIEF_NEW_TERMS or is_question(lowered):
+        return False
+    return bool(
+        any(map(str.isdigit, lowered))
+        or any(term in BY_TERM for term in statement.terms)
+        or cues.CHANGE.search(lowered)
+        or cues.WEEKDAY.search(lowered)
+        or cues.INSIDE_NAME.search(statement.content)
+    )
 
 
 def _tells(one: Assertion) -> bool:
     """Tell whether an assertion may change what holds: it says so, or it names a value or an attribute's state."""
     return bool(
         one.states
-        or any(one.values.kinds())
         or cues.EXPLICIT.search(one.text)
         or cues.CORRECTION.search(one.text)
-        or (one.values.names and cues.CHANGE.search(one.text))
-        or any(word in LEFT_BEFORE or word in OVER_AFTER for word in one.words)
-    )
-
-
-def _gives_value(statement: Statement, lowered: str) -> bool:
-    if is_question(lowered):
-        return False
-    if any(map(str.isdigit, lowered)) or any(term in BY_TERM for term in statement.terms):
-        return True
-    return len(statement.terms) <= BRIEF_NEW_TERMS and bool(
-        cues.WEEKDAY.search(lowered) or cues.MONTH_DAY.search(lowered) or cues.INSIDE_NAME.search(statement.content)
+        or (one.marks and cues.CHANGE.search(one.text))
     )
 
 
@@ -150,7 +148,9 @@ def _touches(after: Assertion, terms: Mapping[str, int]) -> bool:
     """Tell, cheaply, whether an assertion and a text of these terms have a topic in common."""
     if len(terms) <= MOST_TERMS and not after.frame.isdisjoint(terms):
         return True
-    return bool(after.hints) and any(one.name in after.hints for term in terms for one in BY_TERM.get(term, ()))
+    return bool(after.hints) and any(
+        one.name in after.hints for term in terms for one in BY_TERM.get(term, ())
+    )
 
 
 MOST_NEW_TERMS = 20
@@ -163,7 +163,9 @@ MOST_TERMS = 14
 
 def _own(after: Assertion, before: Assertion) -> bool:
     """Tell whether two people's assertions need not be about the same: only a named subject is."""
-    first_person = SELF in after.subject.terms | before.subject.terms or after.subject.kin or before.subject.kin
+    first_person = (
+        SELF in after.subject.terms | before.subject.terms or after.subject.kin or before.subject.kin
+    )
     return first_person or after.subject.terms.isdisjoint(before.subject.terms)
 
 
@@ -222,7 +224,9 @@ def _compared(after: Assertion, before: Assertion, similarity: float, *, brief: 
     return _updates(found, before) or _conflicts(found) or UNRELATED
 
 
-def _comparison(after: Assertion, before: Assertion, similarity: float, *, certain: bool, brief: bool) -> _Comparison:
+def _comparison(
+    after: Assertion, before: Assertion, similarity: float, *, certain: bool, brief: bool
+) -> _Comparison:
     shared = after.frame & before.frame
     values, older = after.values, before.values
     about = before.frame - (older.names - shared)
@@ -275,6 +279,7 @@ def _leaves(after: Assertion, before: Assertion, *, brief: bool) -> bool:
         if word in known and (
             not OVER_AFTER.isdisjoint(words[place + 1 : place + 4])
             or not LEFT_BEFORE.isdisjoint(words[max(0, place - 3) : place])
+            or (word in before.marks and not FINISHED_BEFORE.isdisjoint(words[max(0, place - 2) : place]))
             or (words[place - 1 : place] == ("from",) and "to" in words[place + 1 : place + 4])
         ):
             return True
@@ -287,6 +292,7 @@ def _long(words: Sequence[str]) -> frozenset[str]:
 
 _SHORT = 2
 OVER_AFTER = frozenset(map(root, cues.OVER_AFTER))
+FINISHED_BEFORE = frozenset(map(root, cues.FINISHED_BEFORE))
 LEFT_BEFORE = frozenset(map(root, cues.LEFT_BEFORE))
 
 
@@ -303,7 +309,14 @@ def _updates(found: _Comparison, before: Assertion) -> Judgement | None:
         return _verdict(Relation.UPDATES, 0.85, "same attribute, changed", found)
     if found.brief and found.attribute in STATE_LIKE and found.changes and found.fresh:
         return _verdict(Relation.UPDATES, 0.8, "same attribute, changed", found)
-    if found.brief and found.changes and found.fresh and found.framed and found.similarity >= ALIKE:
+    if (
+        found.brief
+        and found.explicit
+        and found.fresh
+        and len(found.shared) > 1
+        and found.framed
+        and found.similarity >= ALIKE
+    ):
         return _verdict(Relation.UPDATES, 0.8, "same frame, changed value", found)
     if found.explicit and found.differs and found.framed:
         return _verdict(Relation.UPDATES, 0.8, "same frame, changed value", found)
@@ -329,7 +342,11 @@ def _conflicts(found: _Comparison) -> Judgement | None:
     alike = found.similarity >= (LEAST_ALIKE_BRIEF if found.brief else LEAST_ALIKE)
     if found.attribute and (found.differs or (found.changes and alike)):
         return _verdict(Relation.CONFLICTS, 0.6, "same attribute, another value", found)
-    if found.shared and (cue or found.other_value or (found.other_name and (found.changes or found.brief))) and alike:
+    if (
+        found.shared
+        and (cue or found.other_value or (found.other_name and (found.changes or found.brief)))
+        and alike
+    ):
         return _verdict(Relation.CONFLICTS, 0.5, "same topic, changed", found)
     if found.hinted and (cue or found.changes) and alike:
         return _verdict(Relation.CONFLICTS, 0.4, "same topic, changed", found)
