@@ -181,6 +181,9 @@ def _index() -> Mapping[str, tuple[Attribute, ...]]:
 BY_TERM = _index()
 """The attributes that an index term hints at."""
 
+IMPERSONAL = frozenset(one.name for one in ATTRIBUTES if not one.personal)
+"""Attributes of things: two statements of such a one have to name the same thing."""
+
 ROLES = frozenset(
     analyze(
         "doctor dentist therapist plumber electrician landlord landlady babysitter sitter nanny coach teacher trainer"

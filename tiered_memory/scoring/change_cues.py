@@ -64,7 +64,7 @@ CORRECTION = re.compile(
     r"\b(?:correction|i meant|scratch that|typo|oops|my (?:bad|mistake)|misread|mistyped|misremembered|misspoke|misheard"
     r"|(?:was|were|got (?:it|that|this)|remembered (?:it|that)|had (?:it|that)|told you) wrong(?:ly)?|mixed (?:\w+ ){0,2}up|let me correct|to correct"
     r"|no,? wait|wrong (?:one|number|date|name|day)|should (?:be|have been|say)|i told you|i said|on second thought|i stand corrected"
-    r"|not (?:the )?[\w.:-]+,? (?:it's|its|it is|but|we're|he's|she's|they're)|,? not (?:the )?[\w.:-]+[.!]?$)\b"
+    r"|not (?:[\w.:'-]+ ){0,3}?[\w.:'-]+,? (?:it's|its|it is|but|we're|he's|she's|they're)|,? not (?:the )?[\w.:-]+[.!]?$)\b"
     r"|^(?:actually|edit|erratum|sorry)\b|\bactually,? (?:it|the|my|our|we|he|she|i'm|that)\b"
 )
 """The speaker takes back what was said."""
@@ -120,7 +120,7 @@ FILLERS = _set(
     "give gave given put call use wai thing dai time week month year bit realli decis decid agre good new news yesterdai tomorrow "
     "great awesom amaz cool nice bad tough hard thank support keep kept love like happi glad wow sure idea definit hope feel felt "
     "feel enjoi fun excit inspir proud best better wonder beauti luck import care help share see saw seen know think tell told "
-    "show try tri work-hard look sound start keep hear heard believ mind stuff alwai yeah bye morn even everi"
+    "show try tri work-hard look sound start keep hear heard believ mind stuff alwai yeah bye everi"
 )
 """Index terms that say nothing of what a statement is about."""
 
@@ -135,9 +135,10 @@ MONTH_DAY = re.compile(
     r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\b(?: (\d{1,2})(?:st|nd|rd|th)?\b(?!:))?"
     r"|\bthe (\d{1,2})(?:st|nd|rd|th)\b"
 )
+DAY_PART = re.compile(r"\b(?:mornings?|afternoons?|evenings?|nights?|midday|weekends?|weekdays?)\b")
 NUMBER = re.compile(r"(?<![\w.:-])[$\u20ac\u00a3]?\d[\d.,:-]*\d*[a-z]{0,3}%?")
 WORD_NUMBERS = _set(
-    "one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred"
+    "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred"
 )
 EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{2,32}")
 INSIDE_NAME = re.compile(r"(?<=[a-z0-9,;:&] )[A-Z]\w+")

@@ -7,20 +7,24 @@ out, so that nothing is brought up to date by them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tiered_memory.scoring import change_cues as cues
-from tiered_memory.scoring.attributes import BY_TERM
+from tiered_memory.scoring.attributes import BY_TERM, Attribute
 from tiered_memory.scoring.text import STOP_WORDS, analyze
 
 SELF = "\x00self"
 """The speaker, as a subject."""
 
+OWN = "\x00own "
+"""Before an attribute among `states`: the speaker may be the one who has it."""
+
 HEAD_CHARACTERS = 1_200
 """Only so much of a text is read: what a memory states, it states early."""
 
 _NAME = re.compile(r"(?<![\w.'-])[A-Z][\w\u00c0-\u024f]*(?:[-.'][A-Z0-9][\w]*)*")
-_STARTS = re.compile(r"(?:^|[.!?:;\n]\s*|\"\s?)$")
+_STARTS = re.compile(r"^\W*$")
 _SPEAKER = re.compile(r"\b(?:i|i'm|i've|i'll|i'd|im|we|we're|we've|we'll|my|our|me|us|mine|ours)\b")
 _KIN = re.compile(
     r"(?i:\b(?:my|our|his|her|their|[a-z]+(?:'s|s')) (?:(?:best|older|younger|little|big|twin|old|college|school|new|dear) )*"
@@ -38,12 +42,12 @@ _HYPHENS = str.maketrans({"\u2019": "'", "\u2018": "'", "\u2013": "-", "\u2014":
 _CALENDAR = frozenset(
     analyze(
         "monday tuesday wednesday thursday friday saturday sunday january february march april june july august"
-        " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm"
+        " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm dr mr mrs ms prof"
     ).terms
 )
 _ADDRESSED = re.compile(
     r"((?:^|[.!?\n] ?)(?:hey|hi|hello|thanks|thank you|wow|yeah|yes|no|aw+|oh|cool|nice|great|awesome|sorry|congrats|sure|(?:no|any) \w+)?,?)"
-    r" ?(?-i:[A-Z][a-z]+)(?=[,!])|\[shares [^\]]{0,400}\]?|,\s(?-i:[A-Z][a-z]+)(?=[.!?]|$)",
+    r" ?(?-i:[A-Z][a-z]+)(?=[,!])|\[shares [^\]]{0,400}\]?|,\s(?-i:[A-Z][a-z]+)(?=[!?])",
     re.IGNORECASE,
 )
 """Names of those spoken to, and captions: neither is what is said."""
@@ -129,14 +133,26 @@ def read(unit: str) -> Assertion:
         words=tuple(map(root, cues.WORD.findall(lowered))),
         terms=terms,
         frame=frozenset(one for one in terms - _CALENDAR - cues.FILLERS if not one[0].isdigit()),
-        marks=frozenset(root(one.lower()) for one in names + initial)
-        | frozenset(re.findall(r"\d[\d.:]*", lowered))
+        marks=frozenset(root(one.lower()) for one in names)
+        | frozenset(re.findall(r"\d+(?:[.:,]\d+)*", lowered))
         | {root(one) for one in _DAYS.findall(lowered)},
         values=_values(lowered, inside),
         subject=_subject(unit, lowered, starting),
-        states=tuple(one.name for one in hinted.values() if one.states.search(lowered)),
+        states=_states(lowered, hinted.values(), named=bool(starting)),
         hints=frozenset(hinted),
     )
+
+
+def _states(lowered: str, hinted: Iterable[Attribute], *, named: bool) -> tuple[str, ...]:
+    """Return the attributes given a value; each once more behind `OWN` where it may be the speaker's."""
+    found = list[str]()
+    for one in hinted:
+        match = one.states.search(lowered)
+        if match is not None:
+            found.append(one.name)
+            if not named or _SPEAKER.search(lowered, 0, match.end()):
+                found.append(OWN + one.name)
+    return tuple(found)
 
 
 def root(word: str) -> str:
@@ -164,6 +180,7 @@ def _values(lowered: str, names: frozenset[str]) -> Values:
     emails = frozenset(one.rstrip(".") for one in cues.EMAIL.findall(lowered))
     rest = cues.EMAIL.sub(" ", lowered)
     times = {day for match in cues.WEEKDAY.findall(rest) for day in match if day}
+    times |= {part.removesuffix("s") for part in cues.DAY_PART.findall(rest)}
     times |= {date for match in cues.MONTH_DAY.finditer(rest) if (date := _normal(match))}
     rest = cues.MONTH_DAY.sub(" ", rest)
     numbers = {_normal(match) for match in cues.CLOCK.finditer(rest)}

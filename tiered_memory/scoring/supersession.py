@@ -13,8 +13,8 @@ from enum import StrEnum
 
 from tiered_memory.model import Role
 from tiered_memory.scoring import change_cues as cues
-from tiered_memory.scoring.attributes import BY_TERM, ROLES
-from tiered_memory.scoring.claims import SELF, Assertion, assertions, root
+from tiered_memory.scoring.attributes import BY_TERM, IMPERSONAL, ROLES
+from tiered_memory.scoring.claims import OWN, SELF, Assertion, assertions, root
 from tiered_memory.scoring.text import is_question
 
 SAME_VECTOR = 0.97
@@ -186,7 +186,9 @@ class _Comparison:
     attribute: str | None
     hinted: str | None
     other_value: bool
+    retold: bool
     other_name: bool
+    named_before: bool
     fresh: bool
     left: bool
     corrects: bool
@@ -219,7 +221,7 @@ def _compared(after: Assertion, before: Assertion, similarity: float, *, brief: 
     found = _comparison(after, before, similarity, certain=certain, brief=brief)
     if cues.ADDITIVE.search(after.text) and not (found.left or found.corrects):
         return UNRELATED
-    if not (found.left or found.explicit or found.differs or found.fresh):
+    if not (found.left or found.explicit or found.differs or found.fresh or found.retold):
         return UNRELATED
     return _updates(found, before) or _conflicts(found) or UNRELATED
 
@@ -229,16 +231,19 @@ def _comparison(
 ) -> _Comparison:
     shared = after.frame & before.frame
     values, older = after.values, before.values
+    kinds = list(zip(values.kinds(), older.kinds(), strict=True))
     about = before.frame - (older.names - shared)
-    states = [one for one in after.states if one in before.states]
+    states = _common_states(after, before)
     hinted = sorted(after.hints.intersection(before.states) | before.hints.intersection(after.states))
     return _Comparison(
         shared=shared,
         covered=len(shared) / max(1, len(about)),
         attribute=states[0] if states else None,
         hinted=hinted[0] if hinted else None,
-        other_value=any(a - b and b - a for a, b in zip(values.kinds(), older.kinds(), strict=True)),
+        other_value=any(a - b and b - a for a, b in kinds),
+        retold=any(a & b and a - b for a, b in kinds),
         other_name=bool(values.names - before.terms) and not older.names & values.names,
+        named_before=bool(older.names),
         fresh=bool(after.frame - before.frame),
         left=_leaves(after, before, brief=brief),
         corrects=bool(cues.CORRECTION.search(after.text)),
@@ -250,15 +255,30 @@ def _comparison(
     )
 
 
+def _common_states(after: Assertion, before: Assertion) -> list[str]:
+    """Return the attributes both give a value to: the speaker's own where either is about the speaker."""
+    shared = [one for one in after.states if one in before.states]
+    own = SELF in after.subject.terms | before.subject.terms
+    named = not after.frame.isdisjoint(before.frame)
+    return [
+        one
+        for one in shared
+        if not one.startswith(OWN) and (not own or OWN + one in shared) and (named or one not in IMPERSONAL)
+    ]
+
+
 def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
     """Tell whether both are about the same for certain (True), perhaps (False), or not (None)."""
     ours, theirs = after.subject, before.subject
+    if ours.kin != theirs.kin:
+        kin, other = (ours, before) if ours.kin else (theirs, after)
+        if not kin.terms.isdisjoint(other.terms):
+            return True
+        return None if SELF in other.subject.terms else False
     if not ours.terms.isdisjoint(theirs.terms):
         return True
     if not ours.terms.isdisjoint(before.terms) or not theirs.terms.isdisjoint(after.terms):
         return True
-    if ours.kin != theirs.kin and (SELF in ours.terms | theirs.terms or not (ours.terms and theirs.terms)):
-        return None if SELF in ours.terms | theirs.terms else False
     if not ours.terms or not theirs.terms:
         return True
     if ours.speaker and SELF in theirs.terms:
@@ -269,21 +289,26 @@ def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
 def _leaves(after: Assertion, before: Assertion, *, brief: bool) -> bool:
     """Tell whether `after` names something of `before` as left behind: not X, instead of X, X closed.
 
-    Among long texts any word may stand beside such a word by chance; there only names and numbers count.
+    Among long texts any word may stand beside such a word by chance; there only names and numbers count. Nor does a
+    mere word count where `before` has names or numbers of which `after` has none.
     """
-    known = before.marks if not brief else before.marks.union(_long(before.words)) - _WEAK
     words = after.words
     if "never" in words:
         return False
-    for place, word in enumerate(words):
-        if word in known and (
-            not OVER_AFTER.isdisjoint(words[place + 1 : place + 4])
-            or not LEFT_BEFORE.isdisjoint(words[max(0, place - 3) : place])
-            or (word in before.marks and not FINISHED_BEFORE.isdisjoint(words[max(0, place - 2) : place]))
-            or (words[place - 1 : place] == ("from",) and "to" in words[place + 1 : place + 4])
-        ):
-            return True
-    return False
+    known = before.marks
+    if brief and (not known or not known.isdisjoint(words)):
+        known = known.union(_long(before.words)) - _WEAK
+    return any(_is_left(word, place, words, before) for place, word in enumerate(words) if word in known)
+
+
+def _is_left(word: str, place: int, words: Sequence[str], before: Assertion) -> bool:
+    if not OVER_AFTER.isdisjoint(words[place + 1 : place + 4]):
+        return True
+    if words[place - 1 : place] == ("from",) and "to" in words[place + 1 : place + 4]:
+        return True
+    gone = LEFT_BEFORE if word not in before.marks else LEFT_BEFORE | FINISHED_BEFORE
+    begins = word in before.words[:2] and word in before.marks
+    return not begins and not gone.isdisjoint(words[max(0, place - 3) : place])
 
 
 def _long(words: Sequence[str]) -> frozenset[str]:
@@ -303,9 +328,9 @@ def _updates(found: _Comparison, before: Assertion) -> Judgement | None:
         return None
     if found.left and _left_for_sure(found):
         return _verdict(Relation.UPDATES, 0.9, "names the old value as left", found)
-    if found.corrects and found.differs and found.framed:
+    if found.corrects and ((found.differs and found.framed) or (found.retold and found.brief)):
         return _verdict(Relation.UPDATES, 0.9, "corrects", found)
-    if found.attribute and found.changes and found.differs:
+    if found.attribute and found.changes and (found.other_value or (found.other_name and found.named_before)):
         return _verdict(Relation.UPDATES, 0.85, "same attribute, changed", found)
     if found.brief and found.attribute in STATE_LIKE and found.changes and found.fresh:
         return _verdict(Relation.UPDATES, 0.8, "same attribute, changed", found)
