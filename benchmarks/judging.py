@@ -112,5 +112,4 @@ def _hidden(conversations: Sequence[Conversation], replay: _Replay) -> float:
 
 def _normalised(vectors: Vectors) -> Vectors:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = vectors / np.where(lengths > 0.0, lengths, 1.0)
-    return unit
+    return (vectors / np.where(lengths > 0.0, lengths, 1.0)).astype(np.float32)

@@ -34,10 +34,15 @@ _KIN = re.compile(
 )
 _PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|they|he's|she's|they're|his|her|their)\b")
 _OPENERS = frozenset(
-    "please pick set starting start correction typo edit oops actually sorry good great bad yes no thanks got decision update"
-    " turns scratch misread wait let today yesterday tomorrow production changed moved sold switched two three four five six"
-    " new old since after before because last next handed lately now finally well anyway btw fyi note reminder".split()
+    """
+    please pick set starting start correction typo edit oops actually sorry good great bad yes no thanks got decision
+    update turns scratch misread wait let today yesterday tomorrow production changed moved sold switched two three
+    four five six new old since after before because last next handed lately now finally well anyway btw fyi note
+    reminder
+    """.split()  # noqa: SIM905 - prose wraps better than a list
 )
+"""Words that begin a sentence with a capital and are no names."""
+
 _HYPHENS = str.maketrans({"\u2019": "'", "\u2018": "'", "\u2013": "-", "\u2014": "-"})
 _CALENDAR = frozenset(
     analyze(
@@ -105,8 +110,9 @@ class Assertion:
 def assertions(content: str) -> list[Assertion]:
     """Return what `content` asserts of the present, in its order."""
     head = _ADDRESSED.sub(r"\1", content[:HEAD_CHARACTERS].translate(_HYPHENS))
-    units = [unit.strip() for unit in cues.UNIT_END.split(head)]
-    return [read(unit) for unit in units if unit and asserts(unit)]
+    units = (unit.strip() for unit in cues.UNIT_END.split(head))
+    told = (read(unit) for unit in units if unit and asserts(unit))
+    return [one for one in told if one.frame or any(one.values.kinds())]
 
 
 def asserts(unit: str) -> bool:
