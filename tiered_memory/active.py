@@ -29,7 +29,7 @@ from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.state.base import ConsentRow, MemoryRow
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
-HELD_BYTES = 400
+HELD_BYTES = 520
 
 
 @dataclass(slots=True)
@@ -51,6 +51,8 @@ class HeldMemory:
     valid_to_us: int | None = None
     superseded_by: str | None = None
     conflicts: tuple[str, ...] = ()
+    wording: int = 0
+    """A digest of its index terms, within this process."""
 
     def held_good(self, at_us: int) -> bool:
         """Tell whether it was so at a moment, as far as is known now."""
@@ -94,6 +96,7 @@ class ActiveSubject:
     used: set[str] = field(default_factory=set)
     superseded: set[str] = field(default_factory=set)
     contested: dict[str, set[str]] = field(default_factory=dict)
+    worded: dict[int, list[str]] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
     damaged_keys: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
@@ -163,7 +166,10 @@ class ActiveSubject:
     def hold(self, entries: Sequence[HeldMemory], turns: Sequence[IndexedTurn]) -> None:
         """Make memories searchable."""
         self.index.add(turns)
+        wordings = {turn.id: wording_of(turn.terms) for turn in turns}
         for entry in entries:
+            entry.wording = wordings[entry.id]
+            self.worded.setdefault(entry.wording, []).append(entry.id)
             self.held[entry.id] = entry
             self.held_bytes += len(entry.plaintext) + HELD_BYTES
             self._relate(entry)
@@ -183,6 +189,7 @@ class ActiveSubject:
         before = self.held.get(entry.id)
         if before is None or before.version != entry.version - 1:
             return  # it was removed meanwhile
+        entry.wording = before.wording
         self.held[entry.id] = entry
         self.held_bytes += len(entry.plaintext) - len(before.plaintext)
         self._relate(entry)
@@ -194,6 +201,12 @@ class ActiveSubject:
         """Return the current memories that say otherwise, in order of their ids."""
         others = self.contested.get(memory_id, ())
         return tuple(sorted(one for one in others if one in self.held and one not in self.superseded))
+
+    def rivals_since(self, memory_id: str) -> list[str]:
+        """Return those of them that are newer, the newest first."""
+        own, others = self.held[memory_id], [self.held[one] for one in self.rivals(memory_id)]
+        newer = [one for one in others if (one.occurred_us, one.order) > (own.occurred_us, own.order)]
+        return [one.id for one in sorted(newer, key=lambda one: (-one.occurred_us, -one.order))]
 
     def release(self, ids: Sequence[str]) -> list[str]:
         """Make memories unfindable; return those that were held."""
@@ -210,6 +223,10 @@ class ActiveSubject:
 
     def _unrelate(self, entry: HeldMemory) -> None:
         """Take back what the memory itself says of others; what others say of it may come true again."""
+        alike = self.worded[entry.wording]
+        alike.remove(entry.id)
+        if not alike:
+            del self.worded[entry.wording]
         for other in entry.conflicts:
             for one, against in ((entry.id, other), (other, entry.id)):
                 self.contested.get(one, set()).discard(against)
@@ -240,6 +257,11 @@ class ActiveSubject:
     def bytes_used(self) -> int:
         """Estimate of the RAM this subject takes, in bytes."""
         return self.index.bytes_used + self.held_bytes
+
+
+def wording_of(terms: Mapping[str, int]) -> int:
+    """Return a number that is the same for the same index terms, within this process."""
+    return hash(frozenset(terms.items()))
 
 
 def state_of(row: MemoryRow) -> StrengthState:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
 from tiered_memory.bulk import in_bulk
@@ -27,9 +25,9 @@ from tiered_memory.model import (
     TierName,
 )
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
-from tiered_memory.scoring.ranking import Candidates, Scored, apply_strength, rank
+from tiered_memory.scoring.ranking import Scored, apply_strength, rank
 from tiered_memory.scoring.recall_index import PER_ARM, Query
-from tiered_memory.scoring.reconcile import newer_first
+from tiered_memory.scoring.succession import Successions, current_first
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
@@ -66,17 +64,16 @@ class Recall:
         vector = (await self._core.embedder.embed([question], "query"))[0]
         self._core.observer.observe(Embedded(1, stopwatch() - begun))
         active.check_alive()
-        eligible = None if where is None else _matching(active, where)
+        wanted = _Wanted.by(active, where)
         query, hidden = Query.of(question, vector), min(len(active.superseded), PER_ARM)
-        found = active.index.candidates(query, eligible=eligible, per_arm=max(PER_ARM, limit) + hidden)
-        if eligible is None and hidden:
-            found = _current(active, found)
+        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=max(PER_ARM, limit) + hidden)
         now_us = self._core.now_us()
         scored = rank(found, limit * OVERSAMPLE)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
-        weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)[:limit]
-        self._retrieved(active, weighed)
-        return _ordered([_hit(active, one, strengths[one.id]) for one in weighed])
+        weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
+        chosen = current_first(weighed, wanted.successions(active, weighed))[:limit]
+        self._retrieved(active, chosen)
+        return [_hit(active, one, self._strength(active, one.id, now_us)) for one in chosen]
 
     async def context(self, active: ActiveSubject, question: str, options: ContextOptions) -> Context:
         """Return the session's turns and what is recalled for `question`, fitted to the token budget.
@@ -269,20 +266,43 @@ def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
     )
 
 
-def _current(active: ActiveSubject, found: Candidates) -> Candidates:
-    """Return candidates of which the superseded ones lend to their neighbours only."""
-    current = np.array([one not in active.superseded for one in found.ids], dtype=np.bool_)
-    return replace(found, eligible=found.eligible & current)
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which memories a search may return (None: all), and which it ranks: what another took the place of as well.
 
+    A question is often put in the words of the old one, so what holds now stands where that would.
+    """
 
-def _ordered(hits: list[Hit]) -> list[Hit]:
-    """Return hits in their order, but the newer of two that conflict above the older."""
-    conflicts = {hit.memory.id: hit.conflicts_with for hit in hits if hit.conflicts_with}
-    if not conflicts:
-        return hits
-    by_id = {hit.memory.id: hit for hit in hits}
-    when = {one: (to_us(hit.memory.occurred_at), hit.memory.order) for one, hit in by_id.items()}
-    return [by_id[one] for one in newer_first(list(by_id), conflicts, when)]
+    returned: Collection[str] | None
+    ranked: Collection[str] | None
+    current: bool
+
+    @classmethod
+    def by(cls, active: ActiveSubject, where: Filter | None) -> _Wanted:
+        if where is None:
+            return cls(None, None, current=True)
+        matching = _matching(active, where)
+        if where.include_superseded or where.as_of is not None:
+            return cls(matching, matching, current=False)
+        return cls(matching, matching | active.superseded, current=True)
+
+    def successions(self, active: ActiveSubject, ranked: Sequence[Scored]) -> Successions:
+        """Return what took the place of what is ranked, as far as it may be returned, and what speaks against it."""
+        successor = dict[str, str | None]()
+        ahead = [one.id for one in ranked if self.current and one.id in active.superseded]
+        while ahead:
+            one = ahead.pop()
+            heir = active.held[one].superseded_by
+            if one in successor:
+                continue
+            if heir in active.superseded:
+                successor[one] = heir
+                ahead.append(str(heir))
+            else:
+                may = heir in active.held and (self.returned is None or heir in self.returned)
+                successor[one] = heir if may else None
+        contested = (one.id for one in ranked if one.id in active.contested)
+        return Successions(successor=successor, newer={one: active.rivals_since(one) for one in contested})
 
 
 def _entry(memory: Memory) -> HistoryEntry:

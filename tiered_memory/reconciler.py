@@ -14,19 +14,20 @@ from typing import Any, assert_never
 import anyio
 import numpy as np
 
-from tiered_memory.active import ActiveSubject, HeldMemory
+from tiered_memory.active import ActiveSubject, HeldMemory, wording_of
 from tiered_memory.core import Core
 from tiered_memory.drafts import Amendment, Draft
 from tiered_memory.forgetting.routing import MERGED, UPDATING
-from tiered_memory.formats.record import closed, decode_fields, repeated
+from tiered_memory.formats.record import closed, decode_fields, repeated, vectors_of
 from tiered_memory.model import Kind, Repeat, Role, Sensitivity
 from tiered_memory.scoring.recall_index import Query
 from tiered_memory.scoring.reconcile import Claim, Close, Conflict, Finding, Merge, Rival, reconcile
-from tiered_memory.scoring.supersession import SAME_VECTOR, Judgement, Statement, worth_comparing
+from tiered_memory.scoring.supersession import Judgement, Statement, worth_comparing
 
 logger = logging.getLogger("tiered_memory")
 
 RIVALS = 20
+TINY = 1e-12
 HOOK_SECONDS = 2.0
 
 
@@ -88,18 +89,28 @@ class _Work:
     def rivals(self, draft: Draft) -> list[Rival]:
         """Return the current memories, and the drafts before this one, that are nearest to it.
 
-        One that can change nothing may still repeat: then only what is as good as the same is a rival.
+        One that can change nothing may still repeat: then only what has the same words is a rival.
         """
-        least = SAME_VECTOR
-        if self._core.supersession or draft.memory.kind is Kind.PROFILE or worth_comparing(_statement(draft)):
-            least = -1.0
-        elif not draft.mergeable:
-            return []
-        found = self._held_rivals(draft, least)
+        statement, kind = _statement(draft), draft.memory.kind
+        if not (self._core.supersession or kind is Kind.PROFILE or worth_comparing(statement)):
+            return self._same_words(draft) if draft.mergeable else []
+        found = self._held_rivals(draft)
         for at, near in self._earlier.nearest(draft):
             one = self.drafts[at]
-            if near >= least and one.placement.cold and one.memory.superseded_by is None:
+            if one.placement.cold and one.memory.superseded_by is None:
                 found.append(Rival(claim_of(one), near))
+        return found
+
+    def _same_words(self, draft: Draft) -> list[Rival]:
+        purpose = draft.memory.purpose
+        alike = self._active.worded.get(wording_of(draft.turn.terms), ())
+        held = [self._active.held[one] for one in alike if self._is_current(one, purpose)]
+        found = [Rival(_claim_of_held(one), _nearness(draft, one)) for one in held]
+        found += [
+            Rival(claim_of(one), _cosine(draft.turn.vector, one.turn.vector))
+            for one in map(self.drafts.__getitem__, self._earlier.worded(draft))
+            if one.placement.cold and one.memory.superseded_by is None
+        ]
         return found
 
     def take(self, draft: Draft, rivals: Sequence[Rival]) -> None:
@@ -110,22 +121,17 @@ class _Work:
             self._carry_out(finding, place)
         self._earlier.add(self.drafts[place], place)
 
-    def _held_rivals(self, draft: Draft, least: float) -> list[Rival]:
-        active, query = self._active, Query(draft.turn.terms, draft.turn.vector)
-        found = active.index.candidates(query, per_arm=RIVALS)
+    def _held_rivals(self, draft: Draft) -> list[Rival]:
+        active, purpose = self._active, draft.memory.purpose
+        found = active.index.candidates(Query(draft.turn.terms, draft.turn.vector), per_arm=RIVALS)
         cosines, lexical = found.arms[0], found.arms[1]
-        nearness = cosines + lexical / max(float(lexical.max(initial=0.0)), 1e-9)
-        rows = (row for row in np.argsort(-nearness).tolist() if cosines[row] >= least)
-        likely = ((found.ids[row], float(cosines[row])) for row in rows)
-        chosen = [pair for pair in likely if self._is_current(pair[0], draft.memory.purpose)][:RIVALS]
-        known = {memory_id for memory_id, _ in chosen}
+        nearness = cosines + lexical / max(float(lexical.max(initial=0.0)), TINY)
+        likely = ((found.ids[row], float(cosines[row])) for row in np.argsort(-nearness).tolist())
+        chosen = [pair for pair in likely if self._is_current(pair[0], purpose)][:RIVALS]
         if draft.memory.kind is Kind.PROFILE:
-            profiles = (one.id for one in active.held.values() if one.kind == Kind.PROFILE.value)
-            chosen += [
-                (one, 0.0)
-                for one in profiles
-                if one not in known and self._is_current(one, draft.memory.purpose)
-            ]
+            known = {memory_id for memory_id, _ in chosen}
+            others = (one.id for one in active.held.values() if one.kind == Kind.PROFILE.value)
+            chosen += [(one, 0.0) for one in others if one not in known and self._is_current(one, purpose)]
         return [Rival(_claim_of_held(active.held[one]), near) for one, near in chosen]
 
     def _is_current(self, memory_id: str, purpose: str) -> bool:
@@ -193,36 +199,44 @@ class _Work:
 
 
 class _Earlier:
-    """The drafts of the same call by their vectors and terms: they are not in the index yet."""
+    """The drafts of the same call by their words: they are not in the index yet."""
 
     def __init__(self) -> None:
-        self._places: list[int] = []
-        self._terms: list[frozenset[str]] = []
         self._vectors = np.zeros((0, 0), np.float32)
+        self._places: list[int] = []
+        self._by_term: dict[str, list[int]] = {}
+        self._by_wording: dict[int, list[int]] = {}
 
     def add(self, draft: Draft, place: int) -> None:
         """Take in a draft that later ones may bring up to date or repeat."""
         if not (draft.placement.cold and _comparable(draft)):
             return
-        count = len(self._places)
-        if count == len(self._vectors):
-            grown = np.zeros((2 * count + 16, draft.turn.vector.size), np.float32)
-            grown[:count] = self._vectors[:count] if count else 0
+        row = len(self._places)
+        if row == len(self._vectors):
+            grown = np.zeros((2 * row + 16, draft.turn.vector.size), np.float32)
+            grown[:row] = self._vectors if row else 0.0
             self._vectors = grown
-        self._vectors[count] = draft.turn.vector / max(float(np.linalg.norm(draft.turn.vector)), 1e-12)
+        self._vectors[row] = draft.turn.vector / max(float(np.linalg.norm(draft.turn.vector)), TINY)
         self._places.append(place)
-        self._terms.append(frozenset(draft.turn.terms))
+        self._by_wording.setdefault(wording_of(draft.turn.terms), []).append(place)
+        for term in draft.turn.terms:
+            self._by_term.setdefault(term, []).append(row)
+
+    def worded(self, draft: Draft) -> Sequence[int]:
+        """Return the places of the drafts of the same words."""
+        return self._by_wording.get(wording_of(draft.turn.terms), ())
 
     def nearest(self, draft: Draft) -> list[tuple[int, float]]:
         """Return the places of at most `RIVALS` drafts, each with its cosine, the nearest first."""
         if not self._places:
             return []
-        vector, terms = draft.turn.vector, draft.turn.terms.keys()
-        cosines = self._vectors[: len(self._places)] @ vector / max(float(np.linalg.norm(vector)), 1e-12)
-        shared = [len(terms & known) for known in self._terms]
-        nearness = cosines + np.array(shared) / max(1, len(terms))
+        vector, terms = draft.turn.vector, draft.turn.terms
+        cosines = self._vectors[: len(self._places)] @ vector / max(float(np.linalg.norm(vector)), TINY)
+        nearness = cosines.astype(np.float64)
+        for row in (row for term in terms for row in self._by_term.get(term, ())[-RIVALS:]):
+            nearness[row] += 1.0 / len(terms)
         best = np.argsort(-nearness, kind="stable")[:RIVALS].tolist()
-        return [(self._places[at], float(cosines[at])) for at in best]
+        return [(self._places[row], float(cosines[row])) for row in best]
 
 
 def claim_of(draft: Draft) -> Claim:
@@ -262,3 +276,13 @@ def _statement(draft: Draft) -> Statement:
 def _comparable(draft: Draft) -> bool:
     """What may not be kept, or only with its session, changes nothing that is."""
     return draft.placement.durable and draft.placement.searchable and bool(draft.turn.terms)
+
+
+def _nearness(draft: Draft, held: HeldMemory) -> float:
+    fields = decode_fields(held.plaintext)
+    return _cosine(draft.turn.vector, vectors_of([fields], draft.turn.vector.size)[0])
+
+
+def _cosine(one: Any, other: Any) -> float:
+    length = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
+    return float(np.dot(one, other)) / length if length else 0.0
