@@ -42,33 +42,50 @@ _JOB = (
 _COMPANION = r"(?:boyfriend|girlfriend|husband|wife|partner|fianc[e\u00e9]e?|spouse)"
 _PET = r"(?:dog|puppy|cat|kitten|rabbit|hamster|parrot|retriever|labrador|poodle|terrier|beagle|tabby|guinea pig|tortoise|turtle|pet|goldfish|budgie)"
 
+_TOOLS = {
+    "database": "mongodb mongo postgresql postgres mysql mariadb sqlite oracle dynamodb cassandra couchdb redis clickhouse bigquery snowflake"
+    " redshift cockroachdb neo4j elasticsearch opensearch duckdb supabase",
+    "language": "python java kotlin swift golang rust ruby php perl scala elixir typescript javascript haskell cobol",
+    "framework": "react angular vue svelte django flask fastapi rails laravel spring nextjs flutter electron express nestjs ember",
+    "operating system": "windows linux ubuntu debian fedora macos centos arch android ios",
+    "cloud": "aws azure gcp heroku vercel netlify digitalocean hetzner cloudflare onprem linode",
+    "chat tool": "slack teams discord zoom skype mattermost telegram whatsapp signal webex",
+    "build tool": "jenkins travis circleci gitlab github bitbucket teamcity bazel gradle maven webpack vite",
+    "queue": "kafka rabbitmq sqs nats pulsar celery zeromq",
+    "tracker": "jira trello asana linear notion clickup basecamp",
+    "editor": "vim neovim emacs vscode helix sublime pycharm intellij eclipse atom",
+}
+
 ATTRIBUTES = (
     _attribute(
         "residence",
-        "live living reside flat apartment house studio condo home town city neighborhood address relocate unpack settle rent move lease",
+        "live living reside flat apartment house studio condo home town city neighborhood lease key truck place basement address relocate unpack settle rent move lease",
         r"\b(?:liv(?:e|es|ing)|resid(?:e|es|ing)|based|settled|settling|stay(?:s|ing)?|dwell\w*)\b(?: [\w']+){0,4}? (?:in|at|on|near|into|with|alone|by)\b"
         r"|\blive (?:alone|now)\b|\b(?:moved|moving|relocat(?:ed|ing|es)|move)\b(?: [\w']+){0,5}? (?:to|into|in|back|out|across|here)\b"
         r"|\bmoved [a-z]+\b|\bmoved in\b|\bunpack(?:ed|ing)\b|\b(?:home is|(?:is|'s|it's) (?:our |my )?home|call(?:ing|s)? [\w ]{1,20} home)\b"
         rf"|\b(?:new|our|my|rent(?:s|ed|ing)?|bought|found|got|signed|small|own|share|sharing)\b(?: [\w']+){{0,4}}? {_HOME}\b(?: [\w']+){{0,2}}? (?:in|near|on|at|by)\b"
+        rf"|\b{_HOME} (?:is |was |are )?(?:now )?(?:in|on|at|near)\b|\b(?:signed|got) (?:the|a|our|my) (?:lease|keys)\b|\blease\b"
+        r"|\b(?:been|am|are|i'm|we're) (?:here )?in [a-z]+ (?:for|since|now)\b|\bmoving truck\b|\bshar(?:es?|ing) an? \w+|\bchanged? (?:house|flat|home)\b"
         r"|\b(?:my|our|new) (?:home )?address\b|^address\b|\bkeys to (?:the|our|my)\b|\b(?:our|my) (?:new )?(?:neighbou?rhood|hometown now)\b",
     ),
     _attribute(
         "employment",
         "work job employ employer company firm office career position role hire join quit resign retire boss profession colleague shift promote"
-        " manager engineer nurse accountant teacher developer designer cook chef waiter driver lawyer consultant analyst student teach",
+        " manager engineer nurse accountant teacher developer designer cook chef waiter driver lawyer consultant analyst student teach unemployed badge career leave",
         r"\bwork(?:s|ing)?\b(?: [\w']+){0,3}? (?:at|for|with|in|as)\b|\b(?:i'm|i am|am|is|he's|she's|became|become|as) (?:now |currently )?(?:an? |the )?(?:[\w-]+ ){0,2}?"
         rf"{_JOB}\b|\b(?:start(?:ed|s|ing)?|began|join(?:ed|ing|s)?|hired|employed|promoted|transferred)\b(?: [\w']+){{0,4}}? (?:at|by|to|as|with|job|the|clinic|position|role)\b"
         r"|\bjoined\b|\b(?:new|my|the|first|his|her) (?:job|position|role|employer|gig|career|title)\b|\b(?:quit|resigned|retired|laid off|got fired|handed in)\b"
         r"|\b(?:opened|runs?|running|started|owns?) (?:an? |my |our |her |his |own )+(?:[\w-]+ )?(?:bakery|shop|caf[e\u00e9]|business|company|startup|practice|studio|restaurant|agency|firm)\b"
+        r"|\bfirst day (?:at|as|in|with)\b|\b(?:un)?employed\b|\bpromoted\b|\b(?:offered me|accepted|landed)\b|\bback at work\b|\b(?:maternity|parental|sick) leave\b"
         r"|\bjob\b|\bemployer\b|\bteach(?:es|ing)?\b|\bleft teaching\b|\bfreelanc",
     ),
     _attribute(
         "relationship",
         "single marry married engaged engagement divorce date dating boyfriend girlfriend husband wife partner fiance together relationship"
         " breakup split spouse wedding propose couple separate",
-        r"\b(?:single|married|engaged|divorced|separated|widowed|dating|seeing (?:someone|each|[a-z]+ now)|in a relationship|newlyweds?)\b"
+        r"\b(?:single|married|engaged|divorced?|separated|widowed|dating|popped the question|seeing (?:someone|each|[a-z]+ now)|in a relationship|newlyweds?)\b"
         r"|\b(?:together (?:for|since)|(?:are|is|been) together|(?:broke|split|breaking|breakup) (?:up|with)|broken up|called off|said yes|proposed|tied the knot|got married|eloped)\b"
-        rf"|\bmy {_COMPANION}(?:'s)? (?:name|is)\b|\b(?:new|ex) ?-?{_COMPANION}\b|\b(?:is with|am with|with \w+ is finish)\b",
+        rf"|\bmy {_COMPANION}(?:'s)? (?:name|is)\b|\b(?:new|ex) ?-?{_COMPANION}\b|\b(?:has|have|got) an? (?:new )?{_COMPANION}\b|\b(?:is with|am with|with \w+ is finish)\b",
     ),
     _attribute(
         "diet",
@@ -160,6 +177,10 @@ ATTRIBUTES = (
         "phone iphone android samsung pixel galaxy smartphone",
         r"\b(?:iphone|pixel|galaxy|samsung|oneplus|fairphone|smartphone|phone|huawei|xiaomi|nokia)\b",
     ),
+    *(
+        _attribute(name, members, rf"\b(?:{'|'.join(members.split())})\b", personal=False)
+        for name, members in _TOOLS.items()
+    ),
     _attribute(
         "status",
         "status block hold progress done complete ship launch cancel approve pause resume fund ready finish pending",
@@ -180,6 +201,9 @@ def _index() -> Mapping[str, tuple[Attribute, ...]]:
 
 BY_TERM = _index()
 """The attributes that an index term hints at."""
+
+TOOLS = frozenset(_TOOLS)
+"""Attributes whose values are products by name."""
 
 IMPERSONAL = frozenset(one.name for one in ATTRIBUTES if not one.personal)
 """Attributes of things: two statements of such a one have to name the same thing."""

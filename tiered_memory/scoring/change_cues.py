@@ -21,7 +21,9 @@ def _set(words: str) -> frozenset[str]:
 _DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sep|oct|nov|dec"
 
 CHANGE = re.compile(
-    r"\b(?:move[ds]?|moving|switch(?:ed|ing|es)?|chang(?:ed?|ing|es)|cancel|gone|broken?|fell|expired|ill|sick|born|became|sell|stop|become"
+    r"\b(?:picked up|bought|buy|signed|installed|wiped|renewed|accepted|hired|appointed|elected|cut|dyed|lost|back (?:at|home|from|in|to)|leaves?"
+    r"|say no|said yes|no more|taught by|repair(?:ed)?|fixed|opened|doubled|halved|tripled|first day|finalized|came home|turned|porting|ported|downhill"
+    r"|rotate|changed?|found|move[ds]?|moving|switch(?:ed|ing|es)?|chang(?:ed?|ing|es)|cancel|gone|broken?|fell|expired|ill|sick|born|became|sell|stop|become"
     r"|g[ai]ve\b.{1,25}\bback|returned|behind (?:me|us)|transfer|quit|leave|replac(?:ed|es|ing)|migrat(?:ed|ing)|swapp?ed|upgraded"
     r"|downgraded|bumped|raised|lowered|reduced|increas(?:ed|e)|decreased|extended|postponed|rescheduled|rebooked"
     r"|shift(?:ed|s) (?:to|from|my|our|the|it)|(?:was|is|got|been) shifted|slip(?:s|ped) (?:to|by)|cancel(?:l?ed)?|called off|delayed|brought forward"
@@ -51,7 +53,7 @@ EXPLICIT = re.compile(
     r"|no longer|any ?more|any longer|instead|rather than|in place of|from (?:now|here|today|next \w+) on|from (?:now|today|next)\b"
     r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
     r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
-    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
+    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|renewed|wiped|finalized|moved (?:in|out)|went downhill|doubled|halved|tripled|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
     r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january)"
     r"|unpack(?:ed|ing)|(?:joined|adopted|promoted|transferred|hired|settled (?:in|into)|got (?:a job|married|engaged|funded))"
     r"|new (?:[a-z]+ )?(?:job|flat|apartment|house|home|place|car|truck|phone|number|email|address|school|boss|manager|boyfriend|girlfriend|partner"
@@ -110,7 +112,7 @@ FINISHED_BEFORE = _set("finish finished done")
 
 OVER_AFTER = _set(
     "closed closes closing retired retires died passed broke broken sold gone finished finish ended cancelled canceled "
-    "cancel ill sick expired stopped discontinued fell quit resigned"
+    "cancel ill sick expired stopped discontinued fell downhill resigned"
 )
 """After a word: what it names is over."""
 
@@ -135,10 +137,12 @@ MONTH_DAY = re.compile(
     r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\b(?: (\d{1,2})(?:st|nd|rd|th)?\b(?!:))?"
     r"|\bthe (\d{1,2})(?:st|nd|rd|th)\b"
 )
-DAY_PART = re.compile(r"\b(?:mornings?|afternoons?|evenings?|nights?|midday|weekends?|weekdays?)\b")
+DAY_PART = re.compile(
+    r"\b(?:daily|weekly|monthly|yearly|hourly|quarterly|biweekly|q[1-4]|mornings?|afternoons?|evenings?|nights?|midday|weekends?|weekdays?)\b"
+)
 NUMBER = re.compile(r"(?<![\w.:-])[$\u20ac\u00a3]?\d[\d.,:-]*\d*[a-z]{0,3}%?")
 WORD_NUMBERS = _set(
-    "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred"
+    "third fourth fifth sixth seventh eighth ninth tenth two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred"
 )
 EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{2,32}")
 INSIDE_NAME = re.compile(r"(?<=[a-z0-9,;:&] )[A-Z]\w+")

@@ -32,6 +32,10 @@ _KIN = re.compile(
     r"|friend|grandma|grandmother|grandpa|grandfather|roommate|flatmate|husband|wife|boyfriend|girlfriend|fianc[e\u00e9]e?|boss"
     r"|in-law|[a-z]+-in-law|family|parent|kid|dog|cat|ex(?:-\w+)?|professor|teacher|landlord|client)s?|children)\b)(?: ([A-Z]\w+))?"
 )
+_HEAD = re.compile(
+    r"(?:the|my|our|his|her|its|their|this) ([\w' -]{2,40}?)(?:'s| is| are| was| will| has| have| runs?| starts?| begins?| costs?"
+    r"| takes? place| happens?| goes| got| moved| changed| became| should| lives?| works?| uses?)\b"
+)
 _PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|they|he's|she's|they're|his|her|their)\b")
 _OPENERS = frozenset(
     """
@@ -93,7 +97,7 @@ class Assertion:
 
     `words` are its lower-case words in order without endings, `marks` those of them that are names or numbers, `terms` its index terms, `frame` those of them that
     may say what it is about (neither calendar, numbers nor words of change); `states` the attributes it gives a
-    value, `hints` those it touches.
+    value, `hints` those it touches, `head` the terms of the thing it begins with ("the meeting is ...").
     """
 
     text: str
@@ -104,6 +108,7 @@ class Assertion:
     values: Values
     subject: Subject
     states: tuple[str, ...]
+    head: frozenset[str]
     hints: frozenset[str]
 
 
@@ -145,6 +150,7 @@ def read(unit: str) -> Assertion:
         values=_values(lowered, inside),
         subject=_subject(unit, lowered, starting),
         states=_states(lowered, hinted.values(), named=bool(starting)),
+        head=_head(lowered),
         hints=frozenset(hinted),
     )
 
@@ -159,6 +165,12 @@ def _states(lowered: str, hinted: Iterable[Attribute], *, named: bool) -> tuple[
             if not named or _SPEAKER.search(lowered, 0, match.end()):
                 found.append(OWN + one.name)
     return tuple(found)
+
+
+def _head(lowered: str) -> frozenset[str]:
+    """Return the index terms of the thing a sentence begins with, up to its verb; none where it begins otherwise."""
+    match = _HEAD.match(lowered)
+    return frozenset(analyze(match[1]).terms) if match else frozenset()
 
 
 def root(word: str) -> str:

@@ -50,6 +50,7 @@ class Comparison:
         certain: Nothing speaks for two different subjects.
         brief: Both texts are short enough to say one thing only.
         similarity: Cosine of the texts they come from, 0 where these say too much for it to mean anything.
+        same_head: Both say what one thing is or does: "the meeting is", "the meeting will".
     """
 
     shared: frozenset[str]
@@ -69,6 +70,7 @@ class Comparison:
     certain: bool
     brief: bool
     similarity: float
+    same_head: bool
 
     @property
     def differs(self) -> bool:
@@ -134,6 +136,7 @@ def _compared(
         certain=certain,
         brief=brief,
         similarity=similarity,
+        same_head=bool(after.head) and after.head == before.head,
     )
 
 
@@ -145,7 +148,9 @@ def _common_states(after: Assertion, before: Assertion) -> list[str]:
     return [
         one
         for one in shared
-        if not one.startswith(OWN) and (not own or OWN + one in shared) and (named or one not in IMPERSONAL)
+        if not one.startswith(OWN)
+        and (not own or OWN + one in shared or one in IMPERSONAL)
+        and (named or one not in IMPERSONAL)
     ]
 
 

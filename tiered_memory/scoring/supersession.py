@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from tiered_memory.model import Role
 from tiered_memory.scoring import change_cues as cues
-from tiered_memory.scoring.attributes import BY_TERM
+from tiered_memory.scoring.attributes import BY_TERM, TOOLS
 from tiered_memory.scoring.claims import SELF, Assertion, assertions
 from tiered_memory.scoring.comparison import ALIKE, MOST_OF_FRAME, Comparison, compare
 from tiered_memory.scoring.text import is_question
@@ -32,6 +32,7 @@ BRIEF_TERMS, BRIEF_NEW_TERMS = 9, 12
 MOST_NEW_TERMS = 20
 MUCH_ALIKE = 0.5
 FAINTLY_ALIKE = 0.25
+SAME_HEAD_ALIKE = 0.4
 MOST_READ = 10
 """So many of the candidates are read closely: those likest the new statement."""
 
@@ -258,7 +259,9 @@ def _changes_person(found: Comparison) -> bool:
 
 
 def _gives_attribute(found: Comparison) -> bool:
-    return bool(found.attribute) and (found.differs or (found.changes and _is_alike(found)))
+    if not found.attribute:
+        return False
+    return found.differs or (found.brief and found.explicit) or (found.changes and _is_alike(found))
 
 
 def _shares_topic(found: Comparison) -> bool:
@@ -268,12 +271,21 @@ def _shares_topic(found: Comparison) -> bool:
 
 
 def _hints_attribute(found: Comparison) -> bool:
+    if found.hinted in TOOLS and found.brief and found.explicit and found.certain:
+        return True
     return bool(found.hinted) and (found.cued or found.changes) and _is_alike(found)
 
 
 def _is_much_alike(found: Comparison) -> bool:
     about_it = found.other_value or found.retold or found.covered >= _SOME_OF_FRAME
     return found.similarity >= MUCH_ALIKE and about_it and (found.cued or found.changes or found.differs)
+
+
+def _says_otherwise(found: Comparison) -> bool:
+    """Tell whether two brief texts are so alike that what differs is most likely the value."""
+    if not (found.brief and found.certain and found.fresh and found.shared) or found.eventful:
+        return False
+    return found.similarity >= (SAME_HEAD_ALIKE if found.same_head else ALIKE)
 
 
 def _is_alike(found: Comparison) -> bool:
@@ -295,6 +307,7 @@ _RULES = (
     _Rule(Relation.CONFLICTS, 0.5, "same topic, changed", _shares_topic),
     _Rule(Relation.CONFLICTS, 0.4, "touches the same attribute", _hints_attribute),
     _Rule(Relation.CONFLICTS, 0.4, "much alike, changed", _is_much_alike),
+    _Rule(Relation.CONFLICTS, 0.3, "much alike, not the same", _says_otherwise),
 )
 """The first rule that applies decides: what is surest comes first."""
 
