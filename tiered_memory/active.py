@@ -22,14 +22,17 @@ from tiered_memory.errors import (
 )
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.formats.record import decode_fields, memory_of, repeats_of
-from tiered_memory.model import Memory, Subject, TierName
+from tiered_memory.model import Kind, Memory, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
+from tiered_memory.scoring.reconcile import Claim
+from tiered_memory.scoring.supersession import Statement
 from tiered_memory.state.base import ConsentRow, MemoryRow
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
 HELD_BYTES = 520
+CLAIMS_KEPT = 500
 
 
 @dataclass(slots=True)
@@ -97,6 +100,7 @@ class ActiveSubject:
     superseded: set[str] = field(default_factory=set)
     contested: dict[str, set[str]] = field(default_factory=dict)
     worded: dict[int, list[str]] = field(default_factory=dict)
+    claims: OrderedDict[str, Claim] = field(default_factory=OrderedDict)
     damaged: set[str] = field(default_factory=set)
     damaged_keys: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
@@ -197,6 +201,16 @@ class ActiveSubject:
         if tracked is not None:
             tracked.row = replace(tracked.row, version=entry.version, bytes=len(entry.plaintext))
 
+    def claim(self, memory_id: str) -> Claim:
+        """Return a held memory as it is compared; what was read of the latest compared is kept with them."""
+        known = self.claims.get(memory_id)
+        if known is None:
+            known = self.claims[memory_id] = _claim_of(self.held[memory_id])
+        self.claims.move_to_end(memory_id)
+        while len(self.claims) > CLAIMS_KEPT:
+            self.claims.popitem(last=False)
+        return known
+
     def rivals(self, memory_id: str) -> tuple[str, ...]:
         """Return the current memories that say otherwise, in order of their ids."""
         others = self.contested.get(memory_id, ())
@@ -223,6 +237,7 @@ class ActiveSubject:
 
     def _unrelate(self, entry: HeldMemory) -> None:
         """Take back what the memory itself says of others; what others say of it may come true again."""
+        self.claims.pop(entry.id, None)
         alike = self.worded[entry.wording]
         alike.remove(entry.id)
         if not alike:
@@ -257,6 +272,20 @@ class ActiveSubject:
     def bytes_used(self) -> int:
         """Estimate of the RAM this subject takes, in bytes."""
         return self.index.bytes_used + self.held_bytes
+
+
+def _claim_of(held: HeldMemory) -> Claim:
+    fields = decode_fields(held.plaintext)
+    role, author = Role(fields["role"]), fields.get("author")
+    return Claim(
+        id=held.id,
+        order=held.order,
+        statement=Statement(fields["content"], role, author, held.occurred_us, fields["terms"]),
+        kind=Kind(held.kind),
+        sensitivity=Sensitivity(fields["sensitivity"]),
+        agent=held.agent,
+        metadata=fields.get("metadata", {}),
+    )
 
 
 def wording_of(terms: Mapping[str, int]) -> int:

@@ -19,14 +19,14 @@ from tiered_memory.core import Core
 from tiered_memory.drafts import Amendment, Draft
 from tiered_memory.forgetting.routing import MERGED, UPDATING
 from tiered_memory.formats.record import closed, decode_fields, repeated, vectors_of
-from tiered_memory.model import Kind, Repeat, Role, Sensitivity
+from tiered_memory.model import Kind, Repeat
 from tiered_memory.scoring.recall_index import Query
 from tiered_memory.scoring.reconcile import Claim, Close, Conflict, Finding, Merge, Rival, reconcile
 from tiered_memory.scoring.supersession import Judgement, Statement, worth_comparing
 
 logger = logging.getLogger("tiered_memory")
 
-RIVALS = 20
+RIVALS = 8
 TINY = 1e-12
 HOOK_SECONDS = 2.0
 
@@ -102,10 +102,10 @@ class _Work:
         return found
 
     def _same_words(self, draft: Draft) -> list[Rival]:
-        purpose = draft.memory.purpose
-        alike = self._active.worded.get(wording_of(draft.turn.terms), ())
-        held = [self._active.held[one] for one in alike if self._is_current(one, purpose)]
-        found = [Rival(_claim_of_held(one), _nearness(draft, one)) for one in held]
+        active, purpose = self._active, draft.memory.purpose
+        alike = active.worded.get(wording_of(draft.turn.terms), ())
+        held = [active.held[one] for one in alike if self._is_current(one, purpose)]
+        found = [Rival(active.claim(one.id), _nearness(draft, one)) for one in held]
         found += [
             Rival(claim_of(one), _cosine(draft.turn.vector, one.turn.vector))
             for one in map(self.drafts.__getitem__, self._earlier.worded(draft))
@@ -132,7 +132,7 @@ class _Work:
             known = {memory_id for memory_id, _ in chosen}
             others = (one.id for one in active.held.values() if one.kind == Kind.PROFILE.value)
             chosen += [(one, 0.0) for one in others if one not in known and self._is_current(one, purpose)]
-        return [Rival(_claim_of_held(active.held[one]), near) for one, near in chosen]
+        return [Rival(active.claim(one), near) for one, near in chosen]
 
     def _is_current(self, memory_id: str, purpose: str) -> bool:
         """Tell whether a memory is durable, kept for the same purpose, and nothing has taken its place."""
@@ -251,20 +251,6 @@ def claim_of(draft: Draft) -> Claim:
         agent=memory.agent,
         metadata=memory.metadata,
         mergeable=draft.mergeable,
-    )
-
-
-def _claim_of_held(held: HeldMemory) -> Claim:
-    fields = decode_fields(held.plaintext)
-    role, author = Role(fields["role"]), fields.get("author")
-    return Claim(
-        id=held.id,
-        order=held.order,
-        statement=Statement(fields["content"], role, author, held.occurred_us, fields["terms"]),
-        kind=Kind(held.kind),
-        sensitivity=Sensitivity(fields["sensitivity"]),
-        agent=held.agent,
-        metadata=fields.get("metadata", {}),
     )
 
 

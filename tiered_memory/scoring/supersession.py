@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tiered_memory.model import Role
@@ -56,13 +56,17 @@ class Relation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What the judge knows of one memory. `terms` are those of `text.analyze(content)`."""
+    """What the judge knows of one memory. `terms` are those of `text.analyze(content)`.
+
+    `asserted` is filled in when it is first read: whoever keeps a statement has it read once.
+    """
 
     content: str
     role: Role
     author: str | None
     occurred_at_us: int
     terms: Mapping[str, int]
+    asserted: list[Sequence[Assertion]] = field(default_factory=list, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +136,18 @@ def worth_comparing(statement: Statement) -> bool:
 # --- which are read --------------------------------------------------------------------------------------------
 
 
-def _told(new: Statement) -> list[Assertion]:
+def _told(new: Statement) -> Sequence[Assertion]:
     """Return those of the new statement's assertions that may change what holds; of a brief one, all."""
     if not worth_comparing(new):
         return []
-    told = assertions(new.content)
+    told = _asserted(new)
     return told if len(new.terms) <= BRIEF_NEW_TERMS else [one for one in told if _tells(one)]
+
+
+def _asserted(statement: Statement) -> Sequence[Assertion]:
+    if not statement.asserted:
+        statement.asserted.append(assertions(statement.content))
+    return statement.asserted[0]
 
 
 def _tells(one: Assertion) -> bool:
@@ -174,7 +184,7 @@ def _touches(after: Assertion, terms: Mapping[str, int]) -> bool:
 
 
 def _relation(new: Statement, told: Sequence[Assertion], old: Statement, similarity: float) -> Judgement:
-    brief, earlier = _is_brief(new, old), assertions(old.content)
+    brief, earlier = _is_brief(new, old), _asserted(old)
     compact = len(old.terms) <= MOST_TERMS and len(new.terms) <= MOST_NEW_TERMS
     found = [
         compare(after, before, similarity if compact else 0.0, brief=brief)
