@@ -109,6 +109,8 @@ class ActiveSubject:
     operations: OrderedDict[str, tuple[bytes, Any, str]] = field(default_factory=OrderedDict)
     expiring: list[tuple[int, str]] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
+    moving: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while a volatile memory becomes a durable one, or is removed: the state store knows of none."""
     held_bytes: int = 0
     users: int = 0
     last_order: int = 0

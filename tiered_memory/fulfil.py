@@ -128,6 +128,14 @@ class Fulfil:
             HotTierError: hot could not be reached. A memory that is only there is left as it was; any other is
                 removed, but for a sealed copy in hot, which goes when it is back.
         """
+        await self._inflight.complete(self._delete_alone(active, memory_id, reason))
+
+    async def _delete_alone(self, active: ActiveSubject, memory_id: str, reason: str) -> None:
+        """Nobody keeps a volatile memory while it is being removed."""
+        async with active.moving:
+            await self._delete(active, memory_id, reason)
+
+    async def _delete(self, active: ActiveSubject, memory_id: str, reason: str) -> None:
         held = active.held.get(memory_id)
         volatile = held.volatile if held is not None else await self._only_spoken(active, memory_id)
         if volatile:
@@ -142,9 +150,6 @@ class Fulfil:
         leaf = leaf_for(active, key, AuditEvent.MEMORY_DELETED, now_us, about=memory_id, detail=detail)
         change = StateChange(memory_id, MemoryState.REMOVING, now_us, "deleted")
         command = c.ChangeStates(active.ref.pseudonym, active.ref.generation, (change,), (leaf,))
-        await self._inflight.complete(self._delete(active, memory_id, command))
-
-    async def _delete(self, active: ActiveSubject, memory_id: str, command: c.ChangeStates) -> None:
         await self._core.ballast.spend(lambda: self._core.state.write(command))
         reach("remove.after_mark")
         await self._sweeper.take_out(active, [memory_id])

@@ -328,7 +328,7 @@ class User:
         """Confirm that memories were of use; returns how many grew stronger. Massed uses count about once."""
         checked = [check_memory_id(one) for one in memory_ids]
         async with self._using("use") as (parts, active):
-            return parts.recall.use(active, checked)
+            return await parts.recall.used(active, checked)
 
     async def pin(self, memory_id: str) -> None:
         """Protect a memory from fading (not from retention ceilings)."""

@@ -24,6 +24,7 @@ from tiered_memory.model import (
     Sensitivity,
     TierName,
 )
+from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
 from tiered_memory.scoring.ranking import Scored, apply_strength, rank
 from tiered_memory.scoring.recall_index import PER_ARM, Query
@@ -51,8 +52,11 @@ class ContextOptions:
 class Recall:
     """Reads for active subjects."""
 
-    def __init__(self, core: Core, directory: SubjectDirectory, sessions: Sessions) -> None:
+    def __init__(
+        self, core: Core, directory: SubjectDirectory, sessions: Sessions, promoter: Promoter
+    ) -> None:
         self._core = core
+        self._promoter = promoter
         self._directory = directory
         self._sessions = sessions
 
@@ -91,7 +95,7 @@ class Recall:
         )
         packed = pack(sections, options.token_budget, self._core.count_tokens)
         recalled = [item.memory_id for item in packed.items if item.section == "recalled" and item.memory_id]
-        self.use(active, recalled)
+        await self.used(active, recalled)
         self._core.observer.observe(ContextPacked(packed.tokens))
         return packed
 
@@ -188,6 +192,12 @@ class Recall:
         if not memories:
             raise active.missing(memory_id)
         return self._explained(memories[0], row, state_of(row))
+
+    async def used(self, active: ActiveSubject, memory_ids: Sequence[str]) -> int:
+        """Strengthen memories that were used, and keep those that hot alone has; return how many became stronger."""
+        strengthened = self.use(active, memory_ids)
+        await self._promoter.promote(active, memory_ids)
+        return strengthened
 
     def use(self, active: ActiveSubject, memory_ids: Sequence[str], weight: float = 1.0) -> int:
         """Strengthen memories that were used; written behind. Return how many became stronger."""

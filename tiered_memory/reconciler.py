@@ -16,7 +16,7 @@ import numpy as np
 
 from tiered_memory.active import ActiveSubject, HeldMemory, wording_of
 from tiered_memory.core import Core
-from tiered_memory.drafts import Amendment, Draft
+from tiered_memory.drafts import Amendment, Draft, promoted
 from tiered_memory.forgetting.routing import MERGED, UPDATING
 from tiered_memory.formats.record import closed, decode_fields, repeated, vectors_of
 from tiered_memory.model import Kind, Repeat
@@ -33,10 +33,11 @@ HOOK_SECONDS = 2.0
 
 @dataclass(slots=True)
 class Settled:
-    """A write's drafts with their links, and the next versions of held memories by id."""
+    """A write's drafts with their links, the next versions of held memories, and volatile ones that it promotes."""
 
     drafts: list[Draft]
     amendments: dict[str, Amendment] = field(default_factory=dict)
+    promoted: dict[str, Draft] = field(default_factory=dict)
 
 
 class Reconciler:
@@ -50,13 +51,14 @@ class Reconciler:
     ) -> Settled:
         """Return the write as it is to be put down; memories `besides` are left as they are."""
         now_us = self._core.now_us()
-        work = _Work(active, self._core, frozenset(besides), now_us)
+        purpose = drafts[0].memory.purpose if drafts else ""
+        work = _Work(active, self._core, _Scope(purpose, frozenset(besides), now_us))
         for draft in drafts:
             rivals: list[Rival] = []
             if _comparable(draft):
                 rivals = await self._judged(draft, work.rivals(draft))
             work.take(draft, rivals)
-        return Settled(work.drafts, work.amendments)
+        return Settled(work.drafts, work.amendments, work.promoted)
 
     async def _judged(self, draft: Draft, rivals: list[Rival]) -> list[Rival]:
         """Let the hook judge; the rules stand in for one that is late, fails, or answers something else."""
@@ -74,17 +76,26 @@ class Reconciler:
         return [replace(rival, told=one) for rival, one in zip(rivals, told, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The purpose of a write, the memories it is to leave alone, and its moment."""
+
+    purpose: str
+    besides: frozenset[str]
+    now_us: int
+
+
 class _Work:
     """One write being settled: what was decided so far."""
 
-    def __init__(self, active: ActiveSubject, core: Core, besides: frozenset[str], now_us: int) -> None:
+    def __init__(self, active: ActiveSubject, core: Core, scope: _Scope) -> None:
         self._active = active
         self._core = core
-        self._besides = besides
-        self._now_us = now_us
+        self._purpose, self._besides, self._now_us = scope.purpose, scope.besides, scope.now_us
         self._earlier = _Earlier()
         self.drafts: list[Draft] = []
         self.amendments: dict[str, Amendment] = {}
+        self.promoted: dict[str, Draft] = {}
 
     def rivals(self, draft: Draft) -> list[Rival]:
         """Return the current memories, and the drafts before this one, that are nearest to it.
@@ -92,19 +103,21 @@ class _Work:
         One that can change nothing may still repeat: then only what has the same words is a rival.
         """
         statement, kind = _statement(draft), draft.memory.kind
+        same = self._same_words(draft) if draft.mergeable else []
         if not (self._core.supersession or kind is Kind.PROFILE or worth_comparing(statement)):
-            return self._same_words(draft) if draft.mergeable else []
-        found = self._held_rivals(draft)
+            return same
+        known = {one.claim.id for one in same}
+        found = same + [one for one in self._held_rivals(draft) if one.claim.id not in known]
         for at, near in self._earlier.nearest(draft):
             one = self.drafts[at]
-            if one.placement.cold and one.memory.superseded_by is None:
+            if one.memory.id not in known and one.placement.cold and one.memory.superseded_by is None:
                 found.append(Rival(claim_of(one), near))
         return found
 
     def _same_words(self, draft: Draft) -> list[Rival]:
         active, purpose = self._active, draft.memory.purpose
         alike = active.worded.get(wording_of(draft.turn.terms), ())
-        held = [active.held[one] for one in alike if self._is_current(one, purpose)]
+        held = [active.held[one] for one in alike if self._is_current(one, purpose) or self._may_be_kept(one)]
         found = [Rival(active.claim(one.id), _nearness(draft, one)) for one in held]
         found += [
             Rival(claim_of(one), _cosine(draft.turn.vector, one.turn.vector))
@@ -146,6 +159,13 @@ class _Work:
             and (amendment is None or amendment.held.superseded_by is None)
         )
 
+    def _may_be_kept(self, memory_id: str) -> bool:
+        """Tell whether a volatile memory, said again, goes to cold."""
+        if memory_id in self._besides:
+            return False
+        draft = promoted(self._core, self._active, self._active.held[memory_id], self._now_us)
+        return draft is not None and draft.memory.purpose == self._purpose
+
     def _carry_out(self, finding: Finding, at: int) -> None:
         match finding:
             case Close():
@@ -160,6 +180,8 @@ class _Work:
     def _close(self, finding: Close, at: int) -> None:
         """What changes the knowledge that is kept is kept itself, however unimportant it sounds."""
         by, at_us, reason = finding.by, finding.at_us, finding.reason
+        if any(one in self._active.held and self._active.held[one].volatile for one in (finding.old_id, by)):
+            return  # what hot alone has ends by itself
         if finding.old_id == self.drafts[at].memory.id:
             self.drafts[at] = self.drafts[at].superseded(by, at_us, reason)
             return
@@ -175,9 +197,14 @@ class _Work:
     def _merge(self, into_id: str, at: int) -> None:
         memory = self.drafts[at].memory
         repeat = Repeat(memory.id, memory.order, memory.occurred_at, memory.session)
-        place = self._place_of(into_id)
+        place, held = self._place_of(into_id), self._active.held.get(into_id)
         if place is not None:
             self.drafts[place] = self.drafts[place].said_again(repeat)
+        elif held is not None and held.volatile:
+            kept = self.promoted.get(into_id) or promoted(self._core, self._active, held, self._now_us)
+            if kept is None:
+                return
+            self.promoted[into_id] = kept.said_again(repeat)
         else:
             before = self._active.tracked[into_id].state
             self._amend(into_id, repeated(self._as_it_will_be(into_id).plaintext, repeat))

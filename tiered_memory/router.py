@@ -28,7 +28,7 @@ from tiered_memory.forgetting.routing import place
 from tiered_memory.formats.record import Features, encode_record
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
-from tiered_memory.metrics import Embedded, Routed
+from tiered_memory.metrics import Embedded
 from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role, SourceKind
 from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
 from tiered_memory.receipts import Operations, fingerprint_of, receipt_for, remember
@@ -96,7 +96,9 @@ class Router:
         drafts = await self._drafts(active, accepted, grounds, options)
         settled = await self._reconciler.settle(active, drafts)
         self._flusher.check_room(
-            sum(draft.placement.cold for draft in settled.drafts) + len(settled.amendments)
+            sum(draft.placement.cold for draft in settled.drafts)
+            + len(settled.amendments)
+            + len(settled.promoted)
         )
         work = _Work(options, fingerprint, options.operation_id or self._core.new_id(), drafts)
         given = self._commission(active, work, settled)
@@ -197,7 +199,14 @@ class Router:
         """The commit section. It runs to its end whatever becomes of the caller."""
         active.users += 1
         try:
-            return await self._acknowledge(active, work, given)
+            if not given.promoted:
+                return await self._acknowledge(active, work, given)
+            async with active.moving:
+                held = [active.held.get(draft.memory.id) for draft in given.promoted]
+                if not all(one is not None and one.volatile for one in held):
+                    settled = await self._reconciler.settle(active, work.drafts)
+                    given = self._commission(active, work, settled)
+                return await self._acknowledge(active, work, given)
         finally:
             active.users -= 1
 
@@ -234,7 +243,9 @@ class Router:
         self, active: ActiveSubject, work: _Work, stale: Stale
     ) -> tuple[Commission, Written | Repeated]:
         """Somebody was faster: judge again without the memories that changed, and at last without any."""
-        settled = await self._reconciler.settle(active, work.drafts, besides=stale.memory_ids)
+        volatile = [one.id for one in active.held.values() if one.volatile]
+        besides = (*stale.memory_ids, *volatile)
+        settled = await self._reconciler.settle(active, work.drafts, besides=besides)
         given = self._commission(active, work, settled)
         outcome = await self._committer.commit(active, given)
         if isinstance(outcome, Stale):
@@ -251,8 +262,14 @@ class Router:
                 active, options.purpose, work.operation_id, work.fingerprint, settled.drafts
             )
         name = self._operation_name(active, options, work.operation_id)
-        amendments = tuple(settled.amendments.values())
-        return Commission(options.purpose, name, settled.drafts, amendments, remembered)
+        return Commission(
+            purpose=options.purpose,
+            operation=name,
+            drafts=settled.drafts,
+            amendments=tuple(settled.amendments.values()),
+            promoted=tuple(settled.promoted.values()),
+            remembered=remembered,
+        )
 
     def _operation_name(self, active: ActiveSubject, options: WriteOptions, operation_id: str) -> bytes:
         """A caller's operation id may mean something and is hidden; one made here is chance already."""
@@ -279,8 +296,6 @@ class Router:
         """Make acknowledged interactions findable and part of their session."""
         self._committer.publish(active, given, rows, self._expires_us())
         for draft in given.drafts:
-            routed = Routed(draft.placement.target, draft.placement.reason, draft.memory.importance)
-            self._core.observer.observe(routed)
             if draft.memory.session is not None:
                 await self._join_session(active, draft, draft.memory.session)
 

@@ -24,6 +24,7 @@ from tiered_memory.flusher import Flusher
 from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
 from tiered_memory.metrics import Recovered
+from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
@@ -63,7 +64,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     directory = SubjectDirectory(core, flusher.pending, inflight)
     sessions = Sessions(core, directory)
     sweeper = Sweeper(core, directory, flusher, sessions, inflight)
-    recall = Recall(core, directory, sessions)
+    recall = Recall(core, directory, sessions, Promoter(core, flusher, inflight))
     eraser = Eraser(core, directory, flusher, analytics.discard)
     return Parts(
         core=core,

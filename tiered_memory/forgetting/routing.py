@@ -10,7 +10,7 @@ from tiered_memory.policy.rules import RoutingRules
 from tiered_memory.privacy.consent import Grounds
 
 NO_GROUNDS, SYSTEM_PROMPT, ABOVE, BELOW = "no_basis", "system_prompt", "above_threshold", "below_threshold"
-REQUIRED, UPDATE, DUPLICATE = "explicit", "update", "duplicate"
+REQUIRED, UPDATE, DUPLICATE, USED_AGAIN = "explicit", "update", "duplicate", "promoted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,9 @@ def place(
 
 UPDATING = Placement(True, True, True, UPDATE, "it brings a memory up to date that is held")
 """Where an interaction goes that changes what is known, whatever its importance."""
+
+PROMOTED = Placement(True, True, True, USED_AGAIN, "it was used or said again after it stayed below the gate")
+"""Where one goes later that was not kept at first."""
 
 MERGED = Placement(True, False, False, DUPLICATE, "duplicate of a memory that is held, which it strengthened")
 """Where one goes that says what is known: it becomes no second memory."""
