@@ -21,6 +21,7 @@ from tiered_memory.errors import (
     TieredMemoryError,
 )
 from tiered_memory.forgetting.decay import StrengthState
+from tiered_memory.forgetting.gate import ImportanceSpread
 from tiered_memory.formats.record import decode_fields, memory_of, repeats_of
 from tiered_memory.model import Kind, Memory, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
@@ -94,6 +95,7 @@ class ActiveSubject:
     index: RecallIndex
     keys: dict[str, SealingKey] = field(default_factory=dict)
     consents: list[ConsentEvent] = field(default_factory=list)
+    spread: ImportanceSpread = field(default_factory=ImportanceSpread)
     held: dict[str, HeldMemory] = field(default_factory=dict)
     tracked: dict[str, Tracked] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)

@@ -24,7 +24,7 @@ from tiered_memory.errors import (
     TieredMemoryError,
 )
 from tiered_memory.flusher import Flusher
-from tiered_memory.forgetting.routing import place
+from tiered_memory.forgetting.routing import Placement, place
 from tiered_memory.formats.record import Features, encode_record
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
@@ -144,9 +144,10 @@ class Router:
             importance = _importance(one.interaction, _novelty(active.index, terms, seen))
             seen.update(terms)
             memory = self._memory(active, one, importance, _Frame(options.purpose, ground, now_us))
-            draft = self._draft(
-                memory, ground, Features(text.ANALYZER, terms, embedder, vector), options.require
-            )
+            features = Features(text.ANALYZER, terms, embedder, vector)
+            placement = self._place(active, memory, ground, options.require)
+            plaintext = encode_record(memory, features, volatile=not placement.cold)
+            draft = Draft(memory, placement, plaintext, _turn(memory, features))
             drafts.append(replace(draft, mergeable=self._is_mergeable(one.interaction)))
         return drafts
 
@@ -155,13 +156,15 @@ class Router:
         asked = given.importance is not None or given.provenance is not None
         return self._core.policy.routing.merge_duplicates and not asked
 
-    def _draft(
-        self, memory: Memory, ground: Grounds, features: Features, require: Durability | None
-    ) -> Draft:
+    def _place(
+        self, active: ActiveSubject, memory: Memory, ground: Grounds, require: Durability | None
+    ) -> Placement:
         rules, required = self._core.policy.routing, _needs_cold(memory.session, require)
-        placement = place(memory.importance, memory.role, ground, rules, required=required)
-        plaintext = encode_record(memory, features, volatile=not placement.cold)
-        return Draft(memory, placement, plaintext, _turn(memory, features))
+        spread = active.spread
+        placed = place(memory.importance, memory.role, ground, rules, required=required, spread=spread)
+        if memory.role is not Role.SYSTEM:
+            spread.add(memory.importance)
+        return placed
 
     async def _masked(self, accepted: Accepted) -> Accepted:
         if self._core.pii is None:

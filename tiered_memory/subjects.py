@@ -33,6 +33,7 @@ from tiered_memory.errors import (
     KeyUnavailableError,
     SubjectErasedError,
 )
+from tiered_memory.forgetting.gate import ImportanceSpread
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.formats.record import decode_fields, vectors_of
 from tiered_memory.inflight import InFlight, KeyedLocks
@@ -192,6 +193,7 @@ class SubjectDirectory:
         active.last_order = await self._core.state.read(c.LastOrder(row.subject))
         with collector_paused():
             rows = await self._core.state.read(c.Memories(row.subject))
+            active.spread = ImportanceSpread.of((one.importance for one in rows), active.last_order)
             await self._load_memories(active, [r for r in rows if r.state == MemoryState.ACTIVE])
         return active
 

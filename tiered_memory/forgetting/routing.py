@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tiered_memory.forgetting.placement import route
+from tiered_memory.forgetting.gate import ImportanceSpread, judge_gate
 from tiered_memory.model import Durability, Role
 from tiered_memory.policy.rules import RoutingRules
 from tiered_memory.privacy.consent import Grounds
 
 NO_GROUNDS, SYSTEM_PROMPT, ABOVE, BELOW = "no_basis", "system_prompt", "above_threshold", "below_threshold"
+TOP_SHARE = "above_quantile"
 REQUIRED, UPDATE, DUPLICATE, USED_AGAIN = "explicit", "update", "duplicate", "promoted"
 
 
@@ -47,12 +48,19 @@ class Placement:
 
 
 def place(
-    importance: float, role: Role, grounds: Grounds, rules: RoutingRules, *, required: bool = False
+    importance: float,
+    role: Role,
+    grounds: Grounds,
+    rules: RoutingRules,
+    *,
+    required: bool = False,
+    spread: ImportanceSpread | None = None,
 ) -> Placement:
     """Return where an interaction of `importance` (0..1) goes.
 
     A system prompt is an instruction and no memory: it stays with its session. Without lawful grounds nothing
-    durable is written, whatever the importance. What the caller `required` to be kept passes the gate.
+    durable is written, whatever the importance. What the caller `required` to be kept passes the gate. `spread` is
+    that of the user's interactions before.
     """
     if role is Role.SYSTEM:
         text = "a system prompt stays with its session"
@@ -61,8 +69,9 @@ def place(
         return Placement(False, False, True, NO_GROUNDS, f"{grounds.reason}: kept for the session only")
     if required:
         return Placement(True, True, True, REQUIRED, "the caller requires it to be kept")
-    verdict = route(importance, rules)
-    reason = ABOVE if verdict.to_cold else BELOW
+    verdict = judge_gate(importance, rules, spread or ImportanceSpread())
+    passed = TOP_SHARE if verdict.by_quantile else ABOVE
+    reason = passed if verdict.to_cold else BELOW
     return Placement(True, verdict.to_cold, True, reason, verdict.reason)
 
 

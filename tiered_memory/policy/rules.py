@@ -121,12 +121,15 @@ class _Checked:
 
 @dataclass(frozen=True, slots=True)
 class RoutingRules(_Checked):
-    """What goes to cold: an importance strictly above `cold_threshold` (0..1).
+    """What goes to cold: an importance strictly above `cold_threshold` (0..1), in its user's top share, or either.
 
+    `gate` says which; `cold_quantile` is that share (0..1) of the user's interactions so far, most important first.
     With `merge_duplicates`, what says the same as a memory that is held strengthens that one and is no second memory.
     """
 
+    gate: str = _choice("threshold", ("threshold", "quantile", "either"))
     cold_threshold: float = _number(0.2, 0, 1)
+    cold_quantile: float = _number(0.8, 0, 1)
     merge_duplicates: bool = _switch(True)
 
 
