@@ -25,12 +25,17 @@ class ImportanceSpread:
 
     @classmethod
     def of(cls, kept: Iterable[float], interactions: int) -> ImportanceSpread:
-        """Return the spread of `interactions`, of which `kept` ones are known: the others were less important."""
-        spread = cls()
-        for importance in kept:
+        """Return the spread of `interactions`, of which the `kept` ones are known.
+
+        The others stayed below the gate: they count as just below the lowest tenth of what was kept (a few are kept
+        however unimportant they are).
+        """
+        spread, ordered = cls(), sorted(kept)
+        for importance in ordered:
             spread.add(importance)
         missing = max(0, interactions - spread.total)
-        spread.bins[0] += missing
+        least = _bin(ordered[len(ordered) // 10]) if ordered else 0
+        spread.bins[max(0, least - 1)] += missing
         spread.total += missing
         return spread
 
