@@ -84,8 +84,9 @@ HEDGE = re.compile(
 """Not (yet) so."""
 
 QUOTE = re.compile(
-    r"\b(?:he|she|they|someone|people|everyone|the (?:article|book|news|report|movie|film|song|post)|[a-z]+ (?:told|asks|asked)) "
-    r"(?:said|says|told|claims?|claimed|wrote|thinks?|told me|asked)\b|\baccording to\b|^[\"\u201c>]"
+    r"\b(?:he|she|they|someone|people|everyone|the (?:article|book|news|movie|film|song|post)) "
+    r"(?:said|says|told|claims?|claimed|wrote|thinks?|asked)\b|\b(?!i |we )\w+ (?:said|says|claims|claimed|told (?:me|us))"
+    r"(?::|,| (?:that|he|she|they|i|his|her|their)\b)|\baccording to\b|^[\"\u201c>]"
 )
 """Another's words."""
 

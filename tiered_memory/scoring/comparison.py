@@ -161,7 +161,9 @@ def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
         kin, other = (ours, before) if ours.kin else (theirs, after)
         if not kin.terms.isdisjoint(other.terms):
             return True
-        return None if SELF in other.subject.terms else False
+        if SELF in other.subject.terms:
+            return None
+        return not (kin.terms or other.subject.terms or other.subject.speaker)
     return (
         not ours.terms
         or not theirs.terms

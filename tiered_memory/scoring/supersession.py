@@ -116,9 +116,11 @@ def worth_comparing(statement: Statement) -> bool:
     if statement.role is not Role.USER or not statement.terms:
         return False
     lowered = statement.content[:_CHEAP_CHARACTERS].lower().replace("\u2019", "'")
+    if is_question(lowered) and not cues.UNIT_END.search(lowered[:-1]):
+        return False
     if cues.EXPLICIT.search(lowered) or cues.CORRECTION.search(lowered):
         return True
-    if len(statement.terms) > BRIEF_NEW_TERMS or is_question(lowered):
+    if len(statement.terms) > BRIEF_NEW_TERMS:
         return False
     return bool(
         any(map(str.isdigit, lowered))
