@@ -76,6 +76,12 @@ ADDITIVE = re.compile(
 )
 """The new stands beside the old."""
 
+CHAT = re.compile(
+    r"\b(?:thanks|thank you|wow|awesome|amazing|congrats|congratulations|appreciate|appreciated|lol|haha|agreed?|cool|glad|sounds (?:great|good|fun|like)"
+    r"|means? (?:a lot|so much)|so (?:happy|proud|excited|sweet|cute)|no (?:worries|problem|prob)|aw+|yeah|yep|gotcha|hey|bye|let's|wonderful|gorgeous|inspiring)\b"
+)
+"""Talk that keeps company: much alike, and it says little that could change."""
+
 HEDGE = re.compile(
     r"\b(?:might|maybe|perhaps|probably|possibly|could|would(?:n't)?|(?:i|we)'d (?!say)|if|unless|wish(?:es)?|hop(?:e|es|ing)|dream(?:s|ing)?"
     r"|thinking (?:of|about)|think about|considering|consider|imagine|pretend|someday|one day|some day|should (?:i|we|you)|suppose"

@@ -120,7 +120,7 @@ def worth_comparing(statement: Statement) -> bool:
         return False
     if cues.EXPLICIT.search(lowered) or cues.CORRECTION.search(lowered):
         return True
-    if len(statement.terms) > BRIEF_NEW_TERMS:
+    if len(statement.terms) > BRIEF_NEW_TERMS or cues.CHAT.search(lowered):
         return False
     return bool(
         any(map(str.isdigit, lowered))
@@ -161,7 +161,10 @@ def _may_relate(new: Statement, told: Sequence[Assertion], old: Statement, simil
 
 
 def _is_brief(new: Statement, old: Statement) -> bool:
-    return len(old.terms) <= BRIEF_TERMS and len(new.terms) <= BRIEF_NEW_TERMS
+    """Tell whether both say one thing only, and are no talk for talk's sake."""
+    if len(old.terms) > BRIEF_TERMS or len(new.terms) > BRIEF_NEW_TERMS:
+        return False
+    return not (cues.CHAT.search(new.content.lower()) or cues.CHAT.search(old.content.lower()))
 
 
 def _touches(after: Assertion, terms: Mapping[str, int]) -> bool:
