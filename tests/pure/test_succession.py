@@ -60,8 +60,8 @@ def test_the_newer_of_two_that_differ_stands_above_the_older() -> None:
     assert [one.score for one in found] == [3.0, 3.0, 2.0]
 
 
-def test_a_newer_one_that_is_not_ranked_does_not_come() -> None:
-    assert order(current_first(ranked("ab"), Successions(newer={"a": ["z"]}))) == "ab"
+def test_a_newer_one_that_is_not_ranked_comes_all_the_same() -> None:
+    assert order(current_first(ranked("ab"), Successions(newer={"a": ["z"]}))) == "zab"
 
 
 def test_the_newer_of_what_is_superseded_by_it_is_placed_once() -> None:

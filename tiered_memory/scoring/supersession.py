@@ -283,7 +283,7 @@ def _hints_attribute(found: Comparison) -> bool:
 
 def _is_much_alike(found: Comparison) -> bool:
     about_it = found.other_value or found.retold or found.covered >= _SOME_OF_FRAME
-    return found.similarity >= MUCH_ALIKE and about_it and (found.cued or found.changes or found.differs)
+    return found.brief and found.similarity >= MUCH_ALIKE and about_it and (found.changes or found.differs)
 
 
 def _says_otherwise(found: Comparison) -> bool:
