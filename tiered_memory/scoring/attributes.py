@@ -17,17 +17,20 @@ from tiered_memory.scoring.text import analyze
 class Attribute:
     """One attribute: `topic` are index terms that hint at it, `states` a pattern that gives it a value.
 
+    The pattern is only tried on texts with one of `topic` or `gate`: terms that may give a value but hint at nothing.
     `personal`: it is an attribute of a person, so two statements must not be about two persons.
     """
 
     name: str
     topic: frozenset[str]
     states: re.Pattern[str]
+    gate: frozenset[str] = frozenset()
     personal: bool = True
 
 
-def _attribute(name: str, topic: str, states: str, *, personal: bool = True) -> Attribute:
-    return Attribute(name, frozenset(analyze(topic).terms), re.compile(states), personal)
+def _attribute(name: str, topic: str, states: str, *, gate: str = "", personal: bool = True) -> Attribute:
+    hinting, opening = (frozenset(analyze(words).terms) for words in (topic, gate))
+    return Attribute(name, hinting, re.compile(states), opening - hinting, personal)
 
 
 _HOME = r"(?:flat|apartment|house|studio|condo|loft|townhouse|bungalow|dorm|room|place|cottage)"
@@ -67,6 +70,7 @@ ATTRIBUTES = (
         rf"|\b{_HOME} (?:is |was |are )?(?:now )?(?:in|on|at|near)\b|\b(?:signed|got) (?:the|a|our|my) (?:lease|keys)\b|\blease\b"
         r"|\b(?:been|am|are|i'm|we're) (?:here )?in [a-z]+ (?:for|since|now)\b|\bmoving truck\b|\bshar(?:es?|ing) an? \w+|\bchanged? (?:house|flat|home)\b"
         r"|\b(?:my|our|new) (?:home )?address\b|^address\b|\bkeys to (?:the|our|my)\b|\b(?:our|my) (?:new )?(?:neighbou?rhood|hometown now)\b",
+        gate="stay settle moved in here signed bought",
     ),
     _attribute(
         "employment",
@@ -78,6 +82,7 @@ ATTRIBUTES = (
         r"|\b(?:opened|runs?|running|started|owns?) (?:an? |my |our |her |his |own )+(?:[\w-]+ )?(?:bakery|shop|caf[e\u00e9]|business|company|startup|practice|studio|restaurant|agency|firm)\b"
         r"|\bfirst day (?:at|as|in|with)\b|\b(?:un)?employed\b|\bpromoted\b|\b(?:offered me|accepted|landed)\b|\bback at work\b|\b(?:maternity|parental|sick) leave\b"
         r"|\bjob\b|\bemployer\b|\bteach(?:es|ing)?\b|\bleft teaching\b|\bfreelanc",
+        gate="fired laid freelance offered landed accepted opened runs started began first transferred promoted maternity parental sick handed",
     ),
     _attribute(
         "relationship",
@@ -86,6 +91,7 @@ ATTRIBUTES = (
         r"\b(?:single|married|engaged|divorced?|separated|widowed|dating|popped the question|seeing (?:someone|each|[a-z]+ now)|in a relationship|newlyweds?)\b"
         r"|\b(?:together (?:for|since)|(?:are|is|been) together|(?:broke|split|breaking|breakup) (?:up|with)|broken up|called off|said yes|proposed|tied the knot|got married|eloped)\b"
         rf"|\bmy {_COMPANION}(?:'s)? (?:name|is)\b|\b(?:new|ex) ?-?{_COMPANION}\b|\b(?:has|have|got) an? (?:new )?{_COMPANION}\b|\b(?:is with|am with|with \w+ is finish)\b",
+        gate="broke popped yes called eloped newlywed widowed knot finish",
     ),
     _attribute(
         "diet",
@@ -93,6 +99,7 @@ ATTRIBUTES = (
         r"\b(?:vegan|vegetarian|pescatarian|flexitarian|keto|paleo|gluten[- ]free|plant[- ]based|carnivore|omnivore|low[- ]carb|halal|kosher)\b"
         r"|\b(?:eat|eats|eating|ate)\b(?: [\w']+){0,4}? (?:meat|fish|chicken|pork|beef|eggs|dairy|sugar|gluten|vegetables?|bread|carbs|animal)\b"
         r"|\b(?:off|no|quit|stopped|dropped|gave up|cut out|without) (?:eating )?(?:meat|fish|dairy|sugar|gluten|pork|carbs)\b",
+        gate="eat stopped dropped",
     ),
     _attribute(
         "commute",
@@ -194,13 +201,13 @@ ATTRIBUTES = (
 def _index() -> Mapping[str, tuple[Attribute, ...]]:
     found: dict[str, tuple[Attribute, ...]] = {}
     for attribute in ATTRIBUTES:
-        for term in attribute.topic:
+        for term in attribute.topic | attribute.gate:
             found[term] = (*found.get(term, ()), attribute)
     return found
 
 
 BY_TERM = _index()
-"""The attributes that an index term hints at."""
+"""The attributes whose patterns are tried on a text with this index term."""
 
 TOOLS = frozenset(_TOOLS)
 """Attributes whose values are products by name."""

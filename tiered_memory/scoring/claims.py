@@ -138,7 +138,7 @@ def read(unit: str) -> Assertion:
     terms = frozenset(analyze(unit).terms)
     names, initial = _names(unit)
     inside, starting = (frozenset(analyze(" ".join(some)).terms) - _CALENDAR for some in (names, initial))
-    hinted = {one.name: one for term in terms for one in BY_TERM.get(term, ())}
+    tried = {one.name: one for term in terms for one in BY_TERM.get(term, ())}
     return Assertion(
         text=lowered,
         words=tuple(map(root, cues.WORD.findall(lowered))),
@@ -149,16 +149,16 @@ def read(unit: str) -> Assertion:
         | {root(one) for one in _DAYS.findall(lowered)},
         values=_values(lowered, inside),
         subject=_subject(unit, lowered, starting),
-        states=_states(lowered, hinted.values(), named=bool(starting)),
+        states=_states(lowered, tried.values(), named=bool(starting)),
         head=_head(lowered),
-        hints=frozenset(hinted),
+        hints=frozenset(name for name, one in tried.items() if not one.topic.isdisjoint(terms)),
     )
 
 
-def _states(lowered: str, hinted: Iterable[Attribute], *, named: bool) -> tuple[str, ...]:
+def _states(lowered: str, tried: Iterable[Attribute], *, named: bool) -> tuple[str, ...]:
     """Return the attributes given a value; each once more behind `OWN` where it may be the speaker's."""
     found = list[str]()
-    for one in hinted:
+    for one in tried:
         match = one.states.search(lowered)
         if match is not None:
             found.append(one.name)

@@ -193,8 +193,7 @@ def _is_left(place: int, words: Sequence[str], before: Assertion) -> bool:
         return True
     if words[place - 1 : place] == ("from",) and "to" in words[place + 1 : place + 4]:
         return True
-    marked = words[place] in before.marks
-    if marked and words[place] in before.words[:2]:
+    if words[place] in before.words[:2]:
         return False
-    gone = _LEFT_BEFORE | _FINISHED_BEFORE if marked else _LEFT_BEFORE
+    gone = _LEFT_BEFORE | _FINISHED_BEFORE if words[place] in before.marks else _LEFT_BEFORE
     return not gone.isdisjoint(words[max(0, place - 3) : place])
