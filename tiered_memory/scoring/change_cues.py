@@ -72,7 +72,7 @@ CORRECTION = re.compile(
 """The speaker takes back what was said."""
 
 ADDITIVE = re.compile(
-    r"\b(?:also|too(?! (?:\w+,|expensive|far|big|small|much|many|cold|hot|loud|old|late|early|long))|as well|besides|additionally|in addition|second (?:one|job|car|dog|cat|phone))\b"
+    r"\b(?:also|too(?=[.,!]|$)|as well|besides|additionally|in addition|second (?:one|job|car|dog|cat|phone))\b"
 )
 """The new stands beside the old."""
 
@@ -85,7 +85,7 @@ CHAT = re.compile(
 HEDGE = re.compile(
     r"\b(?:might|maybe|perhaps|probably|possibly|could|would(?:n't)?|(?:i|we)'d (?!say)|if|unless|wish(?:es)?|hop(?:e|es|ing)|dream(?:s|ing)?"
     r"|thinking (?:of|about)|think about|considering|consider|imagine|pretend|someday|one day|some day|should (?:i|we|you)|suppose"
-    r"|want(?:s|ed)? to|wanna|would like|plan(?:s|ning)? (?:to|on)|looking (?:to|for|at|forward)|what if|in case|can't wait|wonder(?:ing)?|hypothetically|debating)\b"
+    r"|want(?:s|ed)? to|wanna|would like|plan(?:s|ning)? (?:to|on)|looking (?:to|forward)|what if|in case|can't wait|wonder(?:ing)?|hypothetically|debating)\b"
 )
 """Not (yet) so."""
 

@@ -37,6 +37,13 @@ _HEAD = re.compile(
     r"| takes? place| happens?| goes| got| moved| changed| became| should| lives?| works?| uses?)\b"
 )
 _PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|they|he's|she's|they're|his|her|their)\b")
+_ACTS = re.compile(
+    r"'s\b|(?: [A-Z]\w+)*,? (?:is|was|has|had|will|can|can't|and|or|[a-z]+(?:s|ed)|went|got|took|left|quit|gave|made|sold|won|lost|told)\b"
+    r"|(?: [A-Z]\w+)+|'? "
+    r"(?:no longer|now)\b"
+)
+"""After a capitalised word at the start of a sentence: it is what does something, not just the first word."""
+
 _OPENERS = frozenset(
     """
     please pick set starting start correction typo edit oops actually sorry good great bad yes no thanks got decision
@@ -185,12 +192,15 @@ _ROOT = 2
 
 
 def _names(unit: str) -> tuple[list[str], list[str]]:
-    """Return the capitalised words inside the sentence, and those at its start."""
+    """Return the capitalised words inside the sentence, and that at its start if it does something."""
     inside, initial = list[str](), list[str]()
     for match in _NAME.finditer(unit):
         word = match[0].removesuffix("'s")
         if word.lower() not in STOP_WORDS and word.lower() not in _OPENERS:
-            (initial if _STARTS.search(unit[: match.start()]) else inside).append(word)
+            if not _STARTS.search(unit[: match.start()]):
+                inside.append(word)
+            elif _ACTS.match(unit, match.end()):
+                initial.append(word)
     return inside, initial
 
 

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from tiered_memory.scoring import change_cues as cues
 from tiered_memory.scoring.attributes import IMPERSONAL, ROLES
 from tiered_memory.scoring.claims import OWN, SELF, Assertion, root
+from tiered_memory.scoring.text import analyze
 
 MOST_OF_FRAME = 0.6
 ALIKE = 0.6
 """From this cosine on two texts that share one term are about the same."""
 
+_COUPLE = "relationship"
+_PARTNERS = frozenset(analyze("girlfriend boyfriend husband wife partner fiance fiancé fiancée spouse").terms)
+"""Who has a partner has a relationship: what one says of the one, one says of the other."""
 _SHORT = 2
 _WEAK = frozenset(
     """
@@ -162,7 +166,8 @@ def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
         if not kin.terms.isdisjoint(other.terms):
             return True
         if SELF in other.subject.terms:
-            return None
+            couple = _COUPLE in after.states and _COUPLE in before.states
+            return True if couple and not kin.terms.isdisjoint(_PARTNERS) else None
         return not (kin.terms or other.subject.terms or other.subject.speaker)
     return (
         not ours.terms

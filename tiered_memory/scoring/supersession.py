@@ -170,9 +170,8 @@ def _is_brief(new: Statement, old: Statement) -> bool:
 def _touches(after: Assertion, terms: Mapping[str, int]) -> bool:
     if len(terms) <= MOST_TERMS and not after.frame.isdisjoint(terms):
         return True
-    return bool(after.hints) and any(
-        one.name in after.hints for term in terms for one in BY_TERM.get(term, ())
-    )
+    attributes = after.hints.union(after.states)
+    return bool(attributes) and any(one.name in attributes for term in terms for one in BY_TERM.get(term, ()))
 
 
 # --- what they come to -----------------------------------------------------------------------------------------
@@ -283,7 +282,12 @@ def _hints_attribute(found: Comparison) -> bool:
 
 def _is_much_alike(found: Comparison) -> bool:
     about_it = found.other_value or found.retold or found.covered >= _SOME_OF_FRAME
-    return found.brief and found.similarity >= MUCH_ALIKE and about_it and (found.changes or found.differs)
+    return (
+        found.brief
+        and found.similarity >= MUCH_ALIKE
+        and about_it
+        and (found.changes or found.differs or found.retold)
+    )
 
 
 def _says_otherwise(found: Comparison) -> bool:
