@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import string
 
 import pytest
@@ -176,3 +177,9 @@ def test_any_text_can_be_read(content: str) -> None:
         assert set(one.states) <= KNOWN
         assert one.frame or any(one.values.kinds())
         assert one.terms == frozenset(analyze(one.text).terms) or not one.text.isascii()
+
+
+def test_every_repetition_in_the_patterns_is_bounded_as_written() -> None:
+    for one in ATTRIBUTES:
+        assert "(0, " not in one.states.pattern
+        assert "{" not in re.sub(r"\{\d+(?:,\d*)?\}", "", one.states.pattern)
