@@ -49,6 +49,7 @@ REASONS = {
     "same topic, changed",
     "touches the same attribute",
     "much alike, changed",
+    "another name, changed",
     "much alike, not the same",
     "the old one says more",
 }

@@ -89,9 +89,9 @@ ATTRIBUTES = (
         "single marry married engaged engagement divorce date dating boyfriend girlfriend husband wife partner fiance together relationship"
         " breakup split spouse wedding propose couple separate",
         r"\b(?:single|married|engaged|divorced?|separated|widowed|dating|popped the question|seeing (?:someone|each|[a-z]+ now)|in a relationship|newlyweds?)\b"
-        r"|\b(?:together (?:for|since)|(?:are|is|been) together|(?:broke|split|breaking|breakup) (?:up|with)|broken up|called off|said yes|proposed|tied the knot|got married|eloped)\b"
+        r"|\bended (?:things|it)\b|\b(?:together (?:for|since)|(?:are|is|been) together|(?:broke|split|breaking|breakup) (?:up|with)|broken up|called off|said yes|proposed|tied the knot|got married|eloped)\b"
         rf"|\bmy {_COMPANION}(?:'s)? (?:name|is)\b|\b(?:new|ex) ?-?{_COMPANION}\b|\b(?:has|have|got) an? (?:new )?{_COMPANION}\b|\b(?:is with|am with|with \w+ is finish)\b",
-        gate="broke popped yes called eloped newlywed widowed knot finish",
+        gate="ended broke popped yes called eloped newlywed widowed knot finish",
     ),
     _attribute(
         "diet",
@@ -167,12 +167,12 @@ ATTRIBUTES = (
     _attribute(
         "expecting",
         "pregnant due baby birth born expect girl boy trimester",
-        r"\b(?:pregnant|expecting|due in|baby (?:is|was)|had (?:her|the|our|a) baby|gave birth|is born|was born)\b",
+        r"\b(?:pregnant|expecting|due (?:in|date)|baby (?:is|was)|had (?:her|the|our|a) baby|gave birth|is born|was born)\b",
     ),
     _attribute(
         "bank",
-        "bank account credit",
-        r"\b(?:bank(?:ing)? (?:with|at|is)|my bank|bank account|account (?:is|moved|at|with)|^bank)\b",
+        "bank account credit money",
+        r"\b(?:money (?:is |lives )?(?:at|with|in)|bank(?:ing)? (?:with|at|is)|my bank|bank account|account (?:is|moved|at|with)|^bank)\b",
     ),
     _attribute(
         "insurance",

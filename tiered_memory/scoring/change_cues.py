@@ -21,7 +21,7 @@ def _set(words: str) -> frozenset[str]:
 _DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sep|oct|nov|dec"
 
 CHANGE = re.compile(
-    r"\b(?:picked up|bought|buy|signed|installed|wiped|renewed|accepted|hired|appointed|elected|cut|dyed|lost|back (?:at|home|from|in|to)|leaves?"
+    r"\b(?:ended|put|trimmed|complete|shipped|transferred|reassigned|overcame|named (?:mr|mrs|ms|dr|[a-z]+ as)|picked up|bought|buy|signed|installed|wiped|renewed|accepted|hired|appointed|elected|cut|dyed|lost|back (?:at|home|from|in|to)|leaves?"
     r"|say no|said yes|no more|taught by|repair(?:ed)?|fixed|opened|doubled|halved|tripled|first day|finalized|came home|turned|porting|ported|downhill"
     r"|rotate|changed?|found|move[ds]?|moving|switch(?:ed|ing|es)?|chang(?:ed?|ing|es)|cancel|gone|broken?|fell|expired|ill|sick|born|became|sell|stop|become"
     r"|g[ai]ve\b.{1,25}\bback|returned|behind (?:me|us)|transfer|quit|leave|replac(?:ed|es|ing)|migrat(?:ed|ing)|swapp?ed|upgraded"
@@ -53,7 +53,7 @@ EXPLICIT = re.compile(
     r"|no longer|any ?more|any longer|instead|rather than|in place of|from (?:now|here|today|next \w+) on|from (?:now|today|next)\b"
     r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
     r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
-    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|renewed|wiped|finalized|moved (?:in|out)|went downhill|doubled|halved|tripled|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
+    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|renewed|wiped|finalized|ended (?:things|it)|handed in|(?:gave|put in) (?:my )?notice|transferred to|rebooked|reassigned|moved (?:in|out)|went downhill|doubled|halved|tripled|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
     r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january)"
     r"|unpack(?:ed|ing)|(?:joined|adopted|promoted|transferred|hired|settled (?:in|into)|got (?:a job|married|engaged|funded))"
     r"|new (?:[a-z]+ )?(?:job|flat|apartment|house|home|place|car|truck|phone|number|email|address|school|boss|manager|boyfriend|girlfriend|partner"
@@ -78,7 +78,7 @@ ADDITIVE = re.compile(
 
 CHAT = re.compile(
     r"\b(?:thanks|thank you|wow|awesome|amazing|congrats|congratulations|appreciate|appreciated|lol|haha|agreed?|cool|glad|sounds (?:great|good|fun|like)"
-    r"|means? (?:a lot|so much)|so (?:happy|proud|excited|sweet|cute)|no (?:worries|problem|prob)|aw+|yeah|yep|gotcha|hey|bye|let's|wonderful|gorgeous|inspiring)\b"
+    r"|means? (?:a lot|so much)|so (?:happy|proud|excited|sweet|cute)|no (?:worries|problem|prob)|aw+|yeah|yep|gotcha|hey|bye|wonderful|gorgeous|inspiring)\b"
 )
 """Talk that keeps company: much alike, and it says little that could change."""
 

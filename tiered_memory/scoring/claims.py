@@ -36,7 +36,7 @@ _HEAD = re.compile(
     r"(?:the|my|our|his|her|its|their|this) ([\w' -]{2,40}?)(?:'s| is| are| was| will| has| have| runs?| starts?| begins?| costs?"
     r"| takes? place| happens?| goes| got| moved| changed| became| should| lives?| works?| uses?)\b"
 )
-_PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|they|he's|she's|they're|his|her|their)\b")
+_PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|he's|she's|his|her|their)\b")
 _ACTS = re.compile(
     r"'s\b|(?: [A-Z]\w+)*,? (?:is|was|has|had|will|can|can't|and|or|[a-z]+(?:s|ed)|went|got|took|left|quit|gave|made|sold|won|lost|told)\b"
     r"|(?: [A-Z]\w+)+|'? "
@@ -156,7 +156,7 @@ def read(unit: str) -> Assertion:
         | {root(one) for one in _DAYS.findall(lowered)},
         values=_values(lowered, inside),
         subject=_subject(unit, lowered, starting),
-        states=_states(lowered, tried.values(), named=bool(starting)),
+        states=_states(lowered, tried.values(), named=bool(starting) or lowered.startswith("they")),
         head=_head(lowered),
         hints=frozenset(name for name, one in tried.items() if not one.topic.isdisjoint(terms)),
     )

@@ -110,7 +110,14 @@ def compare(after: Assertion, before: Assertion, similarity: float, *, brief: bo
     found = _compared(after, before, similarity, certain=certain, brief=brief)
     if cues.ADDITIVE.search(after.text) and not (found.left or found.corrects):
         return None
-    says_something = found.left or found.explicit or found.differs or found.fresh or found.retold
+    says_something = (
+        found.left
+        or found.explicit
+        or found.differs
+        or found.fresh
+        or found.retold
+        or (brief and found.changes)
+    )
     return found if says_something else None
 
 
@@ -129,7 +136,7 @@ def _compared(
         hinted=hinted[0] if hinted else None,
         other_value=any(a - b and b - a for a, b in kinds),
         retold=any(a & b and a - b for a, b in kinds),
-        other_name=bool(names - before.terms) and names.isdisjoint(older),
+        other_name=bool(names - before.terms) and (not older or not older <= after.terms),
         named_before=bool(older),
         fresh=bool(after.frame - before.frame),
         left=_leaves(after, before, brief=brief),

@@ -290,6 +290,12 @@ def _is_much_alike(found: Comparison) -> bool:
     )
 
 
+def _names_another(found: Comparison) -> bool:
+    if not (found.brief and found.certain and found.explicit) or found.eventful:
+        return False
+    return found.other_name and found.named_before and found.similarity >= SAME_HEAD_ALIKE
+
+
 def _says_otherwise(found: Comparison) -> bool:
     """Tell whether two brief texts are so alike that what differs is most likely the value."""
     if not (found.brief and found.certain and found.fresh and found.shared) or found.eventful:
@@ -316,6 +322,7 @@ _RULES = (
     _Rule(Relation.CONFLICTS, 0.5, "same topic, changed", _shares_topic),
     _Rule(Relation.CONFLICTS, 0.4, "touches the same attribute", _hints_attribute),
     _Rule(Relation.CONFLICTS, 0.4, "much alike, changed", _is_much_alike),
+    _Rule(Relation.CONFLICTS, 0.3, "another name, changed", _names_another),
     _Rule(Relation.CONFLICTS, 0.3, "much alike, not the same", _says_otherwise),
 )
 """The first rule that applies decides: what is surest comes first."""
