@@ -270,6 +270,27 @@ def test_another_person_updates_nothing(old: str, new: str) -> None:
     assert relation(old, new, 0.5) is not Relation.UPDATES
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("My employer is Acme.", "I met my new neighbour, she works at Globex."),
+        ("I have a cat called Momo.", "The neighbours got a new dog named Rex."),
+        ("I take 50 mg of sertraline.", "I started taking vitamin D, 1000 units."),
+        ("I pay 60 for internet.", "I pay 25 for my new phone plan."),
+        ("We use Slack.", "We use Zoom for calls now."),
+        ("My favourite author is Murakami.", "My favourite dish is lasagna now."),
+        ("The standup is at 9.", "The retro moved to 15:00."),
+        ("Our marketing budget is 10k.", "The hiring budget is 40k now."),
+        ("The web app is built with Vue.", "The mobile app was rewritten in Flutter."),
+        ("My flight lands at 14:20.", "Dad's flight lands at 18:00 now."),
+        ("The code for the door is 8812.", "The code for the garage changed to 9911."),
+        ("My dog is called Rex.", "My new colleague is called Max."),
+    ],
+)
+def test_the_same_attribute_of_another_thing_stays(old: str, new: str) -> None:
+    assert relation(old, new, 0.5) is not Relation.UPDATES
+
+
 def test_a_named_person_is_the_same_whoever_tells() -> None:
     old = said("Maria works at a law firm.", author="Ann")
     new = said("Maria quit the law firm and runs a bakery.", day=4, author="Bo")

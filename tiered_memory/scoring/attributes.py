@@ -18,19 +18,19 @@ class Attribute:
     """One attribute: `topic` are index terms that hint at it, `states` a pattern that gives it a value.
 
     The pattern is only tried on texts with one of `topic` or `gate`: terms that may give a value but hint at nothing.
-    `personal`: it is an attribute of a person, so two statements must not be about two persons.
+    `several`: one has it of several things at once, so that two statements have to name the same thing.
     """
 
     name: str
     topic: frozenset[str]
     states: re.Pattern[str]
     gate: frozenset[str] = frozenset()
-    personal: bool = True
+    several: bool = False
 
 
-def _attribute(name: str, topic: str, states: str, *, gate: str = "", personal: bool = True) -> Attribute:
+def _attribute(name: str, topic: str, states: str, *, gate: str = "", several: bool = False) -> Attribute:
     hinting, opening = (frozenset(analyze(words).terms) for words in (topic, gate))
-    return Attribute(name, hinting, re.compile(states), opening - hinting, personal)
+    return Attribute(name, hinting, re.compile(states), opening - hinting, several)
 
 
 _HOME = r"(?:flat|apartment|house|studio|condo|loft|townhouse|bungalow|dorm|room|place|cottage)"
@@ -141,13 +141,15 @@ ATTRIBUTES = (
     ),
     _attribute(
         "dosage",
-        "mg dose dosage pill tablet medication medicine metformin insulin statin drop unit ml mcg",
+        "mg dose dosage pill tablet medication medicine drop unit ml mcg",
         r"\b\d+(?:[.,]\d+)? ?(?:mg|mcg|ug|ml|iu|units?|pills?|tablets?|drops)\b",
+        several=True,
     ),
     _attribute(
         "favourite",
         "favorite favourite prefer best",
         r"\b(?:favou?rites?|fave|go-to|number one|all-time|prefer(?:s|red)?)\b",
+        several=True,
     ),
     _attribute(
         "age",
@@ -157,7 +159,7 @@ ATTRIBUTES = (
     _attribute(
         "salary",
         "salary raise pay wage earn income",
-        r"\b(?:salary|raise|earn(?:s|ing)?|wages?|income|paid|pay)\b",
+        r"\b(?:salary|raise|earn(?:s|ing)?|wages?|income|(?:paid|make) \$?\d)\b",
     ),
     _attribute(
         "smoking",
@@ -178,6 +180,7 @@ ATTRIBUTES = (
         "insurance",
         "insurance insurer policy cover premium",
         r"\b(?:health |car |dental |home )?insur(?:ance|ed|er)\b",
+        several=True,
     ),
     _attribute(
         "phone",
@@ -185,14 +188,14 @@ ATTRIBUTES = (
         r"\b(?:iphone|pixel|galaxy|samsung|oneplus|fairphone|smartphone|phone|huawei|xiaomi|nokia)\b",
     ),
     *(
-        _attribute(name, members, rf"\b(?:{'|'.join(members.split())})\b", personal=False)
+        _attribute(name, members, rf"\b(?:{'|'.join(members.split())})\b", several=True)
         for name, members in _TOOLS.items()
     ),
     _attribute(
         "status",
         "status block hold progress done complete ship launch cancel approve pause resume fund ready finish pending",
         r"\b(?:on hold|blocked|unblocked|paused|resum(?:es|ed)|in progress|completed?|cancel(?:l?ed)|approved|signed off|shipped|launched|delayed|pending|rejected|funded|live|done|off until|taking place|finished|merged|deprecated|archived)\b",
-        personal=False,
+        several=True,
     ),
 )
 """Ordered: where several apply, the first names the judgement."""
@@ -212,8 +215,8 @@ BY_TERM = _index()
 TOOLS = frozenset(_TOOLS)
 """Attributes whose values are products by name."""
 
-IMPERSONAL = frozenset(one.name for one in ATTRIBUTES if not one.personal)
-"""Attributes of things: two statements of such a one have to name the same thing."""
+OF_SEVERAL = {one.name: one.topic for one in ATTRIBUTES if one.several}
+"""Attributes one has of several things at once, and their topics, which name none of these things."""
 
 ROLES = frozenset(
     analyze(

@@ -53,7 +53,7 @@ EXPLICIT = re.compile(
     r"|no longer|any ?more|any longer|instead|rather than|in place of|from (?:now|here|today|next \w+) on|from (?:now|today|next)\b"
     r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
     r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
-    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|renewed|wiped|finalized|ended (?:things|it)|handed in|(?:gave|put in) (?:my )?notice|transferred to|rebooked|reassigned|moved (?:in|out)|went downhill|doubled|halved|tripled|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
+    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|since (?:my|our|his|her) last|renewed|wiped|finalized|ended (?:things|it)|handed in|(?:gave|put in) (?:my )?notice|transferred to|rebooked|reassigned|moved (?:in|out)|went downhill|doubled|halved|tripled|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
     r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january)"
     r"|unpack(?:ed|ing)|(?:joined|adopted|promoted|transferred|hired|settled (?:in|into)|got (?:a job|married|engaged|funded))"
     r"|new (?:[a-z]+ )?(?:job|flat|apartment|house|home|place|car|truck|phone|number|email|address|school|boss|manager|boyfriend|girlfriend|partner"
@@ -125,7 +125,7 @@ OVER_AFTER = _set(
 
 FILLERS = _set(
     "new now finally switch move chang replac instead longer current current start start sinc updat recent late nowadai today "
-    "correct actual meant mean sorri wrong typo oop final anymor set get got go goe gone went come came take took taken make made "
+    "correct actual meant mean sorri wrong typo oop final anymor set get got go goe gone went come came take took taken make made us "
     "give gave given put call use wai thing dai time week month year bit realli decis decid agre good new news yesterdai tomorrow "
     "great awesom amaz cool nice bad tough hard thank support keep kept love like happi glad wow sure idea definit hope feel felt "
     "feel enjoi fun excit inspir proud best better wonder beauti luck import care help share see saw seen know think tell told "

@@ -26,6 +26,9 @@ HEAD_CHARACTERS = 1_200
 _NAME = re.compile(r"(?<![\w.'-])[A-Z][\w\u00c0-\u024f]*(?:[-.'][A-Z0-9][\w]*)*")
 _STARTS = re.compile(r"^\W*$")
 _SPEAKER = re.compile(r"\b(?:i|i'm|i've|i'll|i'd|im|we|we're|we've|we'll|my|our|me|us|mine|ours)\b")
+_PERSON = re.compile(
+    r"\b(?:i|i'm|i've|i'll|i'd|im|we|we're|we've|we'll|my|our|me|us|mine|ours|he|she|they|he's|she's|they're|his|her|their)\b"
+)
 _KIN = re.compile(
     r"(?i:\b(?:my|our|his|her|their|[a-z]+(?:'s|s')) (?:(?:best|older|younger|little|big|twin|old|college|school|new|dear) )*"
     r"((?:mother|mom|mum|father|dad|sister|brother|son|daughter|cousin|uncle|aunt|niece|nephew|colleague|coworker|neighbou?r"
@@ -58,7 +61,7 @@ _HYPHENS = str.maketrans({"\u2019": "'", "\u2018": "'", "\u2013": "-", "\u2014":
 _CALENDAR = frozenset(
     analyze(
         "monday tuesday wednesday thursday friday saturday sunday january february march april june july august"
-        " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm dr mr mrs ms prof"
+        " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm dr mr mrs ms prof aunt uncle coach professor"
     ).terms
 )
 _ADDRESSED = re.compile(
@@ -156,7 +159,9 @@ def read(unit: str) -> Assertion:
         | {root(one) for one in _DAYS.findall(lowered)},
         values=_values(lowered, inside),
         subject=_subject(unit, lowered, starting),
-        states=_states(lowered, tried.values(), named=bool(starting) or lowered.startswith("they")),
+        states=_states(
+            lowered, tried.values(), named=bool(starting) or lowered.startswith(("they ", "the "))
+        ),
         head=_head(lowered),
         hints=frozenset(name for name, one in tried.items() if not one.topic.isdisjoint(terms)),
     )
@@ -169,9 +174,15 @@ def _states(lowered: str, tried: Iterable[Attribute], *, named: bool) -> tuple[s
         match = one.states.search(lowered)
         if match is not None:
             found.append(one.name)
-            if not named or _SPEAKER.search(lowered, 0, match.end()):
+            if _is_own(lowered[: match.end()], named=named):
                 found.append(OWN + one.name)
     return tuple(found)
+
+
+def _is_own(until: str, *, named: bool) -> bool:
+    """Tell whether the last person mentioned is the speaker; where none is, whether nobody else was named."""
+    persons = _PERSON.findall(until)
+    return _SPEAKER.fullmatch(persons[-1]) is not None if persons else not named
 
 
 def _head(lowered: str) -> frozenset[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tiered_memory.scoring import change_cues as cues
-from tiered_memory.scoring.attributes import IMPERSONAL, ROLES
+from tiered_memory.scoring.attributes import OF_SEVERAL, ROLES, TOOLS
 from tiered_memory.scoring.claims import OWN, SELF, Assertion, root
 from tiered_memory.scoring.text import analyze
 
@@ -153,16 +153,16 @@ def _compared(
 
 def _common_states(after: Assertion, before: Assertion) -> list[str]:
     """Return the attributes both give a value to: the speaker's own where either is about the speaker."""
-    shared = [one for one in after.states if one in before.states]
-    own = SELF in after.subject.terms | before.subject.terms
-    named = not after.frame.isdisjoint(before.frame)
-    return [
-        one
-        for one in shared
-        if not one.startswith(OWN)
-        and (not own or OWN + one in shared or one in IMPERSONAL)
-        and (named or one not in IMPERSONAL)
-    ]
+    given = [one for one in after.states if one in before.states and not one.startswith(OWN)]
+    speaks = SELF in after.subject.terms | before.subject.terms
+    return [one for one in given if _may_be_same(one, after, before, own=speaks)]
+
+
+def _may_be_same(attribute: str, after: Assertion, before: Assertion, *, own: bool) -> bool:
+    if attribute in OF_SEVERAL:
+        named = (after.frame & before.frame) - OF_SEVERAL[attribute]
+        return bool(named) and (attribute not in TOOLS or bool(cues.EXPLICIT.search(after.text)))
+    return not own or (OWN + attribute in after.states and OWN + attribute in before.states)
 
 
 def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
