@@ -21,7 +21,7 @@ def _set(words: str) -> frozenset[str]:
 _DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sep|oct|nov|dec"
 
 CHANGE = re.compile(
-    r"\b(?:picked up|bought|buy|signed|installed|wiped|renewed|accepted|hired|appointed|elected|cut|dyed|lost|back (?:at|home|from|in|to)|leaves?"
+    r"\b(?:ended|put|trimmed|complete|shipped|transferred|reassigned|overcame|named (?:mr|mrs|ms|dr|[a-z]+ as)|picked up|bought|buy|signed|installed|wiped|renewed|accepted|hired|appointed|elected|cut|dyed|lost|back (?:at|home|from|in|to)|leaves?"
     r"|say no|said yes|no more|taught by|repair(?:ed)?|fixed|opened|doubled|halved|tripled|first day|finalized|came home|turned|porting|ported|downhill"
     r"|rotate|changed?|found|move[ds]?|moving|switch(?:ed|ing|es)?|chang(?:ed?|ing|es)|cancel|gone|broken?|fell|expired|ill|sick|born|became|sell|stop|become"
     r"|g[ai]ve\b.{1,25}\bback|returned|behind (?:me|us)|transfer|quit|leave|replac(?:ed|es|ing)|migrat(?:ed|ing)|swapp?ed|upgraded"
@@ -53,7 +53,7 @@ EXPLICIT = re.compile(
     r"|no longer|any ?more|any longer|instead|rather than|in place of|from (?:now|here|today|next \w+) on|from (?:now|today|next)\b"
     r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
     r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
-    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|renewed|wiped|finalized|moved (?:in|out)|went downhill|doubled|halved|tripled|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
+    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|since (?:my|our|his|her) last|renewed|wiped|finalized|ended (?:things|it)|handed in|(?:gave|put in) (?:my )?notice|transferred to|rebooked|reassigned|moved (?:in|out)|went downhill|doubled|halved|tripled|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
     r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january)"
     r"|unpack(?:ed|ing)|(?:joined|adopted|promoted|transferred|hired|settled (?:in|into)|got (?:a job|married|engaged|funded))"
     r"|new (?:[a-z]+ )?(?:job|flat|apartment|house|home|place|car|truck|phone|number|email|address|school|boss|manager|boyfriend|girlfriend|partner"
@@ -72,20 +72,27 @@ CORRECTION = re.compile(
 """The speaker takes back what was said."""
 
 ADDITIVE = re.compile(
-    r"\b(?:also|too(?! (?:\w+,|expensive|far|big|small|much|many|cold|hot|loud|old|late|early|long))|as well|besides|additionally|in addition|second (?:one|job|car|dog|cat|phone))\b"
+    r"\b(?:also|too(?=[.,!]|$)|as well|besides|additionally|in addition|second (?:one|job|car|dog|cat|phone))\b"
 )
 """The new stands beside the old."""
+
+CHAT = re.compile(
+    r"\b(?:thanks|thank you|wow|awesome|amazing|congrats|congratulations|appreciate|appreciated|lol|haha|agreed?|cool|glad|sounds (?:great|good|fun|like)"
+    r"|means? (?:a lot|so much)|so (?:happy|proud|excited|sweet|cute)|no (?:worries|problem|prob)|aw+|yeah|yep|gotcha|hey|bye|wonderful|gorgeous|inspiring)\b"
+)
+"""Talk that keeps company: much alike, and it says little that could change."""
 
 HEDGE = re.compile(
     r"\b(?:might|maybe|perhaps|probably|possibly|could|would(?:n't)?|(?:i|we)'d (?!say)|if|unless|wish(?:es)?|hop(?:e|es|ing)|dream(?:s|ing)?"
     r"|thinking (?:of|about)|think about|considering|consider|imagine|pretend|someday|one day|some day|should (?:i|we|you)|suppose"
-    r"|want(?:s|ed)? to|wanna|would like|plan(?:s|ning)? (?:to|on)|looking (?:to|for|at|forward)|what if|in case|can't wait|wonder(?:ing)?|hypothetically|debating)\b"
+    r"|want(?:s|ed)? to|wanna|would like|plan(?:s|ning)? (?:to|on)|looking (?:to|forward)|what if|in case|can't wait|wonder(?:ing)?|hypothetically|debating)\b"
 )
 """Not (yet) so."""
 
 QUOTE = re.compile(
-    r"\b(?:he|she|they|someone|people|everyone|the (?:article|book|news|report|movie|film|song|post)|[a-z]+ (?:told|asks|asked)) "
-    r"(?:said|says|told|claims?|claimed|wrote|thinks?|told me|asked)\b|\baccording to\b|^[\"\u201c>]"
+    r"\b(?:he|she|they|someone|people|everyone|the (?:article|book|news|movie|film|song|post)) "
+    r"(?:said|says|told|claims?|claimed|wrote|thinks?|asked)\b|\b(?!i |we )\w+ (?:said|says|claims|claimed|told (?:me|us))"
+    r"(?::|,| (?:that|he|she|they|i|his|her|their)\b)|\baccording to\b|^[\"\u201c>]"
 )
 """Another's words."""
 
@@ -118,7 +125,7 @@ OVER_AFTER = _set(
 
 FILLERS = _set(
     "new now finally switch move chang replac instead longer current current start start sinc updat recent late nowadai today "
-    "correct actual meant mean sorri wrong typo oop final anymor set get got go goe gone went come came take took taken make made "
+    "correct actual meant mean sorri wrong typo oop final anymor set get got go goe gone went come came take took taken make made us "
     "give gave given put call use wai thing dai time week month year bit realli decis decid agre good new news yesterdai tomorrow "
     "great awesom amaz cool nice bad tough hard thank support keep kept love like happi glad wow sure idea definit hope feel felt "
     "feel enjoi fun excit inspir proud best better wonder beauti luck import care help share see saw seen know think tell told "

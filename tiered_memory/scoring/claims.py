@@ -26,6 +26,9 @@ HEAD_CHARACTERS = 1_200
 _NAME = re.compile(r"(?<![\w.'-])[A-Z][\w\u00c0-\u024f]*(?:[-.'][A-Z0-9][\w]*)*")
 _STARTS = re.compile(r"^\W*$")
 _SPEAKER = re.compile(r"\b(?:i|i'm|i've|i'll|i'd|im|we|we're|we've|we'll|my|our|me|us|mine|ours)\b")
+_PERSON = re.compile(
+    r"\b(?:i|i'm|i've|i'll|i'd|im|we|we're|we've|we'll|my|our|me|us|mine|ours|he|she|they|he's|she's|they're|his|her|their)\b"
+)
 _KIN = re.compile(
     r"(?i:\b(?:my|our|his|her|their|[a-z]+(?:'s|s')) (?:(?:best|older|younger|little|big|twin|old|college|school|new|dear) )*"
     r"((?:mother|mom|mum|father|dad|sister|brother|son|daughter|cousin|uncle|aunt|niece|nephew|colleague|coworker|neighbou?r"
@@ -36,7 +39,14 @@ _HEAD = re.compile(
     r"(?:the|my|our|his|her|its|their|this) ([\w' -]{2,40}?)(?:'s| is| are| was| will| has| have| runs?| starts?| begins?| costs?"
     r"| takes? place| happens?| goes| got| moved| changed| became| should| lives?| works?| uses?)\b"
 )
-_PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|they|he's|she's|they're|his|her|their)\b")
+_PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|he's|she's|his|her|their)\b")
+_ACTS = re.compile(
+    r"'s\b|(?: [A-Z]\w+)*,? (?:is|was|has|had|will|can|can't|and|or|[a-z]+(?:s|ed)|went|got|took|left|quit|gave|made|sold|won|lost|told)\b"
+    r"|(?: [A-Z]\w+)+|'? "
+    r"(?:no longer|now)\b"
+)
+"""After a capitalised word at the start of a sentence: it is what does something, not just the first word."""
+
 _OPENERS = frozenset(
     """
     please pick set starting start correction typo edit oops actually sorry good great bad yes no thanks got decision
@@ -51,7 +61,7 @@ _HYPHENS = str.maketrans({"\u2019": "'", "\u2018": "'", "\u2013": "-", "\u2014":
 _CALENDAR = frozenset(
     analyze(
         "monday tuesday wednesday thursday friday saturday sunday january february march april june july august"
-        " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm dr mr mrs ms prof"
+        " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm dr mr mrs ms prof aunt uncle coach professor"
     ).terms
 )
 _ADDRESSED = re.compile(
@@ -138,7 +148,7 @@ def read(unit: str) -> Assertion:
     terms = frozenset(analyze(unit).terms)
     names, initial = _names(unit)
     inside, starting = (frozenset(analyze(" ".join(some)).terms) - _CALENDAR for some in (names, initial))
-    hinted = {one.name: one for term in terms for one in BY_TERM.get(term, ())}
+    tried = {one.name: one for term in terms for one in BY_TERM.get(term, ())}
     return Assertion(
         text=lowered,
         words=tuple(map(root, cues.WORD.findall(lowered))),
@@ -149,22 +159,30 @@ def read(unit: str) -> Assertion:
         | {root(one) for one in _DAYS.findall(lowered)},
         values=_values(lowered, inside),
         subject=_subject(unit, lowered, starting),
-        states=_states(lowered, hinted.values(), named=bool(starting)),
+        states=_states(
+            lowered, tried.values(), named=bool(starting) or lowered.startswith(("they ", "the "))
+        ),
         head=_head(lowered),
-        hints=frozenset(hinted),
+        hints=frozenset(name for name, one in tried.items() if not one.topic.isdisjoint(terms)),
     )
 
 
-def _states(lowered: str, hinted: Iterable[Attribute], *, named: bool) -> tuple[str, ...]:
+def _states(lowered: str, tried: Iterable[Attribute], *, named: bool) -> tuple[str, ...]:
     """Return the attributes given a value; each once more behind `OWN` where it may be the speaker's."""
     found = list[str]()
-    for one in hinted:
+    for one in tried:
         match = one.states.search(lowered)
         if match is not None:
             found.append(one.name)
-            if not named or _SPEAKER.search(lowered, 0, match.end()):
+            if _is_own(lowered[: match.end()], named=named):
                 found.append(OWN + one.name)
     return tuple(found)
+
+
+def _is_own(until: str, *, named: bool) -> bool:
+    """Tell whether the last person mentioned is the speaker; where none is, whether nobody else was named."""
+    persons = _PERSON.findall(until)
+    return _SPEAKER.fullmatch(persons[-1]) is not None if persons else not named
 
 
 def _head(lowered: str) -> frozenset[str]:
@@ -185,12 +203,15 @@ _ROOT = 2
 
 
 def _names(unit: str) -> tuple[list[str], list[str]]:
-    """Return the capitalised words inside the sentence, and those at its start."""
+    """Return the capitalised words inside the sentence, and that at its start if it does something."""
     inside, initial = list[str](), list[str]()
     for match in _NAME.finditer(unit):
         word = match[0].removesuffix("'s")
         if word.lower() not in STOP_WORDS and word.lower() not in _OPENERS:
-            (initial if _STARTS.search(unit[: match.start()]) else inside).append(word)
+            if not _STARTS.search(unit[: match.start()]):
+                inside.append(word)
+            elif _ACTS.match(unit, match.end()):
+                initial.append(word)
     return inside, initial
 
 

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tiered_memory.scoring import change_cues as cues
-from tiered_memory.scoring.attributes import IMPERSONAL, ROLES
+from tiered_memory.scoring.attributes import OF_SEVERAL, ROLES, TOOLS
 from tiered_memory.scoring.claims import OWN, SELF, Assertion, root
+from tiered_memory.scoring.text import analyze
 
 MOST_OF_FRAME = 0.6
 ALIKE = 0.6
 """From this cosine on two texts that share one term are about the same."""
 
+_COUPLE = "relationship"
+_PARTNERS = frozenset(analyze("girlfriend boyfriend husband wife partner fiance fiancé fiancée spouse").terms)
+"""Who has a partner has a relationship: what one says of the one, one says of the other."""
 _SHORT = 2
 _WEAK = frozenset(
     """
@@ -106,7 +110,14 @@ def compare(after: Assertion, before: Assertion, similarity: float, *, brief: bo
     found = _compared(after, before, similarity, certain=certain, brief=brief)
     if cues.ADDITIVE.search(after.text) and not (found.left or found.corrects):
         return None
-    says_something = found.left or found.explicit or found.differs or found.fresh or found.retold
+    says_something = (
+        found.left
+        or found.explicit
+        or found.differs
+        or found.fresh
+        or found.retold
+        or (brief and found.changes)
+    )
     return found if says_something else None
 
 
@@ -125,7 +136,7 @@ def _compared(
         hinted=hinted[0] if hinted else None,
         other_value=any(a - b and b - a for a, b in kinds),
         retold=any(a & b and a - b for a, b in kinds),
-        other_name=bool(names - before.terms) and names.isdisjoint(older),
+        other_name=bool(names - before.terms) and (not older or not older <= after.terms),
         named_before=bool(older),
         fresh=bool(after.frame - before.frame),
         left=_leaves(after, before, brief=brief),
@@ -142,16 +153,16 @@ def _compared(
 
 def _common_states(after: Assertion, before: Assertion) -> list[str]:
     """Return the attributes both give a value to: the speaker's own where either is about the speaker."""
-    shared = [one for one in after.states if one in before.states]
-    own = SELF in after.subject.terms | before.subject.terms
-    named = not after.frame.isdisjoint(before.frame)
-    return [
-        one
-        for one in shared
-        if not one.startswith(OWN)
-        and (not own or OWN + one in shared or one in IMPERSONAL)
-        and (named or one not in IMPERSONAL)
-    ]
+    given = [one for one in after.states if one in before.states and not one.startswith(OWN)]
+    speaks = SELF in after.subject.terms | before.subject.terms
+    return [one for one in given if _may_be_same(one, after, before, own=speaks)]
+
+
+def _may_be_same(attribute: str, after: Assertion, before: Assertion, *, own: bool) -> bool:
+    if attribute in OF_SEVERAL:
+        named = (after.frame & before.frame) - OF_SEVERAL[attribute]
+        return bool(named) and (attribute not in TOOLS or bool(cues.EXPLICIT.search(after.text)))
+    return not own or (OWN + attribute in after.states and OWN + attribute in before.states)
 
 
 def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
@@ -161,7 +172,10 @@ def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
         kin, other = (ours, before) if ours.kin else (theirs, after)
         if not kin.terms.isdisjoint(other.terms):
             return True
-        return None if SELF in other.subject.terms else False
+        if SELF in other.subject.terms:
+            couple = _COUPLE in after.states and _COUPLE in before.states
+            return True if couple and not kin.terms.isdisjoint(_PARTNERS) else None
+        return not (kin.terms or other.subject.terms or other.subject.speaker)
     return (
         not ours.terms
         or not theirs.terms
@@ -191,8 +205,7 @@ def _is_left(place: int, words: Sequence[str], before: Assertion) -> bool:
         return True
     if words[place - 1 : place] == ("from",) and "to" in words[place + 1 : place + 4]:
         return True
-    marked = words[place] in before.marks
-    if marked and words[place] in before.words[:2]:
+    if words[place] in before.words[:2]:
         return False
-    gone = _LEFT_BEFORE | _FINISHED_BEFORE if marked else _LEFT_BEFORE
+    gone = _LEFT_BEFORE | _FINISHED_BEFORE if words[place] in before.marks else _LEFT_BEFORE
     return not gone.isdisjoint(words[max(0, place - 3) : place])

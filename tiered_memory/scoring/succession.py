@@ -30,9 +30,9 @@ class Successions:
 def current_first(ranked: Sequence[Scored], successions: Successions) -> list[Scored]:
     """Return rows best first, each superseded row replaced by what took its place, none twice.
 
-    `ranked` is best first and includes superseded rows. A superseded row's heir comes even when it is not ranked
-    itself; a newer row that speaks against an older one is placed above it only when it is ranked. Give more rows
-    than will be shown. What is placed higher keeps its terms, and "succession" makes up the difference.
+    `ranked` is best first and includes superseded rows. What took the place of a row, and what speaks against it, come
+    even when they are not ranked themselves. What is placed higher keeps its terms, and "succession" makes up the
+    difference.
     """
     placing = _Placing({one.id: one for one in ranked}, successions)
     for one in ranked:
@@ -58,8 +58,7 @@ class _Placing:
                 self.place(heir, score)
             return
         for newer in self._successions.newer.get(identity, ()):
-            if newer in self._known:
-                self.place(newer, score)
+            self.place(newer, score)
         self.placed.append(_raised(self._known.get(identity) or Scored(identity, 0.0, {}), score))
 
 

@@ -120,9 +120,11 @@ def worth_comparing(statement: Statement) -> bool:
     if statement.role is not Role.USER or not statement.terms:
         return False
     lowered = statement.content[:_CHEAP_CHARACTERS].lower().replace("\u2019", "'")
+    if is_question(lowered) and not cues.UNIT_END.search(lowered[:-1]):
+        return False
     if cues.EXPLICIT.search(lowered) or cues.CORRECTION.search(lowered):
         return True
-    if len(statement.terms) > BRIEF_NEW_TERMS or is_question(lowered):
+    if len(statement.terms) > BRIEF_NEW_TERMS or cues.CHAT.search(lowered):
         return False
     return bool(
         any(map(str.isdigit, lowered))
@@ -169,15 +171,17 @@ def _may_relate(new: Statement, told: Sequence[Assertion], old: Statement, simil
 
 
 def _is_brief(new: Statement, old: Statement) -> bool:
-    return len(old.terms) <= BRIEF_TERMS and len(new.terms) <= BRIEF_NEW_TERMS
+    """Tell whether both say one thing only, and are no talk for talk's sake."""
+    if len(old.terms) > BRIEF_TERMS or len(new.terms) > BRIEF_NEW_TERMS:
+        return False
+    return not (cues.CHAT.search(new.content.lower()) or cues.CHAT.search(old.content.lower()))
 
 
 def _touches(after: Assertion, terms: Mapping[str, int]) -> bool:
     if len(terms) <= MOST_TERMS and not after.frame.isdisjoint(terms):
         return True
-    return bool(after.hints) and any(
-        one.name in after.hints for term in terms for one in BY_TERM.get(term, ())
-    )
+    attributes = after.hints.union(after.states)
+    return bool(attributes) and any(one.name in attributes for term in terms for one in BY_TERM.get(term, ()))
 
 
 # --- what they come to -----------------------------------------------------------------------------------------
@@ -288,7 +292,18 @@ def _hints_attribute(found: Comparison) -> bool:
 
 def _is_much_alike(found: Comparison) -> bool:
     about_it = found.other_value or found.retold or found.covered >= _SOME_OF_FRAME
-    return found.similarity >= MUCH_ALIKE and about_it and (found.cued or found.changes or found.differs)
+    return (
+        found.brief
+        and found.similarity >= MUCH_ALIKE
+        and about_it
+        and (found.changes or found.differs or found.retold)
+    )
+
+
+def _names_another(found: Comparison) -> bool:
+    if not (found.brief and found.certain and found.explicit) or found.eventful:
+        return False
+    return found.other_name and found.named_before and found.similarity >= SAME_HEAD_ALIKE
 
 
 def _says_otherwise(found: Comparison) -> bool:
@@ -317,6 +332,7 @@ _RULES = (
     _Rule(Relation.CONFLICTS, 0.5, "same topic, changed", _shares_topic),
     _Rule(Relation.CONFLICTS, 0.4, "touches the same attribute", _hints_attribute),
     _Rule(Relation.CONFLICTS, 0.4, "much alike, changed", _is_much_alike),
+    _Rule(Relation.CONFLICTS, 0.3, "another name, changed", _names_another),
     _Rule(Relation.CONFLICTS, 0.3, "much alike, not the same", _says_otherwise),
 )
 """The first rule that applies decides: what is surest comes first."""
