@@ -28,6 +28,7 @@ from tiered_memory.state.base import (
     MemoryState,
     Repeated,
     Room,
+    Stale,
     StateChange,
     Totals,
     WriteBatch,
@@ -126,7 +127,7 @@ class Quotas:
         """
         return self._turns.held(active.ref.pseudonym) if self._core.policy.quota.bounded else nullcontext()
 
-    async def append(self, active: ActiveSubject, batch: WriteBatch) -> Appended | Repeated:
+    async def append(self, active: ActiveSubject, batch: WriteBatch) -> Appended | Repeated | Stale:
         """Commit a batch; raises QuotaExceededError, and stores nothing, when what is protected fills the quota."""
         size = Totals(len(batch.memories), sum(row.bytes for row in batch.memories))
         room = await self._first_room(active, size)

@@ -16,6 +16,7 @@ from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsS
 from tiered_memory.announcing import Announcer
 from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
+from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
 from tiered_memory.core import Core
 from tiered_memory.erasure import Eraser
@@ -27,6 +28,7 @@ from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
+from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
 from tiered_memory.reembed import Reembedder
 from tiered_memory.router import Router
@@ -73,14 +75,15 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     sweeper = Sweeper(core, directory, flusher, sessions, inflight, announcer)
     hands = Hands(write_uses_of=sweeper.write_uses_of, take_out=sweeper.take_out)
     quotas = Quotas(core, announcer, hands)
-    recall = Recall(core, directory, sessions)
+    committer = Committer(core, flusher, quotas)
+    recall = Recall(core, directory, sessions, Promoter(core, flusher, committer, inflight))
     eraser = Eraser(core, directory, flusher, analytics.discard)
     return Parts(
         core=core,
         directory=directory,
         flusher=flusher,
         sessions=sessions,
-        router=Router(core, directory, flusher, sessions, inflight, quotas),
+        router=Router(core, directory, flusher, sessions, inflight, committer),
         inflight=inflight,
         recall=recall,
         sweeper=sweeper,

@@ -33,6 +33,7 @@ from tiered_memory.errors import (
     KeyUnavailableError,
     SubjectErasedError,
 )
+from tiered_memory.forgetting.gate import ImportanceSpread
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.formats.record import decode_fields, vectors_of
 from tiered_memory.inflight import InFlight, KeyedLocks
@@ -193,6 +194,7 @@ class SubjectDirectory:
         active.last_order = await self._core.state.read(c.LastOrder(row.subject))
         with collector_paused():
             rows = await self._core.state.read(c.Memories(row.subject))
+            active.spread = ImportanceSpread.of((one.importance for one in rows), active.last_order)
             await self._load_memories(active, [r for r in rows if r.state == MemoryState.ACTIVE])
         return active
 
@@ -318,9 +320,10 @@ class SubjectDirectory:
 
         The way is looked at first: what leaves it meanwhile is in cold by then.
         """
-        waiting = {r.id: r for r in self._pending(active.ref.pseudonym)}
+        waiting = list(self._pending(active.ref.pseudonym))
         stored = [lasting(record) for record in await self._core.cold.scan(active.ref)]
-        return list(({r.id: r for r in stored} | waiting).values())
+        # A newer version may have overtaken the one that was seen waiting.
+        return list({r.id: r for r in sorted([*stored, *waiting], key=lambda r: r.version)}.values())
 
     async def _load_memories(self, active: ActiveSubject, rows: Sequence[MemoryRow]) -> None:
         if not rows:

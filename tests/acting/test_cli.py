@@ -21,6 +21,7 @@ COMMANDS = [
     ["context"],
     ["list"],
     ["explain"],
+    ["history"],
     ["forget"],
     ["erase"],
     ["stats"],

@@ -97,6 +97,7 @@ class Item:
     forgotten_us: int | None = None
     expires_us: int = 0
     keyed: bool = False
+    importance: float = 0.0
 
     @property
     def ceiling_us(self) -> int:
@@ -137,6 +138,11 @@ class Item:
         if before is not None and self.purge_us is None:
             self.state = LAW.curve.use(before, now_us)
         return self.state != before
+
+    def promote(self, now_us: int) -> None:
+        """Keep it after all, as the least that passes the gate, at its old age."""
+        fresh = LAW.curve.start(max(self.importance, COLD_ABOVE), now_us, LAW.policy.version)
+        self.state = self.written = replace(fresh, ingested_at_us=self.ingested_us)
 
     def forget(self, now_us: int) -> None:
         """Forget it: it can be restored until its purge."""
@@ -280,6 +286,12 @@ class Person:
         if consent.expires_us is not None and consent.expires_us <= now_us:
             return False
         return sensitivity != "restricted" or consent.explicit
+
+    def promote(self, ids: Iterable[str], now_us: int) -> None:
+        """Keep what was used and is volatile, if there were grounds when it was said and are now."""
+        for item in [self.items[one] for one in ids if one in self.items]:
+            if item.state is None and item.keyed and self.grounds(item.purpose, item.sensitivity, now_us):
+                item.promote(now_us)
 
     def withdraw(self, purpose: str) -> int | None:
         """End a purpose; return how many memories rested on it, None when there was no consent to withdraw."""

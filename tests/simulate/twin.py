@@ -44,7 +44,7 @@ from tiered_memory.errors import (
     StorageError,
     SubjectErasedError,
 )
-from tiered_memory.model import Context, Durability, Interaction, Receipt, Role
+from tiered_memory.model import Durability, Interaction, Receipt, Role
 from tiered_memory.testing import ManualClock
 
 ENOUGH_TOKENS = 4000
@@ -161,6 +161,7 @@ class Twin:
         if saying.role is Role.SYSTEM:
             return
         item = Item(receipt.id, content, saying.purpose, saying.sensitivity, now_us, keyed=durable)
+        item.importance = saying.importance
         if cold:
             item.state = item.written = LAW.curve.start(saying.importance, now_us, LAW.policy.version)
         else:
@@ -246,6 +247,20 @@ class Twin:
         strengthened = await self.user(name).used(ids)
         person = self.touch(name)
         assert strengthened == sum(person.items[one].use(self.now_us) for one in ids if one in person.items)
+        await self._promote(name, ids)
+
+    async def _promote(self, name: str, ids: Sequence[str]) -> None:
+        """What was used is kept; where engines fail, whether it was is seen."""
+        person, kept = self.people[name], list(ids)
+        if not self.exact:
+            listed = {one for one in kept if one in person.items and person.items[one].state is None}
+            kept = [one for one in listed if await self._is_kept(name, one)]
+        person.promote(kept, self.now_us)
+
+    async def _is_kept(self, name: str, memory_id: str) -> bool:
+        with contextlib.suppress(NotFoundError):
+            return (await self.user(name).explain(memory_id)).state == "active"
+        return False
 
     async def erase(self, name: str) -> None:
         """Erase a user; when an engine fails the user stays closed until it is tried again."""
@@ -344,12 +359,10 @@ class Twin:
         assert all(any(full.startswith(content) for full in known) for content in whole)
         if token_budget >= ENOUGH_TOKENS and self.exact:
             assert {turn.content for turn in found.musts()} <= set(whole)
-        self._use_recalled(person, packed)
-
-    def _use_recalled(self, person: Person, packed: Context) -> None:
-        for item in packed.items:
-            if item.section == "recalled" and item.memory_id is not None:
-                person.items[item.memory_id].use(self.now_us)
+        recalled = [item.memory_id for item in packed.items if item.section == "recalled" and item.memory_id]
+        for memory_id in recalled:
+            person.items[memory_id].use(self.now_us)
+        await self._promote(name, recalled)
 
     async def check(self, name: str) -> None:
         """Compare everything one user can see."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Context,
         Explanation,
         ForgetReport,
+        HistoryEntry,
         Hit,
         Memory,
         Receipt,
@@ -149,9 +150,17 @@ def _hit(rank: int, hit: Hit) -> list[RenderableType]:
         tiers([hit.tier]),
         ("  strength ", "dim"),
         number(hit.strength),
+        (standing(memory, hit.conflicts_with), "yellow"),
     )
     body = Padding(Text(harmless(memory.content.strip())), (0, 0, 0, INDENT))
     return [head, body, Padding(Text(terms(hit.terms), style="dim"), (0, 0, 1, INDENT))]
+
+
+def standing(memory: Memory, conflicts: Sequence[str] = ()) -> str:
+    """Return what else is known of what a memory says: that it was superseded, or what says otherwise."""
+    ended = f"  until {day(memory.valid_to)}" if memory.superseded_by else ""
+    others = ", ".join(one[:ID_SHOWN] for one in conflicts)
+    return ended + (f"  conflicts with {others}" if others else "")
 
 
 def terms(given: Mapping[str, float]) -> str:
@@ -189,7 +198,7 @@ def explanation(given: Explanation) -> RenderableType:
             [
                 ("memory", memory.id),
                 ("said", said),
-                ("state", Text.assemble(given.state, "  ", tiers(given.tiers))),
+                ("state", Text.assemble(given.state, standing(memory), "  ", tiers(given.tiers))),
                 ("importance", Text.assemble(number(memory.importance), f"  {reasons(memory.reasons)}")),
                 ("strength", strength),
                 ("half-life", f"{given.half_life_days:.0f} days" if given.half_life_days else "none"),
@@ -200,6 +209,20 @@ def explanation(given: Explanation) -> RenderableType:
             ]
         ),
     )
+
+
+def history(found: Sequence[HistoryEntry]) -> RenderableType:
+    """Return memories that took each other's place, each with its time and why that ended."""
+    shown = table("id", "from", "until", "because", "content", wide="content")
+    for one in found:
+        shown.add_row(
+            one.memory.id[:ID_SHOWN],
+            day(one.valid_from),
+            day(one.valid_to, "now"),
+            Text(one_line(one.reason or "")),
+            Text(one_line(one.memory.content)),
+        )
+    return shown
 
 
 def forgetting(report: ForgetReport, contents: Mapping[str, Memory]) -> RenderableType:

@@ -19,10 +19,11 @@ UNDATED, UNDO_WINDOW, BRAKE, QUOTA = "undated", "undo window", "brake", "quota"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Whether a new memory goes to cold, and why."""
+    """Whether a new memory goes to cold, and why; `by_quantile`: beside what its user said before."""
 
     to_cold: bool
     reason: str
+    by_quantile: bool = False
 
 
 def route(importance: float, rules: RoutingRules) -> Route:

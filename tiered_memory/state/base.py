@@ -222,6 +222,19 @@ class OperationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """A new version of a memory that is held, and its strength where that changes too.
+
+    It is written only while the version before it is active, under the batch's generation and purpose; `bytes` is
+    the size of its plaintext.
+    """
+
+    entry: JournalEntry
+    bytes: int
+    strength: StrengthUpdate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WriteBatch:
     """Everything one acknowledged write puts down, in one transaction."""
 
@@ -229,6 +242,7 @@ class WriteBatch:
     generation: int
     entries: tuple[JournalEntry, ...] = ()
     memories: tuple[MemoryRow, ...] = ()
+    revisions: tuple[Revision, ...] = ()
     tails: tuple[TailRow, ...] = ()
     tail_turns: int = 64
     routing: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -241,7 +255,7 @@ class WriteBatch:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The batch is durable; `seqs` are its journal entries' numbers in order."""
+    """The batch is durable; `seqs` are its journal entries' numbers in order, its revisions' after the others."""
 
     seqs: tuple[int, ...]
 
@@ -256,6 +270,13 @@ class Repeated:
 @dataclass(frozen=True, slots=True)
 class Crowded:
     """The quota has no room for the write, or what was to make room is protected by now; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """These memories are not as the batch's revisions take them to be; nothing was written."""
+
+    memory_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from tiered_memory.state.base import (
     Read,
     Repeated,
     Room,
+    Stale,
     StateChange,
     StrengthUpdate,
     SubjectRow,
@@ -92,8 +93,8 @@ class PutConsent(Write[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Append(Write[Appended | Repeated | Crowded]):
-    """Acknowledge a write: journal, strengths, session tail, idempotency, in one commit."""
+class Append(Write[Appended | Repeated | Stale | Crowded]):
+    """Acknowledge a write: journal, strengths, revisions, session tail, idempotency, in one commit or not at all."""
 
     batch: WriteBatch
 
