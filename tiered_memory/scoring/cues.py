@@ -45,6 +45,21 @@ MID_SENTENCE_NAME = re.compile(r"(?<=[a-z0-9,;:&] )[A-Z][A-Za-z0-9]+")
 NO_NAMES = _set(
     "I I'm I've I'd I'll Im OK Ok The A And But So Oh It Monday Tuesday Wednesday Thursday Friday"
 )
+ADDRESSED_NAME = re.compile(
+    r"(?:^|[.!?]\s{1,3})(?:[Hh]ey|[Hh]i|[Hh]ello|[Tt]hanks|[Tt]hank you|[Ww]ow|[Yy]eah|[Yy]ep|[Yy]es|[Oo]h|[Cc]ongrats|[Bb]ye"
+    r"|[Ss]ure|[Ww]elcome),? ([A-Z][a-z]{1,30})(?![\w'])"
+    r"|, ([A-Z][a-z]{1,30})(?=[.!?]|$)"
+)
+"""Somebody spoken to rather than of. Matched against the text as written."""
+ADDRESS = _set("you your you're you've you'll you'd yours yourself")
+CHEER = _set(
+    "wow awesome amazing great proud congrats congratulations luck glad cool definitely absolutely totally inspiring "
+    "encouragement appreciate thanks thank agree incredible fantastic wonderful nice good"
+)
+PAST = _set(
+    "was were had did got went made took gave came saw found felt told said met won lost bought built began left ran "
+    "wrote read sent spent taught thought used"
+)
 
 # --- what must be kept -----------------------------------------------------------------------------------------
 
