@@ -13,6 +13,7 @@ MODULES = {
     "latency": "benchmarks.latency",
     "durability": "benchmarks.durability",
     "erasure": "benchmarks.erasure",
+    "forgetting": "benchmarks.forgetting",
 }
 
 
