@@ -56,7 +56,9 @@ async def run(request: Request) -> Measured:
     if not stories:
         raise ValueError("there is nothing to forget: no conversation has questions with evidence")
     named = _policies(request.policy)
-    makers = baselines(request.seed) | {"power": by_curve(PowerCurve(DecayRules(curve="power")))}
+    makers = baselines(request.seed) | {
+        "power": by_curve(PowerCurve(DecayRules(curve="power", use_slowdown=1.0)))
+    }
     makers |= {name: by_curve(curve_for(policy.decay)) for name, policy in named.items()}
     replayed = replay_all(stories, makers, request.progress)
     results = summary(replayed, range(len(stories)), request.seed)

@@ -56,6 +56,8 @@ CHEER = _set(
     "wow awesome amazing great proud congrats congratulations luck glad cool definitely absolutely totally inspiring "
     "encouragement appreciate thanks thank agree incredible fantastic wonderful nice good"
 )
+OWN = _set("my our mine ours")
+CIRCUMSTANCES = _set("after before while during since because when another next also")
 PAST = _set(
     "was were had did got went made took gave came saw found felt told said met won lost bought built began left ran "
     "wrote read sent spent taught thought used"
@@ -78,8 +80,12 @@ PREFERENCE_TRIGGERS = _set(
     "prefer always never favorite favourite rather allergic vegetarian vegan call hate don't stand only"
 )
 _VERY = r"(?:really |strongly |much |generally |usually |still |also |almost |would |do |just ){0,2}"
+_NO_HABIT = (
+    r"(?! (?:been|dream(?:ed|t)?|expect(?:ed)?|feel|felt|give up|had|heard|imagined|knew|look forward|saw|seen"
+    r"|thought|tr(?:y|ied)|wanted)\b)"
+)
 PREFERENCE = re.compile(
-    rf"\b(?:i|we)(?:'d)? {_VERY}(?:prefer|always|never|hate|only (?:use|eat|drink|want|like|work))\b"
+    rf"\b(?:i|we)(?:'d)? {_VERY}(?:prefer|(?:always|never){_NO_HABIT}|hate|only (?:use|eat|drink|want|like|work))\b"
     r"|\b(?:i'd|i would|we'd) (?:much )?rather\b"
     r"|\bmy (?:(?:all-time|personal|absolute) )?favou?rite\b.{1,60}?\b(?:is|are|was)\b"
     r"|\b(?:i|we) (?:don't|do not|can't|cannot) (?:ever |really )?(?:eat|drink|use|like|stand|want)\b"
@@ -87,7 +93,7 @@ PREFERENCE = re.compile(
     r"|\b(?:please|just) (?:always|never|call me|don't ever)\b"
     r"|\b(?:it's|that's|is|was|are) my (?:(?:all-time|personal|absolute) )?favou?rite\b"
     r"|(?:^|[.!:\n]\s{0,3})(?:always|never) (?!give up|give in|mind|here|good|nice|great|glad|happy|up|had|thought|knew"
-    r"|been|a|the|an|in|there|so|say never|too|heard|seen|tried)\b[a-z]+"
+    r"|been|a|the|an|in|on|there|so|say never|too|heard|saw|seen|staying|tried)\b[a-z]+"
 )
 
 ERROR_TRIGGERS = _set(

@@ -141,6 +141,14 @@ def _first_person(reading: _Reading) -> float:
     return min(1.0, reading.count(cues.FIRST_PERSON) / 2)
 
 
+def _own(reading: _Reading) -> float:
+    return min(1.0, reading.count(cues.OWN) / 2)
+
+
+def _circumstances(reading: _Reading) -> float:
+    return min(1.0, reading.count(cues.CIRCUMSTANCES))
+
+
 def _times(reading: _Reading) -> float:
     return min(1.0, reading.count(cues.TIMES))
 
@@ -180,16 +188,18 @@ def _by_assistant(reading: _Reading) -> float:
 
 
 _NEUTRAL_NOVELTY = 0.4
-_BIAS = -2.9
+_BIAS = -2.8
 _FEATURES = (
-    _Feature("long enough to say something", 2.4, _length),
+    _Feature("long enough to say something", 2.0, _length),
     _Feature("new words for this user", 2.0, _newness, strong=0.5),
-    _Feature("first person", 0.6, _first_person, strong=0.5),
+    _Feature("first person", 0.4, _first_person, strong=0.5),
+    _Feature("speaks of one's own", 0.4, _own, strong=0.5),
     _Feature("names a time", 1.0, _times),
-    _Feature("names someone or something", 1.6, _names, strong=0.5),
-    _Feature("gives a figure", 1.0, _figures),
+    _Feature("names someone or something", 1.9, _names, strong=0.5),
+    _Feature("gives a figure", 1.1, _figures),
     _Feature("tells of an event or a taste", 0.4, _events, strong=0.5),
     _Feature("tells of the past", 0.5, _past, strong=0.5),
+    _Feature("tells when or why", 0.3, _circumstances),
     _Feature("speaks of the listener", -0.6, _of_the_listener),
     _Feature("cheers", -0.4, _cheers),
     _Feature("asks", -0.2, _asks),
