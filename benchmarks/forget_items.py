@@ -90,7 +90,8 @@ def _scored(turns: Sequence[Turn], indexed: Sequence[IndexedTurn]) -> tuple[Item
     for place, (turn, one) in enumerate(zip(turns, indexed, strict=True)):
         assert known is not None
         novelty = known.novelty(one.terms) if one.terms else None
-        importance = score_importance(turn.text, turn.role, novelty).value
+        answers = known.ends_asking(turn.session)
+        importance = score_importance(turn.text, turn.role, novelty, answers=answers).value
         items.append(Item(place, one.occurred_at_us, importance, one))
         known.add([one])
     return tuple(items)

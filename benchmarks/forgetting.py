@@ -19,6 +19,7 @@ from benchmarks.forget_items import Story, story_of
 from benchmarks.forget_optimum import optimum
 from benchmarks.forget_policies import FirstIn, Maker, baselines, by_curve
 from benchmarks.forget_replay import Outcome, Regime, Room, growing, quota, replay
+from benchmarks.forget_scale import scale
 from benchmarks.metrics import bootstrap_interval
 from benchmarks.store import conversations, policy_named
 from benchmarks.suite import Benchmark, Measured, Progress, Request, Results
@@ -70,6 +71,8 @@ async def run(request: Request) -> Measured:
     if request.full:
         harder = replay_all(stories, makers, request.progress, grows=True)
         results["growing"] = summary(harder, range(len(stories)), request.seed)
+    if request.scale:
+        results["scale"] = await scale(request.progress)
     return Measured(_config(request, stories, named), results)
 
 
@@ -189,7 +192,23 @@ def tables(results: Results) -> list[Table]:
     ]
     if "growing" in results:
         found.append(_table("room for 30 % of the turns so far", SHOWN_BUDGET, results["growing"]))
+    if "scale" in results:
+        found.append(_scale_table(results["scale"]))
     return found
+
+
+def _scale_table(rows: Sequence[Results]) -> Table:
+    table = Table(title="a forgetting cycle of the product, and a sweep over every row")
+    for column in ("rows", "due", "touched", "ms", "/ first", "sweep ms", "sweep / cycle"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        cycle_ms, naive_ms = row["cycle_ms"], row["naive_ms"]
+        table.add_row(
+            *(f"{row[key]:,}" for key in ("rows_total", "rows_due", "rows_touched")),
+            *(f"{cycle_ms:.0f}", f"{cycle_ms / rows[0]['cycle_ms']:.2f}"),
+            *(f"{naive_ms:.0f}", f"{naive_ms / cycle_ms:.1f}"),
+        )
+    return table
 
 
 def _table(title: str, budget: str, results: Results) -> Table:

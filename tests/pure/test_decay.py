@@ -56,7 +56,7 @@ def live(curve: Curve, importance: float, gaps: Sequence[int]) -> StrengthState:
     return state
 
 
-@pytest.mark.parametrize(("importance", "days"), [(0.25, 25), (0.5, 88), (0.75, 218), (1.0, 496)])
+@pytest.mark.parametrize(("importance", "days"), [(0.25, 24), (0.5, 81), (0.75, 195), (1.0, 427)])
 def test_lifetimes_without_any_use(importance: float, days: int) -> None:
     curve = ExponentialCurve(DecayRules())
     forget_at_us = curve.forget_at_us(curve.start(importance, NOW_US))

@@ -56,6 +56,13 @@ CHEER = _set(
     "wow awesome amazing great proud congrats congratulations luck glad cool definitely absolutely totally inspiring "
     "encouragement appreciate thanks thank agree incredible fantastic wonderful nice good"
 )
+UPLIFT = _set(
+    "support strength positive motivated motivating inspire inspires inspired inspiring journey passion challenges "
+    "challenge growth dreams hope believe stay strong keep keeps difference means worries moments special happiness joy "
+    "peace energy amazing mind impact together"
+)
+"""Words of encouragement and outlook, which fit any talk and so tell little of this one."""
+POSSIBLE = _set("can could would should might must may will let let's lets")
 OWN = _set("my our mine ours")
 CIRCUMSTANCES = _set("after before while during since because when another next also")
 PAST = _set(

@@ -1,7 +1,7 @@
 """How much a turn matters, judged when it is written: hand-set weights over a few features, then rules with bands.
 
 The features are those that tell turns later asked about from turns never asked about: how much is told, in words new
-for this user, in the first person or of the past, with times, names, figures and events; and (against) speaking of the
+for this user, in the first person or of the past, with times, names, figures and events, in answer to a question; and (against) speaking of the
 listener, cheering, and asking. What is asked tells nothing, so most features read the sentences that do not ask. A
 rule that applies maps the features' score into its band, so that order within a band still means something.
 """
@@ -62,6 +62,7 @@ class _Reading:
     told_size: float
     novelty: float
     asks: bool
+    answers: bool
 
     def count(self, vocabulary: frozenset[str]) -> int:
         return sum(word in vocabulary for word in self.told_words)
@@ -70,7 +71,7 @@ class _Reading:
         return self.head.lower()
 
 
-def score_importance(content: str, role: Role, novelty: float | None) -> Importance:
+def score_importance(content: str, role: Role, novelty: float | None, *, answers: bool = False) -> Importance:
     """Score one turn.
 
     Args:
@@ -78,8 +79,9 @@ def score_importance(content: str, role: Role, novelty: float | None) -> Importa
         role: Who speaks; what an assistant says of itself is no preference or error of the person.
         novelty: Share of the turn's index terms that are new for this user, weighted by rarity, 0..1 (see
             `RecallIndex.novelty`); None when unknown.
+        answers: Whether the turn before it in its session asks something (`RecallIndex.ends_asking`).
     """
-    reading = _read(content, role, novelty)
+    reading = _read(content, role, novelty, answers=answers)
     measured = [(feature, feature.measure(reading)) for feature in _FEATURES]
     score = 1.0 / (1.0 + math.exp(-_BIAS - sum(feature.weight * value for feature, value in measured)))
     features = [feature.reason for feature, value in measured if value >= feature.strong]
@@ -90,7 +92,7 @@ def score_importance(content: str, role: Role, novelty: float | None) -> Importa
     return Importance(round(score, 4), tuple(features) or ("nothing in particular",))
 
 
-def _read(content: str, role: Role, novelty: float | None) -> _Reading:
+def _read(content: str, role: Role, novelty: float | None, *, answers: bool = False) -> _Reading:
     head = content[:HEAD_CHARACTERS].replace("\u2019", "'")
     words = cues.WORD.findall(head.lower())
     told = _told(head) if _ASKED.search(head) else head
@@ -104,6 +106,7 @@ def _read(content: str, role: Role, novelty: float | None) -> _Reading:
         told_size=_bytes(told) + _bytes(content[HEAD_CHARACTERS:]),
         novelty=_NEUTRAL_NOVELTY if novelty is None else min(1.0, max(0.0, novelty)),
         asks=is_question(content[-200:]),
+        answers=answers,
     )
 
 
@@ -183,12 +186,25 @@ def _asks(reading: _Reading) -> float:
     return float(reading.asks)
 
 
+def _answers(reading: _Reading) -> float:
+    return float(reading.answers)
+
+
 def _by_assistant(reading: _Reading) -> float:
     return float(reading.role is Role.ASSISTANT)
 
 
+def _uplifts(reading: _Reading) -> float:
+    return min(1.0, reading.count(cues.UPLIFT) / 2)
+
+
+def _supposes(reading: _Reading) -> float:
+    """What can, should or will be is less than what is."""
+    return min(1.0, reading.count(cues.POSSIBLE))
+
+
 _NEUTRAL_NOVELTY = 0.4
-_BIAS = -2.8
+_BIAS = -2.5
 _FEATURES = (
     _Feature("long enough to say something", 2.0, _length),
     _Feature("new words for this user", 2.0, _newness, strong=0.5),
@@ -200,8 +216,11 @@ _FEATURES = (
     _Feature("tells of an event or a taste", 0.4, _events, strong=0.5),
     _Feature("tells of the past", 0.5, _past, strong=0.5),
     _Feature("tells when or why", 0.3, _circumstances),
+    _Feature("answers a question", 0.3, _answers),
     _Feature("speaks of the listener", -0.6, _of_the_listener),
     _Feature("cheers", -0.4, _cheers),
+    _Feature("uplifts", -0.4, _uplifts),
+    _Feature("speaks of what may be", -0.3, _supposes),
     _Feature("asks", -0.2, _asks),
     _Feature("said by the assistant", -0.5, _by_assistant),
 )
