@@ -146,7 +146,7 @@ class DecayRules(_Checked):
     importance 1 starts (one of importance i starts at i times that); `threshold` the strength at which a memory
     is forgotten (0: never by decay); `importance_slowdown` is k, `use_slowdown` c, `use_boost` eta;
     `use_half_life_days` that of the trace a use leaves (0: none); `retrieved_boost` the weight (0..1) of being
-    returned by a search against being used in a prompt. docs/adr/0013 tells how the defaults were found.
+    returned by a search against being used in a prompt. docs/adr/0014 tells how the defaults were found.
     """
 
     curve: str = _choice("exponential", ("exponential", "power"))
