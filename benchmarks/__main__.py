@@ -101,7 +101,12 @@ def write_json(found: dict[str, Any], path: Path) -> None:
 def _run(chosen: argparse.Namespace, told: Console) -> dict[str, Any]:
     benchmark, machine = find(chosen.name), describe()
     request = Request(
-        data=chosen.data, policy=chosen.policy, full=chosen.full, seed=chosen.seed, seconds=chosen.seconds
+        data=chosen.data,
+        policy=chosen.policy,
+        full=chosen.full,
+        seed=chosen.seed,
+        seconds=chosen.seconds,
+        scale=chosen.scale,
     )
     if told.is_terminal:
         with Bars(told) as shown:
@@ -123,6 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(full=False)
     parser.add_argument("--seed", type=int, default=0, help="seeds what is drawn (default: 0)")
     parser.add_argument("--seconds", type=_positive, metavar="N", help="how long timed load lasts")
+    parser.add_argument(
+        "--scale", action="store_true", help="forgetting: also a cycle over up to a million rows"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the JSON document to this file")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="write charts (SVG) into this folder")
     return parser

@@ -43,7 +43,8 @@ class Silent:
 class Request:
     """What was asked of a benchmark. `data` and `policy` are None where the benchmark's own are meant.
 
-    `seconds` (> 0) is for load that runs for a time; None is the benchmark's own for quick and full.
+    `seconds` (> 0) is for load that runs for a time; None is the benchmark's own for quick and full. `scale` asks for
+    what grows with the number of rows, where the benchmark has that.
     """
 
     data: Path | None = None
@@ -51,6 +52,7 @@ class Request:
     full: bool = False
     seed: int = 0
     seconds: float | None = None
+    scale: bool = False
     progress: Progress = field(default_factory=Silent)
 
 

@@ -165,16 +165,18 @@ class DecayRules(_Checked):
     `daily_rate` is the share lost per day at importance 0; `initial_strength` the strength at which a memory of
     importance 1 starts (one of importance i starts at i times that); `threshold` the strength at which a memory
     is forgotten (0: never by decay); `importance_slowdown` is k, `use_slowdown` c, `use_boost` eta;
-    `retrieved_boost` the weight (0..1) of being returned by a search against being used in a prompt.
+    `use_half_life_days` that of the trace a use leaves (0: none); `retrieved_boost` the weight (0..1) of being
+    returned by a search against being used in a prompt. docs/adr/0014 tells how the defaults were found.
     """
 
     curve: str = _choice("exponential", ("exponential", "power"))
-    daily_rate: float = _number(0.05, 1e-6, 0.999)
+    daily_rate: float = _number(0.07, 1e-6, 0.999)
     initial_strength: float = _number(1.0, 0.01, 1)
     threshold: float = _number(0.1, 0, 0.99)
-    importance_slowdown: float = _number(2.0, 0, 10)
-    use_slowdown: float = _number(1.0, 0, 100)
-    use_boost: float = _number(0.3, 0, 1)
+    importance_slowdown: float = _number(2.6, 0, 10)
+    use_slowdown: float = _number(0.0, 0, 100)
+    use_boost: float = _number(0.0, 0, 1)
+    use_half_life_days: float = _number(7.0, 0, 3650)
     retrieved_boost: float = _number(0.0, 0, 1)
     grace_hours: float = _number(48.0, 0, 87_600)
     max_half_life_days: float = _number(3650.0, 1, 36_500)
