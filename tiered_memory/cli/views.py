@@ -240,6 +240,8 @@ def forgetting(report: ForgetReport, contents: Mapping[str, Memory]) -> Renderab
     ]
     if contents:
         lines.append(memories(list(contents.values())))
+    if report.unheard:
+        lines.append(Text("before_forget did not answer: decay took nothing", style="yellow"))
     if report.stopped:
         lines.append(
             Text(
