@@ -26,7 +26,11 @@ from tiered_memory.tiers.base import SubjectRef, Tier, TierRecord
 from tiered_memory.tiers.session_tier import SessionTier
 
 ForgetHook = Callable[[ForgetBatch], Awaitable[Collection[str] | None]]
-"""Asked before decay takes memories of a subject: returns the ids to keep, or None to keep none."""
+"""Asked before decay takes memories of a subject: returns the ids to keep, or None to keep none.
+
+It is not asked about ceilings, ended undo windows, quotas and rights. When it raises, or does not answer within
+`forget_hook_seconds`, decay takes nothing in that run. It runs in the event loop: what blocks, blocks everything.
+"""
 
 PiiHook = Callable[[str], Awaitable[str]]
 """Given an interaction's text, returns the text to keep: the place for masking personal data."""

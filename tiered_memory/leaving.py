@@ -35,7 +35,7 @@ from tiered_memory.state.base import (
 )
 from tiered_memory.state.forgetting import Leaving, TotalsOf
 
-LOOKED_AT = 64
+LOOKED_AT = 16
 ATTEMPTS = 8
 TOO_LARGE = (
     "this write alone is larger than the user's quota; nothing was stored. Write less at once, or raise it"
@@ -168,7 +168,7 @@ class Quotas:
         totals = await read(TotalsOf(active.ref.pseudonym))
         items = 0 if rules.max_items is None else totals.items + wanted.items - rules.max_items
         size = 0 if rules.max_bytes is None else totals.bytes + wanted.bytes - rules.max_bytes
-        now_us, limit = self._core.now_us(), LOOKED_AT
+        now_us, limit = self._core.now_us(), max(LOOKED_AT, 2 * items)
         while True:
             rows = await read(Leaving(active.ref.pseudonym, limit))
             candidates = [self._displaceable(active, row) for row in rows]

@@ -269,12 +269,14 @@ def test_a_deadline_is_entered_for_the_row_as_it_was_read(db: apsw.Connection) -
     read = {one.memory_id: one for one in ask(db, c.Memories(ALICE))}  # type: ignore[attr-defined]
     act(db, c.PinMemory(ALICE, 0, row(3).memory_id, True, None, "pin"))
     updates = tuple(DeadlineUpdate(one, "v2", 50, 60, "ceiling") for one in read.values())
-    assert act(db, Reindex(ALICE, 0, updates)) == 2
+    of_before = tuple(replace(one, row=replace(one.row, generation=1)) for one in updates)
+    assert act(db, Reindex(of_before)) == 0
+    assert act(db, Reindex(updates)) == 2
     found = {int(one.memory_id, 16): one for one in ask(db, c.Memories(ALICE))}  # type: ignore[attr-defined]
     assert [(found[n].policy_version, found[n].deadline_us) for n in (1, 2, 3)] == [
         ("v2", 60), ("v2", 60), ("v1", None)
     ]  # fmt: skip
-    assert act(db, Reindex(ALICE, 0, updates)) == 0
+    assert act(db, Reindex(updates)) == 0
 
 
 def test_pages_go_through_everybody(db: apsw.Connection) -> None:

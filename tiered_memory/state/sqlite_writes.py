@@ -260,14 +260,14 @@ def _update_strengths(db: apsw.Connection, command: c.UpdateStrengths) -> None:
 
 
 def _reindex(db: apsw.Connection, command: f.Reindex) -> int:
-    """Whoever pinned, used or moved a row since it was read has entered its deadline already."""
-    check_generation(db, command.subject, command.generation)
+    """Whoever pinned, used, moved or erased a row since it was read has seen to its deadline already."""
     done = 0
     for update in command.updates:
         row = update.row
+        where = (row.subject, row.memory_id, row.generation)
         as_read = (row.state, row.policy_version, row.t_last_us, row.deadline_us, row.pinned, row.held)
         entered = (update.policy_version, update.forget_at_us, update.deadline_us, update.deadline_rule)
-        done += _changed(db, "memory_reindex", (*entered, command.subject, row.memory_id, *as_read))
+        done += _changed(db, "memory_reindex", (*entered, *where, *as_read))
     return done
 
 

@@ -170,8 +170,8 @@ SELECT bytes FROM memories WHERE subject = ? AND memory_id = ? AND state = 'forg
 
 -- name: memory_reindex
 UPDATE memories SET policy_version = ?, forget_at_us = ?, deadline_us = ?, deadline_rule = ?
-WHERE subject = ? AND memory_id = ? AND state = ? AND policy_version = ? AND t_last_us = ? AND deadline_us IS ?
-  AND pinned = ? AND held = ?;
+WHERE subject = ? AND memory_id = ? AND generation = ? AND state = ? AND policy_version = ? AND t_last_us = ?
+  AND deadline_us IS ? AND pinned = ? AND held = ?;
 
 -- name: memory_strength
 UPDATE memories
