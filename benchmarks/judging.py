@@ -17,7 +17,7 @@ from benchmarks.timing import since_ms
 from tiered_memory.clock import stopwatch, to_us
 from tiered_memory.embedding.base import Vectors
 from tiered_memory.embedding.static_embedder import StaticEmbedder
-from tiered_memory.scoring.supersession import Relation, Statement, judge, judge_all, worth_comparing
+from tiered_memory.scoring.supersession import Relation, Statement, judge, judge_all
 from tiered_memory.scoring.text import analyze
 
 NEIGHBOURS = 20
@@ -87,10 +87,10 @@ def _replay(conversation: Conversation, embedder: StaticEmbedder, replay: _Repla
         nearest = np.argsort(-cosines, kind="stable")[:NEIGHBOURS].tolist()
         candidates = [(told[one], float(cosines[one])) for one in nearest]
         begun = stopwatch()
-        judgements = judge_all(turn, candidates) if worth_comparing(turn) else []
+        judgements = judge_all(turn, candidates)
         replay.taken_ms.append(since_ms(begun))
         replay.relations.update(one.relation for one in judgements)
-        updated = zip(nearest, judgements, strict=bool(judgements))
+        updated = zip(nearest, judgements, strict=True)
         replay.updated.setdefault(conversation.name, set()).update(
             conversation.turns[one].id for one, found in updated if found.relation is Relation.UPDATES
         )

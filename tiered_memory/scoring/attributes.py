@@ -78,7 +78,7 @@ ATTRIBUTES = (
         " manager engineer nurse accountant teacher developer designer cook chef waiter driver lawyer consultant analyst student teach unemployed badge career leave",
         r"\bwork(?:s|ing)?\b(?: [\w']+){0,3}? (?:at|for|with|in|as)\b|\b(?:i'm|i am|am|is|he's|she's|became|become|as) (?:now |currently )?(?:an? |the )?(?:[\w-]+ ){0,2}?"
         rf"{_JOB}\b|\b(?:start(?:ed|ing|s)?|began|begin) (?:(?:at|with|as) |work(?:ing)?\b|(?:a|my|the) (?:new )?(?:job|position|role)\b)|\b(?:hired|employed|promoted|transferred)\b(?: [\w']+){{0,3}}? (?:at|by|to|as|with)\b"
-        r"|\bjoined\b|\b(?:new|my|the|first|his|her) (?:job|position|role|employer|gig|career|title)\b|\b(?:quit|resigned|retired|laid off|got fired|handed in)\b"
+        r"|\bjoined\b|\b(?:new|my|the|first|his|her) (?:job|position|role|employer|gig|career|title)\b|\b(?:quit (?:my|the|his|her|our|their|as|at)|resigned|retired|laid off|got fired|handed in)\b"
         r"|\b(?:opened|runs?|running|started|owns?) (?:an? |my |our |her |his |own )+(?:[\w-]+ )?(?:bakery|shop|caf[e\u00e9]|business|company|startup|practice|studio|restaurant|agency|firm)\b"
         r"|\bfirst day (?:at|as|in|with)\b|\b(?:un)?employed\b|\bpromoted\b|\b(?:offered me|accepted|landed)\b|\bback at work\b|\b(?:maternity|parental|sick) leave\b"
         r"|\bjob\b|\bemployer\b|\bteach(?:es|ing)?\b|\bleft teaching\b|\bfreelanc",

@@ -52,8 +52,8 @@ EXPLICIT = re.compile(
     r"|shifted|slips? to|slipped to|cancel(?:l?ed)?|called off|delayed|brought forward|push(?:ed|es) (?:back|to|the|our|my|it)"
     r"|no longer|any ?more|any longer|instead|rather than|in place of|from (?:now|here|today|next \w+) on|from (?:now|today|next)\b"
     r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
-    r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
-    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|since (?:my|our|his|her) last|renewed|wiped|finalized|ended (?:things|it)|handed in|(?:gave|put in) (?:my )?notice|transferred to|rebooked|reassigned|moved (?:in|out)|went downhill|doubled|halved|tripled|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
+    r"|(?<!won't )(?<!not )(?<!never )quit|resigned|retired|(?<!never )(?<!won't )(?<!not )g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
+    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|since (?:my|our|his|her) last|update(?:d)?(?: on|:)|(?:had|have|has|decided) to (?:raise|lower|extend|increase|reduce|reschedule|postpone|cancel|move|change|switch|cut|drop)|started (?:school|college|university|work|at|first|a new)|first day|renewed|wiped|finalized|ended (?:things|it)|handed in|(?:gave|put in) (?:my )?notice|transferred to|rebooked|reassigned|moved (?:in|out)|went downhill|doubled|halved|tripled|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
     r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january)"
     r"|unpack(?:ed|ing)|(?:joined|adopted|promoted|transferred|hired|settled (?:in|into)|got (?:a job|married|engaged|funded))"
     r"|new (?:[a-z]+ )?(?:job|flat|apartment|house|home|place|car|truck|phone|number|email|address|school|boss|manager|boyfriend|girlfriend|partner"
@@ -85,7 +85,7 @@ CHAT = re.compile(
 HEDGE = re.compile(
     r"\b(?:might|maybe|perhaps|probably|possibly|could|would(?:n't)?|(?:i|we)'d (?!say)|if|unless|wish(?:es)?|hop(?:e|es|ing)|dream(?:s|ing)?"
     r"|thinking (?:of|about)|think about|considering|consider|imagine|pretend|someday|one day|some day|should (?:i|we|you)|suppose"
-    r"|want(?:s|ed)? to|wanna|would like|plan(?:s|ning)? (?:to|on)|looking (?:to|forward)|what if|in case|can't wait|wonder(?:ing)?|hypothetically|debating)\b"
+    r"|(?<!n't )want(?:s|ed)? to|wanna|would like|plan(?:s|ning)? (?:to|on)|looking (?:to|forward)|what if|in case|can't wait|wonder(?:ing)?|hypothetically|debating)\b"
 )
 """Not (yet) so."""
 

@@ -24,7 +24,7 @@ HEAD_CHARACTERS = 1_200
 """Only so much of a text is read: what a memory states, it states early."""
 
 _NAME = re.compile(r"(?<![\w.'-])[A-Z][\w\u00c0-\u024f]*(?:[-.'][A-Z0-9][\w]*)*")
-_STARTS = re.compile(r"^\W*$")
+_STARTS = re.compile(r"^\W*(?:(?:Aunt|Uncle|Mr|Mrs|Ms|Dr|Prof|Professor|Coach)\.? )?$")
 _SPEAKER = re.compile(r"\b(?:i|i'm|i've|i'll|i'd|im|we|we're|we've|we'll|my|our|me|us|mine|ours)\b")
 _PERSON = re.compile(
     r"\b(?:i|i'm|i've|i'll|i'd|im|we|we're|we've|we'll|my|our|me|us|mine|ours|he|she|they|he's|she's|they're|his|her|their)\b"
@@ -71,6 +71,8 @@ _ADDRESSED = re.compile(
 )
 """Names of those spoken to, and captions: neither is what is said."""
 _DAYS = re.compile(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b")
+_TITLES = frozenset({"aunt", "uncle", "mr", "mrs", "ms", "dr", "prof", "professor", "coach"})
+_NO_NAMES = STOP_WORDS | _OPENERS | _TITLES
 _FAR = 45
 _POSSESSIVES = frozenset({"me", "us", "my", "our", "mine", "ours"})
 
@@ -207,7 +209,7 @@ def _names(unit: str) -> tuple[list[str], list[str]]:
     inside, initial = list[str](), list[str]()
     for match in _NAME.finditer(unit):
         word = match[0].removesuffix("'s")
-        if word.lower() not in STOP_WORDS and word.lower() not in _OPENERS:
+        if word.lower() not in _NO_NAMES:
             if not _STARTS.search(unit[: match.start()]):
                 inside.append(word)
             elif _ACTS.match(unit, match.end()):
