@@ -14,6 +14,7 @@ MODULES = {
     "durability": "benchmarks.durability",
     "erasure": "benchmarks.erasure",
     "supersession": "benchmarks.supersession",
+    "forgetting": "benchmarks.forgetting",
 }
 
 

@@ -38,7 +38,10 @@ CLAIMS_KEPT = 500
 
 @dataclass(slots=True)
 class HeldMemory:
-    """A memory in RAM: its verified plaintext, and the few fields that filters ask for."""
+    """A memory in RAM: its verified plaintext, and the few fields that filters ask for.
+
+    `ram_only`: wherever else it rests, it is sealed under the key that is in RAM only.
+    """
 
     id: str
     order: int
@@ -51,6 +54,7 @@ class HeldMemory:
     occurred_us: int
     importance: float
     expires_us: int | None = None
+    ram_only: bool = False
     valid_from_us: int | None = None
     valid_to_us: int | None = None
     superseded_by: str | None = None
@@ -262,6 +266,11 @@ class ActiveSubject:
             if entry is not None and entry.expires_us == expires_us:
                 self.release([memory_id])
 
+    @property
+    def irreplaceable(self) -> bool:
+        """Whether something of it, not expired at the last `expire`, could not be read again once it leaves RAM."""
+        return any(one in self.held and self.held[one].ram_only for _, one in self.expiring)
+
     def sessions_of(self, memory_id: str) -> set[str]:
         """Return the sessions in which a held memory was said, first or again."""
         entry = self.held.get(memory_id)
@@ -337,10 +346,10 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
         fields["occurred"][0],
         fields["importance"],
         record.expires_at_us,
-        fields.get("valid_from"),
-        fields.get("valid_to"),
-        fields.get("superseded_by"),
-        tuple(fields.get("conflicts", ())),
+        valid_from_us=fields.get("valid_from"),
+        valid_to_us=fields.get("valid_to"),
+        superseded_by=fields.get("superseded_by"),
+        conflicts=tuple(fields.get("conflicts", ())),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, Tracked, state_of
@@ -13,8 +14,8 @@ from tiered_memory.drafts import Amendment, Draft, DraftWriter
 from tiered_memory.errors import ConsentRequiredError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
+from tiered_memory.leaving import Quotas
 from tiered_memory.metrics import Routed
-from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry, MemoryRow, OperationRow, Repeated, Stale, WriteBatch
 
 WITHDRAWN = "the consent was withdrawn while this was being written; nothing was stored"
@@ -51,16 +52,22 @@ class Written:
 class Committer:
     """Puts commissions down. `publish` follows when it is sure that the subject is still as it was."""
 
-    def __init__(self, core: Core, flusher: Flusher) -> None:
+    def __init__(self, core: Core, flusher: Flusher, quotas: Quotas) -> None:
         self._core = core
         self._flusher = flusher
+        self._quotas = quotas
         self._writer = DraftWriter(core)
+
+    def turn(self, active: ActiveSubject) -> AbstractAsyncContextManager[None]:
+        """See `Quotas.turn`."""
+        return self._quotas.turn(active)
 
     async def commit(self, active: ActiveSubject, given: Commission) -> Written | Repeated | Stale:
         """Make a commission durable as a whole; what has no durable part is written nowhere.
 
         Raises:
             ConsentRequiredError: the purpose's key is gone.
+            QuotaExceededError: what is protected fills the quota; nothing was stored.
         """
         said = [draft for draft in given.drafts if draft.placement.durable]
         durable = [*said, *given.promoted]
@@ -87,7 +94,7 @@ class Committer:
             purpose=given.purpose,
         )
         reach("append.before")
-        outcome = await self._core.state.write(c.Append(batch))
+        outcome = await self._quotas.append(active, batch)
         if isinstance(outcome, (Repeated, Stale)):
             return outcome
         # With nothing awaited in between: who removes one of them after this commit finds it on its way.

@@ -104,6 +104,7 @@ class Draft:
             self.turn.occurred_at_us,
             memory.importance,
             expires_us,
+            not self.placement.durable,
             None if memory.valid_from is None else to_us(memory.valid_from),
             None if memory.valid_to is None else to_us(memory.valid_to),
             memory.superseded_by,

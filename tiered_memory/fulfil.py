@@ -18,6 +18,7 @@ from tiered_memory.errors import ErasureIncompleteError, InvalidInputError, NotF
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.inflight import InFlight
+from tiered_memory.leaving import Leavers
 from tiered_memory.ledger import leaf_for, said
 from tiered_memory.metrics import ConsentChanged, ErasureDone
 from tiered_memory.model import Certificate, LawfulBasis, Memory, Subject
@@ -51,8 +52,11 @@ class Fulfil:
         recall: Recall,
         eraser: Eraser,
         inflight: InFlight,
+        *,
+        leavers: Leavers,
     ) -> None:
         self._core = core
+        self._quotas, self._announcer = leavers.quotas, leavers.announcer
         self._inflight = inflight
         self._directory = directory
         self._sweeper = sweeper
@@ -163,7 +167,7 @@ class Fulfil:
         now_us = self._core.now_us()
         fresh = self._core.curve.start(row.importance, now_us, self._core.policy_version)
         state = replace(fresh, ingested_at_us=row.ingested_us, n_spaced=row.n_spaced)
-        tracked = Tracked(replace(row, state=MemoryState.ACTIVE.value), state)
+        tracked = Tracked(replace(row, state=MemoryState.ACTIVE.value, forgotten_us=None), state)
         leaf = leaf_for(active, active.ledger_key, AuditEvent.MEMORY_RESTORED, now_us, about=memory_id)
         command = c.RestoreMemory(
             active.ref.pseudonym, active.ref.generation, self._sweeper.strength_update(tracked), leaf
@@ -179,11 +183,13 @@ class Fulfil:
     async def _restore(
         self, active: ActiveSubject, tracked: Tracked, command: c.RestoreMemory, opened: Sequence[Opened]
     ) -> Memory:
-        if not await self._core.state.write(command):
-            raise NotFoundError
-        active.check_alive()
-        active.tracked[tracked.row.memory_id] = tracked
-        self._directory.admit(active, opened)
+        async with self._quotas.turn(active):
+            if not await self._quotas.restore(active, command, tracked.row.bytes):
+                raise NotFoundError
+            active.check_alive()
+            active.tracked[tracked.row.memory_id] = tracked
+            self._directory.admit(active, opened)
+        self._announcer.restored(active.subject, tracked.row.memory_id, command.leaf.at_us)
         return self._recall.get(active, tracked.row.memory_id)
 
     async def pin(self, active: ActiveSubject, memory_id: str, *, pinned: bool) -> None:

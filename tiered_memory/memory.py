@@ -17,6 +17,7 @@ from tiered_memory.backup import BackupReport, Progress, restore_archive
 from tiered_memory.clock import to_us
 from tiered_memory.config import Settings, load_settings
 from tiered_memory.errors import ClosedError, InvalidInputError
+from tiered_memory.foresight import Foresight, UserForesight
 from tiered_memory.fulfil import ConsentGiven
 from tiered_memory.intake import (
     LIMIT_MAX,
@@ -33,6 +34,7 @@ from tiered_memory.intake import (
     check_text,
     narrowed,
 )
+from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
 from tiered_memory.model import (
     Certificate,
@@ -62,7 +64,7 @@ Hits = list[Hit]
 History = list[HistoryEntry]
 
 
-class TieredMemory:
+class TieredMemory(Foresight):
     """A memory runtime over one data directory.
 
     Use it as an async context manager::
@@ -144,6 +146,8 @@ class TieredMemory:
         listed = None if erased_list is None else Path(erased_list)
         await anyio.to_thread.run_sync(restore_archive, Path(archive), Path(where), listed)
 
+    reembed = staticmethod(reembed_store)
+
     async def drain(self) -> None:
         """Return when everything acknowledged so far is in the cold tier."""
         parts = self._parts()
@@ -204,7 +208,7 @@ class Consent:
             return await parts.fulfil.consents(active)
 
 
-class User:
+class User(UserForesight):
     """One subject's memory. No call reaches another subject's."""
 
     def __init__(self, memory: TieredMemory, subject: Subject) -> None:

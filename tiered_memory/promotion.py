@@ -26,10 +26,10 @@ logger = logging.getLogger("tiered_memory")
 class Promoter:
     """Keeps volatile memories that were used."""
 
-    def __init__(self, core: Core, flusher: Flusher, inflight: InFlight) -> None:
+    def __init__(self, core: Core, flusher: Flusher, committer: Committer, inflight: InFlight) -> None:
         self._core = core
         self._flusher = flusher
-        self._committer = Committer(core, flusher)
+        self._committer = committer
         self._writer = DraftWriter(core)
         self._inflight = inflight
 
@@ -53,7 +53,7 @@ class Promoter:
         """What is looked at under the lock is neither promoted twice nor removed meanwhile."""
         active.users += 1
         try:
-            async with active.moving:
+            async with self._committer.turn(active), active.moving:
                 return sum([await self._commit(active, *group) for group in self._drafts(active, memory_ids)])
         finally:
             active.users -= 1

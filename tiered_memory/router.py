@@ -66,13 +66,14 @@ class Router:
         flusher: Flusher,
         sessions: Sessions,
         inflight: InFlight,
+        committer: Committer,
     ) -> None:
         self._core = core
         self._directory = directory
         self._flusher = flusher
         self._sessions = sessions
         self._writer = DraftWriter(core)
-        self._committer = Committer(core, flusher)
+        self._committer = committer
         self._reconciler = Reconciler(core)
         self._operations = Operations(core)
         self._inflight = inflight
@@ -138,10 +139,11 @@ class Router:
         self._core.observer.observe(Embedded(len(masked), stopwatch() - begun))
         active.check_alive()
         now_us, embedder = self._core.now_us(), self._core.embedder.name
-        seen, drafts = set[str](), list[Draft]()
+        seen, asking, drafts = set[str](), dict[str, bool](), list[Draft]()
         for one, ground, vector in zip(masked, grounds, vectors, strict=True):
             terms = text.analyze(one.interaction.content).terms
-            importance = _importance(one.interaction, _novelty(active.index, terms, seen))
+            answers = _answers(active.index, one.interaction, asking)
+            importance = _importance(one.interaction, _novelty(active.index, terms, seen), answers=answers)
             seen.update(terms)
             memory = self._memory(active, one, importance, _Frame(options.purpose, ground, now_us))
             features = Features(text.ANALYZER, terms, embedder, vector)
@@ -202,16 +204,20 @@ class Router:
         """The commit section. It runs to its end whatever becomes of the caller."""
         active.users += 1
         try:
-            if not given.promoted:
-                return await self._acknowledge(active, work, given)
-            async with active.moving:
-                held = [active.held.get(draft.memory.id) for draft in given.promoted]
-                if not all(one is not None and one.volatile for one in held):
-                    settled = await self._reconciler.settle(active, work.drafts)
-                    given = self._commission(active, work, settled)
-                return await self._acknowledge(active, work, given)
+            async with self._committer.turn(active):
+                return await self._written(active, work, given)
         finally:
             active.users -= 1
+
+    async def _written(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
+        if not given.promoted:
+            return await self._acknowledge(active, work, given)
+        async with active.moving:
+            held = [active.held.get(draft.memory.id) for draft in given.promoted]
+            if not all(one is not None and one.volatile for one in held):
+                settled = await self._reconciler.settle(active, work.drafts)
+                given = self._commission(active, work, settled)
+            return await self._acknowledge(active, work, given)
 
     async def _acknowledge(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
         pushed = asyncio.ensure_future(self._push_hot(active, given.drafts))
@@ -348,16 +354,25 @@ def _check_key(active: ActiveSubject, purpose: str, key: SealingKey) -> None:
         raise ConsentRequiredError(WITHDRAWN)
 
 
-def _importance(interaction: Interaction, novelty: float | None) -> Importance:
+def _importance(interaction: Interaction, novelty: float | None, *, answers: bool) -> Importance:
     if interaction.importance is not None:
         return Importance(interaction.importance, ("given by the caller",))
-    return score_importance(interaction.content, interaction.role, novelty)
+    return score_importance(interaction.content, interaction.role, novelty, answers=answers)
 
 
 def _novelty(index: RecallIndex, terms: Mapping[str, int], seen: set[str]) -> float | None:
     """How new the terms are beside what is held and what came before in the same call."""
     fresh = {term: count for term, count in terms.items() if term not in seen}
     return index.novelty(fresh) * len(fresh) / len(terms) if terms else None
+
+
+def _answers(index: RecallIndex, given: Interaction, asking: dict[str, bool]) -> bool:
+    """Tell whether what came before in the session asks; `asking` notes it for what came in the same call."""
+    if given.session is None:
+        return False
+    before = asking.get(given.session)
+    asking[given.session] = text.is_question(given.content)
+    return index.ends_asking(given.session) if before is None else before
 
 
 def _turn(memory: Memory, features: Features) -> IndexedTurn:

@@ -13,12 +13,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from crowding import Crowding
 from expected import (
+    COLD_ABOVE,
     CONSENTED,
-    CURVE,
     IDEMPOTENT_US,
     IDLE_US,
-    POLICY,
+    LAW,
     TTL_US,
     Consent,
     Item,
@@ -39,6 +40,7 @@ from tiered_memory.errors import (
     ErasureIncompleteError,
     InvalidInputError,
     NotFoundError,
+    QuotaExceededError,
     StorageError,
     SubjectErasedError,
 )
@@ -72,6 +74,7 @@ class Twin:
     exact: bool = True
     people: dict[str, Person] = field(default_factory=dict)
     words: Iterator[int] = field(default_factory=itertools.count)
+    crowding: Crowding = field(default_factory=Crowding)
     memory: TieredMemory = field(init=False)
 
     async def open(self) -> None:
@@ -100,11 +103,18 @@ class Twin:
         """Say something new."""
         contents = [f"{name} w{next(self.words)} says hello" for _ in range(saying.count)]
         given = [_interaction(content, saying) for content in contents]
+        displaced = self._displaced(name, saying)
+        if displaced is None:
+            with pytest.raises(QuotaExceededError):
+                await self._give(name, given, saying)
+            self.crowding.refuse(self.touch(name), saying.session, self.now_us)
+            return []
         receipts = await self._give(name, given, saying)
         person = self.touch(name)
+        self.crowding.displace(person, displaced, self.now_us)
         durable = person.grounds(saying.purpose, saying.sensitivity, self.now_us)
-        expected = promised(saying.importance, saying.session, saying.role, durable=durable)
-        assert {one.durability for one in receipts} == {expected}
+        kept = promised(saying.importance, saying.session, saying.role, durable=durable)
+        assert {one.durability for one in receipts} == {kept}
         for content, receipt in zip(contents, receipts, strict=True):
             self._keep(person, content, receipt, saying, durable=durable)
         if saying.operation is not None:
@@ -113,6 +123,12 @@ class Twin:
             ids = tuple(receipt.id for receipt in receipts)
             person.operations[saying.operation] = Operation(said_then, ids, saying.purpose, until)
         return [receipt.id for receipt in receipts]
+
+    def _displaced(self, name: str, saying: Saying) -> list[Item] | None:
+        person, now_us = self.touch(name), self.now_us
+        kept = saying.importance > COLD_ABOVE and saying.role is not Role.SYSTEM
+        kept = kept and person.grounds(saying.purpose, saying.sensitivity, now_us)
+        return person.displaced(saying.count, now_us) if kept else []
 
     async def repeat(self, name: str, operation: str, *, altered: bool) -> None:
         """Give a known operation id again, with the same words or with others."""
@@ -147,7 +163,7 @@ class Twin:
         item = Item(receipt.id, content, saying.purpose, saying.sensitivity, now_us, keyed=durable)
         item.importance = saying.importance
         if cold:
-            item.state = item.written = CURVE.start(saying.importance, now_us, POLICY.version)
+            item.state = item.written = LAW.curve.start(saying.importance, now_us, LAW.policy.version)
         else:
             item.expires_us = now_us + TTL_US
         person.items[receipt.id] = item
@@ -202,7 +218,14 @@ class Twin:
             with pytest.raises(NotFoundError):
                 await self.user(name).restore(memory_id)
             return
+        displaced = [] if item.purge_us is None else person.displaced(1, self.now_us)
+        if displaced is None:
+            with pytest.raises(QuotaExceededError):
+                await self.user(name).restore(memory_id)
+            self.crowding.refuse(person, None, self.now_us)
+            return
         assert (await self.user(name).restore(memory_id)).content == item.content
+        self.crowding.displace(person, displaced, self.now_us)
         if item.purge_us is not None:
             item.restore(self.now_us)
 

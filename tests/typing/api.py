@@ -22,6 +22,8 @@ from tiered_memory import (
     User,
 )
 from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.embedding.static_embedder import StaticEmbedder
+from tiered_memory.reembed import ReembedReport
 
 
 async def open_in_every_way(settings: Settings) -> None:
@@ -82,6 +84,14 @@ async def forget(memory: TieredMemory, alice: User) -> None:
     assert_type(certificate.verified, bool)
     assert_type(await memory.stats(), Stats)
     await memory.drain()
+
+
+async def move(settings: Settings) -> None:
+    report = await TieredMemory.reembed("./data", "static", dry_run=True)
+    assert_type(report, ReembedReport)
+    assert_type(report.seconds, float)
+    heard: list[tuple[int, int]] = []
+    await TieredMemory.reembed(settings, StaticEmbedder(), progress=lambda *counts: heard.append(counts))
 
 
 async def go_wrong(alice: User) -> None:

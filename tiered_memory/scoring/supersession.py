@@ -15,7 +15,7 @@ from enum import StrEnum
 from tiered_memory.model import Role
 from tiered_memory.scoring import change_cues as cues
 from tiered_memory.scoring.attributes import BY_TERM, TOOLS
-from tiered_memory.scoring.claims import SELF, Assertion, assertions
+from tiered_memory.scoring.claims import SELF, Assertion, assertions, root
 from tiered_memory.scoring.comparison import ALIKE, MOST_OF_FRAME, Comparison, compare
 from tiered_memory.scoring.text import is_question
 
@@ -37,7 +37,6 @@ MOST_READ = 10
 """So many of the candidates are read closely: those likest the new statement."""
 
 _CHEAP_CHARACTERS = 600
-_FLIPPING = re.compile(r"n't\b|\b(?:no|not|never|none|without|cannot|cant|dont|doesnt|isnt|wont)\b")
 _STATE_LIKE = frozenset({"relationship", "diet", "smoking", "expecting", "status", "commute"})
 """Attributes whose values are words of the attribute itself, seldom names or numbers."""
 
@@ -352,11 +351,17 @@ def _says_the_same(new: Statement, old: Statement) -> bool:
         new.author == old.author
         and new.role == old.role
         and new.terms == old.terms
-        and (bool(new.terms) or new.content == old.content)
         and is_question(new.content) == is_question(old.content)
-        and _negations(new.content) == _negations(old.content)
+        and (new.content == old.content or _telling_words(new.content) == _telling_words(old.content))
     )
 
 
-def _negations(content: str) -> int:
-    return len(_FLIPPING.findall(content.lower().replace("\u2019", "'")))
+def _telling_words(content: str) -> list[str]:
+    """Return the words in their order, but for those that change nothing: "from A to B" is not "from B to A"."""
+    words = _SUFFIX.sub("", content.lower().replace("\u2019", "'"))
+    return [root(word) for word in _TELLING.findall(words) if word not in _IDLE]
+
+
+_SUFFIX = re.compile(r"'(?:m|re|s|ve|ll|d)\b")
+_TELLING = re.compile(r"n't\b|(?:(?!n't\b)[^\W_])+")
+_IDLE = frozenset(("a", "an", "the", "am", "is", "are", "so", "very", "really", "just", "well", "oh"))

@@ -320,6 +320,12 @@ def test_a_memory_that_says_more_is_not_closed_for_one_thing() -> None:
         ("Ann met Bo.", "Ann met Cy.", False),
         ("You like tea.", "You like tea?", False),
         ("ok", "yes", False),
+        ("Lunch is before the talk.", "Lunch is after the talk.", False),
+        ("I moved from Rome to Oslo.", "I moved from Oslo to Rome.", False),
+        ("The heating is on.", "The heating is off.", False),
+        ("She likes tea.", "He likes tea.", False),
+        ("I am allergic to nuts.", "I'm allergic to nuts!", True),
+        ("I prefer the concise answers.", "I really prefer concise answers", True),
     ],
 )
 def test_only_what_says_the_same_repeats(old: str, new: str, same: bool) -> None:
