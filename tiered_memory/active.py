@@ -181,7 +181,9 @@ class ActiveSubject:
         wordings = {turn.id: wording_of(turn.terms) for turn in turns}
         for entry in entries:
             entry.wording = wordings[entry.id]
-            self.worded.setdefault(entry.wording, []).append(entry.id)
+            alike = self.worded.setdefault(entry.wording, [])
+            if entry.id not in alike:
+                alike.append(entry.id)
             self.held[entry.id] = entry
             self.held_bytes += len(entry.plaintext) + HELD_BYTES
             self._relate(entry)

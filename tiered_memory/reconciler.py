@@ -53,11 +53,11 @@ class Reconciler:
         now_us = self._core.now_us()
         purpose = drafts[0].memory.purpose if drafts else ""
         work = _Work(active, self._core, _Scope(purpose, frozenset(besides), now_us))
-        for draft in drafts:
+        for number, draft in enumerate(drafts, 1):
             rivals: list[Rival] = []
             if _comparable(draft):
                 rivals = await self._judged(draft, work.rivals(draft))
-            work.take(draft, rivals)
+            work.take(draft, rivals, last=number == len(drafts))
         return Settled(work.drafts, work.amendments, work.promoted)
 
     async def _judged(self, draft: Draft, rivals: list[Rival]) -> list[Rival]:
@@ -126,13 +126,14 @@ class _Work:
         ]
         return found
 
-    def take(self, draft: Draft, rivals: Sequence[Rival]) -> None:
-        """Add a draft and carry out what follows from it."""
+    def take(self, draft: Draft, rivals: Sequence[Rival], *, last: bool) -> None:
+        """Add a draft and carry out what follows from it; those after it, if any, may follow up on it."""
         place = len(self.drafts)
         self.drafts.append(draft)
         for finding in reconcile(claim_of(draft), rivals) if rivals else ():
             self._carry_out(finding, place)
-        self._earlier.add(self.drafts[place], place)
+        if not last:
+            self._earlier.add(self.drafts[place], place)
 
     def _held_rivals(self, draft: Draft) -> list[Rival]:
         active, purpose = self._active, draft.memory.purpose
@@ -161,9 +162,10 @@ class _Work:
 
     def _may_be_kept(self, memory_id: str) -> bool:
         """Tell whether a volatile memory, said again, goes to cold."""
-        if memory_id in self._besides:
+        held = self._active.held.get(memory_id)
+        if held is None or memory_id in self._besides:
             return False
-        draft = promoted(self._core, self._active, self._active.held[memory_id], self._now_us)
+        draft = promoted(self._core, self._active, held, self._now_us)
         return draft is not None and draft.memory.purpose == self._purpose
 
     def _carry_out(self, finding: Finding, at: int) -> None:

@@ -128,12 +128,13 @@ def verify_erased(
 ) -> None:
     """Look for an erased user's id, and words of theirs, in everything the stopped store has left; decoded."""
     from tiered_memory.cli.leftovers import traces
+    from tiered_memory.model import Filter
 
     words = [person.user, *(word or [])]
 
     async def listed(memory: TieredMemory) -> int:
-        user = memory.user(person.user, person.tenant)
-        return len(await user.list(limit=1)) + len(await user.forgotten())
+        user, every = memory.user(person.user, person.tenant), Filter(include_superseded=True)
+        return len(await user.list(where=every, limit=1)) + len(await user.forgotten())
 
     async def search() -> Any:
         return await traces(settings_of(person), None, words, live=False)
