@@ -93,12 +93,14 @@ class Committer:
             key_id=key.key_id,
             purpose=given.purpose,
         )
+        put = [*entries, *(one.entry for one in revisions)]
         reach("append.before")
-        outcome = await self._quotas.append(active, batch)
+        # With nothing awaited in between: who removes one of them after this commit finds it on its way.
+        outcome = await self._quotas.append(
+            active, batch, lambda done: self._hand_over(active, put, done.seqs)
+        )
         if isinstance(outcome, (Repeated, Stale)):
             return outcome
-        # With nothing awaited in between: who removes one of them after this commit finds it on its way.
-        self._hand_over(active, [*entries, *(one.entry for one in revisions)], outcome.seqs)
         reach("append.after")
         return Written(rows, key)
 

@@ -127,14 +127,21 @@ class Quotas:
         """
         return self._turns.held(active.ref.pseudonym) if self._core.policy.quota.bounded else nullcontext()
 
-    async def append(self, active: ActiveSubject, batch: WriteBatch) -> Appended | Repeated | Stale:
-        """Commit a batch; raises QuotaExceededError, and stores nothing, when what is protected fills the quota."""
+    async def append(
+        self, active: ActiveSubject, batch: WriteBatch, landed: Callable[[Appended], None]
+    ) -> Appended | Repeated | Stale:
+        """Commit a batch; raises QuotaExceededError, and stores nothing, when what is protected fills the quota.
+
+        `landed` is called as soon as it is durable, before anything else is waited for.
+        """
         size, revised = _size(active, batch), frozenset(one.entry.memory_id for one in batch.revisions)
         room = await self._first_room(active, size, revised)
         for _ in range(ATTEMPTS):
             outcome = await self._core.state.write(c.Append(replace(batch, room=room)))
+            if isinstance(outcome, Appended):
+                landed(outcome)
+                await self._leave(active, room)
             if not isinstance(outcome, Crowded):
-                await self._leave(active, room if isinstance(outcome, Appended) else None)
                 return outcome
             room = await self._room(active, size, revised)
         raise QuotaExceededError(CONTENDED)

@@ -44,7 +44,7 @@ class Promoter:
             return 0
         try:
             return await self._inflight.complete(self._promote(active, memory_ids))
-        except (ConsentRequiredError, SubjectErasedError):
+        except (ConsentRequiredError, QuotaExceededError, SubjectErasedError):
             return 0
         except StorageError as error:
             logger.warning("a used memory could not be promoted: %s", error)

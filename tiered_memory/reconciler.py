@@ -26,7 +26,8 @@ from tiered_memory.scoring.supersession import Judgement, Statement, worth_compa
 
 logger = logging.getLogger("tiered_memory")
 
-RIVALS = 8
+RIVALS = 5
+"""How many held memories a new one is compared with: more close hardly more stale ones, and more that are not."""
 TINY = 1e-12
 HOOK_SECONDS = 2.0
 

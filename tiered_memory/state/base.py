@@ -274,7 +274,7 @@ class Crowded:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """These memories are not as the batch's revisions take them to be; nothing was written."""
+    """These memories are not as the batch's revisions take them to be, or make room for it; nothing was written."""
 
     memory_ids: tuple[str, ...]
 

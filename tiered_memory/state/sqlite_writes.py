@@ -118,7 +118,9 @@ def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated | Sta
         earlier = first_row(db, "operation_get", (operation.subject, operation.operation))
         if earlier is not None:
             return Repeated(operation_of(earlier))
-    stale = tuple(one.entry.memory_id for one in batch.revisions if not _revisable(db, batch, one))
+    leaving = {change.memory_id for change in batch.room.evicted} if batch.room else set[str]()
+    named = {one.entry.memory_id: one for one in batch.revisions}
+    stale = tuple(one for one, rev in named.items() if one in leaving or not _revisable(db, batch, rev))
     if stale:
         return Stale(stale)
     if not make_room(db, batch.subject, batch.room, len(batch.memories), growth(db, batch)):
