@@ -26,6 +26,7 @@ from tiered_memory.model import Memory, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
+from tiered_memory.scoring.signs import index_terms
 from tiered_memory.state.base import ConsentRow, MemoryRow
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
@@ -239,7 +240,9 @@ def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> Ind
         author=fields.get("author"),
         occurred_at_us=fields["occurred"][0],
         characters=len(content),
-        terms=fields["terms"] if fresh else text.analyze(content).terms,
+        terms=fields["terms"] if fresh else index_terms(content),
         vector=vector,
         question=text.is_question(content),
+        zone_minutes=fields["occurred"][1],
+        importance=fields["importance"],
     )

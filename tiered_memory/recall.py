@@ -9,6 +9,7 @@ from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
 from tiered_memory.bulk import in_bulk
 from tiered_memory.clock import from_us, stopwatch, to_us
 from tiered_memory.core import Core
+from tiered_memory.embedding.related_terms import related_terms
 from tiered_memory.errors import NotFoundError
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import deadline
@@ -54,9 +55,9 @@ class Recall:
         self._core.observer.observe(Embedded(1, stopwatch() - begun))
         active.check_alive()
         eligible = None if where is None else _matching(active, where)
-        query = Query.of(question, vector)
-        found = active.index.candidates(query, eligible=eligible, per_arm=max(PER_ARM, limit))
         now_us = self._core.now_us()
+        query = Query.of(question, vector, now_us, related_terms(question))
+        found = active.index.candidates(query, eligible=eligible, per_arm=max(PER_ARM, limit))
         scored = rank(found, limit * OVERSAMPLE)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)[:limit]

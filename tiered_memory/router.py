@@ -20,7 +20,7 @@ from tiered_memory.errors import ConsentRequiredError, HotTierError, InvalidInpu
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forgetting.routing import place
-from tiered_memory.formats.record import Features, encode_record
+from tiered_memory.formats.record import Features, encode_record, offset_minutes
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
 from tiered_memory.metrics import Embedded, Routed
@@ -30,6 +30,7 @@ from tiered_memory.receipts import Operations, fingerprint_of, receipt_for, reme
 from tiered_memory.scoring import text
 from tiered_memory.scoring.importance import Importance, score_importance
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
+from tiered_memory.scoring.signs import signs_of
 from tiered_memory.sessions import Sessions, buffered
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry, MemoryRow, Repeated, WriteBatch
@@ -140,8 +141,11 @@ class Router:
             importance = _importance(one.interaction, _novelty(active.index, terms, seen))
             seen.update(terms)
             memory = self._memory(active, one, importance, _Frame(options.purpose, ground, now_us))
+            stored = {**terms, **signs_of(one.interaction.content)}
             drafts.append(
-                self._draft(memory, ground, Features(text.ANALYZER, terms, embedder, vector), options.require)
+                self._draft(
+                    memory, ground, Features(text.ANALYZER, stored, embedder, vector), options.require
+                )
             )
         return drafts
 
@@ -360,4 +364,6 @@ def _turn(memory: Memory, features: Features) -> IndexedTurn:
         terms=features.terms,
         vector=features.vector,
         question=text.is_question(memory.content),
+        zone_minutes=offset_minutes(memory.occurred_at),
+        importance=memory.importance,
     )

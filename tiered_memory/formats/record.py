@@ -59,7 +59,7 @@ def encode_record(memory: Memory, features: Features, *, volatile: bool = False)
         "reasons": list(memory.reasons),
         "sensitivity": memory.sensitivity.value,
         "purpose": memory.purpose,
-        "occurred": [to_us(memory.occurred_at), _offset_minutes(memory.occurred_at)],
+        "occurred": [to_us(memory.occurred_at), offset_minutes(memory.occurred_at)],
         "ingested": to_us(memory.ingested_at),
         "analyzer": features.analyzer,
         "terms": dict(features.terms),
@@ -177,7 +177,7 @@ def _moment(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else from_us(microseconds)
 
 
-def _offset_minutes(moment: datetime) -> int:
+def offset_minutes(moment: datetime) -> int:
     """Return the offset in whole minutes; one that rounds to a whole day is no time zone any more."""
     offset = moment.utcoffset()
     minutes = 0 if offset is None else round(offset.total_seconds() / 60)
