@@ -34,15 +34,25 @@ async def test_the_private_server_is_started_again_and_hot_is_back(data: Path) -
     observer = RecordingObserver()
     async with opened(data, observer=observer) as memory:
         alice = await consenting(memory)
-        os.kill(redis_pid(memory), signal.SIGKILL)
+        killed = redis_pid(memory)
+        os.kill(killed, signal.SIGKILL)
+        begun = time.monotonic()
         with anyio.fail_after(20.0):
-            while TierName.HOT in (await alice.add("is it gone", importance=0.9)).tiers:
-                await SystemClock().sleep(0.001)
-            begun = time.monotonic()
+            while not _started_again(memory, killed):
+                assert TierName.COLD in (await alice.add("is it gone", importance=0.9)).tiers
             while TierName.HOT not in (await alice.add("is it back", importance=0.9)).tiers:
                 await SystemClock().sleep(0.01)
         assert time.monotonic() - begun < 10.0
-        assert [fact.up for fact in observer.of(TierUp)] == [True, False, True]
+        facts = [fact.up for fact in observer.of(TierUp)]
+        # Whether an add came while it was away is chance; that it is up at the end is not.
+        assert facts in ([True], [True, False, True])
+
+
+def _started_again(memory: TieredMemory, killed: int) -> bool:
+    try:
+        return redis_pid(memory) != killed
+    except (HotTierError, redis.ConnectionError):
+        return False
 
 
 async def test_killed_in_the_middle_everything_goes_on(data: Path, server: RedisProcess) -> None:

@@ -59,7 +59,7 @@ def trim(turns: Sequence[BufferedTurn], token_budget: int) -> TrimResult:
     latest exchange goes, oldest first; opening, pinned turns, the last user message and the newest message stay
     even then, so the result may exceed the budget. A turn costs at least one token, so a buffer is bounded.
     """
-    total = sum(map(_cost, turns))
+    total = sum(map(turn_cost, turns))
     if total <= token_budget:
         return TrimResult(tuple(turns), (), total)
     gone: set[int] = set()
@@ -67,12 +67,13 @@ def trim(turns: Sequence[BufferedTurn], token_budget: int) -> TrimResult:
         if total <= token_budget:
             break
         gone.update(group)
-        total -= sum(_cost(turns[at]) for at in group)
+        total -= sum(turn_cost(turns[at]) for at in group)
     kept = tuple(turn for at, turn in enumerate(turns) if at not in gone)
     return TrimResult(kept, tuple(turns[at] for at in sorted(gone)), total)
 
 
-def _cost(turn: BufferedTurn) -> int:
+def turn_cost(turn: BufferedTurn) -> int:
+    """Return what a turn takes of a session's budget: its tokens, at least one."""
     return max(1, turn.tokens)
 
 

@@ -11,7 +11,7 @@ import msgpack
 
 from tiered_memory.errors import CorruptionError
 from tiered_memory.model import Role
-from tiered_memory.scoring.packing import BufferedTurn, trim
+from tiered_memory.scoring.packing import BufferedTurn, trim, turn_cost
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
 TURN_MAGIC = b"\xc1turn"
@@ -77,6 +77,11 @@ class Entry:
     content: BufferedTurn | bytes
     expires_at_us: int | None = None
 
+    @property
+    def tokens(self) -> int:
+        """What a turn costs a session's budget; a record that is none costs nothing."""
+        return turn_cost(self.content) if isinstance(self.content, BufferedTurn) else 0
+
     def is_named(self, names: frozenset[str]) -> bool:
         """Tell whether it goes by one of `names`, itself or by the memory made of it."""
         memory_id = self.content.memory_id if isinstance(self.content, BufferedTurn) else None
@@ -96,6 +101,19 @@ class Buffer:
     session: str | None
     entries: dict[str, Entry] = field(default_factory=dict)
     last_active_us: int = 0
+    tokens: int = 0
+    """Tokens of all turns, kept up to date so that a buffer within its budget is never gone through."""
+
+    def put(self, entry: Entry) -> None:
+        """Take an entry in, in place of one of the same id."""
+        self.pop(entry.id)
+        self.entries[entry.id] = entry
+        self.tokens += entry.tokens
+
+    def pop(self, entry_id: str) -> None:
+        """Let go of an entry, if it is here."""
+        gone = self.entries.pop(entry_id, None)
+        self.tokens -= 0 if gone is None else gone.tokens
 
     def turns(self, now_us: int | None = None) -> tuple[BufferedTurn, ...]:
         """Return the turns, oldest first; with `now_us`, without those whose time has passed."""
@@ -110,11 +128,13 @@ class Buffer:
         """Let go of what exceeds the budget and return those turns."""
         if self.session is None:
             for entry in sorted(self.entries.values(), key=by_place)[:-MOST_LOOSE_RECORDS]:
-                del self.entries[entry.id]
+                self.pop(entry.id)
+            return ()
+        if self.tokens <= token_budget:
             return ()
         dropped = trim(self.turns(), token_budget).dropped
         for turn in dropped:
-            del self.entries[turn.id]
+            self.pop(turn.id)
         return dropped
 
 

@@ -257,9 +257,9 @@ class SessionTier:
         if held is not None:
             if held.entries[entry.id].version > entry.version:
                 return ()
-            del held.entries[entry.id]
+            held.pop(entry.id)
         buffer = shelf.buffers.setdefault(session, Buffer(session))
-        buffer.entries[entry.id] = entry
+        buffer.put(entry)
         buffer.last_active_us = max(buffer.last_active_us, to_us(self._clock.now()))
         self._touch(shelf, session)
         if held is not None and not held.entries:
@@ -291,7 +291,7 @@ class SessionTier:
     def _remove(self, shelf: Shelf, buffer: Buffer, names: frozenset[str]) -> int:
         named = [entry.id for entry in buffer.entries.values() if entry.is_named(names)]
         for entry_id in named:
-            del buffer.entries[entry_id]
+            buffer.pop(entry_id)
         if not buffer.entries:
             self._discard(shelf, buffer.session)
         return len(named)
