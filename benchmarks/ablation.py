@@ -21,12 +21,14 @@ from tiered_memory.clock import to_us
 from tiered_memory.embedding.related_terms import related_terms
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.scoring.importance import score_importance
+from tiered_memory.scoring.passages import Passage, split
 from tiered_memory.scoring.ranking import DEFAULT_WEIGHTS, Candidates, Weights, rank
 from tiered_memory.scoring.recall_index import IndexedTurn, Query, RecallIndex
 from tiered_memory.scoring.signs import index_terms
-from tiered_memory.scoring.text import is_question
+from tiered_memory.scoring.text import analyze, is_question
 
 OWN_SETS = Path(__file__).parent / "sets"
+OWN_NAMES = ("short_chat.json", "work_dialogues.json")
 CUT = 10
 TIMED_QUESTIONS = 150
 
@@ -80,12 +82,13 @@ class Prepared:
     asked: Sequence[tuple[Question, Query, Candidates]]
 
 
-def prepare(conversation: Conversation, embedder: StaticEmbedder) -> Prepared:
-    """Index a conversation as the product would, turn by turn, and read its questions."""
+def prepare(conversation: Conversation, embedder: StaticEmbedder, *, passages: bool = True) -> Prepared:
+    """Index a conversation as the product would, turn by turn, with or without passages; read its questions."""
     index = RecallIndex(embedder.dimensions)
     vectors = embedder.embed_now([turn.text for turn in conversation.turns])
     for order, (turn, vector) in enumerate(zip(conversation.turns, vectors, strict=True)):
-        index.add([_indexed(turn, order, vector, index)])
+        parts = _passages(turn.text, embedder) if passages else ()
+        index.add([replace(_indexed(turn, order, vector, index), passages=parts)])
     now_us = to_us(conversation.turns[-1].occurred_at + SEARCHED_AFTER)
     towards = embedder.embed_now([question.text for question in conversation.questions])
     queries = [
@@ -94,6 +97,13 @@ def prepare(conversation: Conversation, embedder: StaticEmbedder) -> Prepared:
     ]
     found = map(index.candidates, queries)
     return Prepared(index, list(zip(conversation.questions, queries, found, strict=True)))
+
+
+def _passages(content: str, embedder: StaticEmbedder) -> list[Passage]:
+    parts = split(content)
+    return [
+        Passage(analyze(part).terms, one) for part, one in zip(parts, embedder.embed_now(parts), strict=True)
+    ]
 
 
 def _indexed(turn: Turn, order: int, vector: Any, index: RecallIndex) -> IndexedTurn:
@@ -117,21 +127,36 @@ def ablate(chosen: Sequence[Conversation], name: str, step: Callable[[], None] =
 
     The figures of `chosen` are for all conversations and for every other one from the second ("report").
     """
-    embedder = StaticEmbedder()
-    prepared = {f"{name}, all": [prepare(one, embedder) for one in chosen]}
-    if len(chosen) > 1:
-        prepared[f"{name}, report half"] = prepared[f"{name}, all"][1::2]
-    for path in sorted(OWN_SETS.glob("*.json")):
-        prepared.setdefault(path.stem, [prepare(one, embedder) for one in load(path)])
-    whole = Lever("nothing")
+    whole, sets = Lever("nothing"), _sets(chosen, name)
+    prepared = _prepared(sets, passages=True)
     results: Results = {
-        "with everything": {name: mean_recall(sets, whole) for name, sets in prepared.items()}
+        "with everything": {each: mean_recall(found, whole) for each, found in prepared.items()}
     }
     for lever in LEVERS:
-        figures = {name: mean_recall(sets, lever) for name, sets in prepared.items()}
-        results[f"without {lever.name}"] = figures | {"cost": cost_of(lever, prepared[f"{name}, all"])}
+        figures = {each: mean_recall(found, lever) for each, found in prepared.items()}
+        results[f"without {lever.name}"] = figures | {"cost": cost_of(lever, next(iter(prepared.values())))}
         step()
+    unparted = _prepared(sets, passages=False)
+    results["without passages"] = {each: mean_recall(found, whole) for each, found in unparted.items()}
     return results
+
+
+def _sets(chosen: Sequence[Conversation], name: str) -> dict[str, Sequence[Conversation]]:
+    """Return the conversations of each set; the first are all of `chosen`."""
+    sets: dict[str, Sequence[Conversation]] = {f"{name}, all": chosen}
+    if len(chosen) > 1:
+        sets[f"{name}, report half"] = chosen[1::2]
+    own = (OWN_SETS / each for each in OWN_NAMES if each != name)
+    return sets | {path.stem: load(path) for path in own if path.exists()}
+
+
+def _prepared(sets: Mapping[str, Sequence[Conversation]], *, passages: bool) -> dict[str, list[Prepared]]:
+    """Prepare each conversation once, however many sets it is in."""
+    embedder, once = StaticEmbedder(), dict[int, Prepared]()
+    for one in (one for chosen in sets.values() for one in chosen):
+        if id(one) not in once:
+            once[id(one)] = prepare(one, embedder, passages=passages)
+    return {name: [once[id(one)] for one in chosen] for name, chosen in sets.items()}
 
 
 def mean_recall(sets: Iterable[Prepared], lever: Lever) -> float | None:

@@ -21,10 +21,11 @@ from tiered_memory.errors import (
     TieredMemoryError,
 )
 from tiered_memory.forgetting.decay import StrengthState
-from tiered_memory.formats.record import decode_fields, memory_of
+from tiered_memory.formats.record import decode_fields, memory_of, passages_of
 from tiered_memory.model import Memory, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
+from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.signs import index_terms
 from tiered_memory.state.base import ConsentRow, MemoryRow
@@ -245,4 +246,5 @@ def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> Ind
         question=text.is_question(content),
         zone_minutes=fields["occurred"][1],
         importance=fields["importance"],
+        passages=[Passage(*one) for one in passages_of(fields)] if fresh else (),
     )

@@ -16,11 +16,12 @@ from tiered_memory.clock import from_us, stopwatch, to_us
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
 from tiered_memory.drafts import Draft, DraftWriter
+from tiered_memory.embedding.base import Vectors
 from tiered_memory.errors import ConsentRequiredError, HotTierError, InvalidInputError, TieredMemoryError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forgetting.routing import place
-from tiered_memory.formats.record import Features, encode_record, offset_minutes
+from tiered_memory.formats.record import Features, PassageFeatures, encode_record, offset_minutes
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
 from tiered_memory.metrics import Embedded, Routed
@@ -29,6 +30,7 @@ from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
 from tiered_memory.receipts import Operations, fingerprint_of, receipt_for, remember
 from tiered_memory.scoring import text
 from tiered_memory.scoring.importance import Importance, score_importance
+from tiered_memory.scoring.passages import Passage, split
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.signs import signs_of
 from tiered_memory.sessions import Sessions, buffered
@@ -130,13 +132,13 @@ class Router:
         options: WriteOptions,
     ) -> list[Draft]:
         masked = [await self._masked(one) for one in accepted]
-        begun = stopwatch()
-        vectors = await self._core.embedder.embed([one.interaction.content for one in masked], "document")
-        self._core.observer.observe(Embedded(len(masked), stopwatch() - begun))
+        contents = [one.interaction.content for one in masked]
+        vectors = await self._embedded(contents)
+        passages = await self._passages(contents)
         active.check_alive()
         now_us, embedder = self._core.now_us(), self._core.embedder.name
         seen, drafts = set[str](), list[Draft]()
-        for one, ground, vector in zip(masked, grounds, vectors, strict=True):
+        for one, ground, vector, parts in zip(masked, grounds, vectors, passages, strict=True):
             terms = text.analyze(one.interaction.content).terms
             importance = _importance(one.interaction, _novelty(active.index, terms, seen))
             seen.update(terms)
@@ -144,10 +146,23 @@ class Router:
             stored = {**terms, **signs_of(one.interaction.content)}
             drafts.append(
                 self._draft(
-                    memory, ground, Features(text.ANALYZER, stored, embedder, vector), options.require
+                    memory, ground, Features(text.ANALYZER, stored, embedder, vector, parts), options.require
                 )
             )
         return drafts
+
+    async def _embedded(self, texts: Sequence[str]) -> Vectors:
+        begun = stopwatch()
+        vectors = await self._core.embedder.embed(texts, "document")
+        self._core.observer.observe(Embedded(len(texts), stopwatch() - begun))
+        return vectors
+
+    async def _passages(self, contents: Sequence[str]) -> list[list[PassageFeatures]]:
+        """Return the passages of each content; only long ones have some."""
+        parted = [split(content) for content in contents]
+        parts = [part for one in parted for part in one]
+        vectors = iter(await self._embedded(parts) if parts else ())
+        return [[(text.analyze(part).terms, next(vectors)) for part in one] for one in parted]
 
     def _draft(
         self, memory: Memory, ground: Grounds, features: Features, require: Durability | None
@@ -366,4 +381,5 @@ def _turn(memory: Memory, features: Features) -> IndexedTurn:
         question=text.is_question(memory.content),
         zone_minutes=offset_minutes(memory.occurred_at),
         importance=memory.importance,
+        passages=[Passage(*one) for one in features.passages],
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tiered_memory.clock import SeededEntropy, to_us
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
 from tiered_memory.crypto.keyring import KeyOwner, Keyring, Pseudonyms
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
-from tiered_memory.formats.record import Features, encode_record
+from tiered_memory.formats.record import Features, PassageFeatures, encode_record
 from tiered_memory.model import (
     Kind,
     LawfulBasis,
@@ -90,6 +90,15 @@ def record_v1() -> dict[str, Any]:
     return {"plaintext": encode_record(memory(), features()).hex()}
 
 
+def passages() -> list[PassageFeatures]:
+    vectors = np.linspace(-1.0, 3.0, 32, dtype=np.float32).reshape(2, 16)
+    return [({"move": 1}, vectors[0]), ({"standup": 2}, vectors[1])]
+
+
+def record_passages_v1() -> dict[str, Any]:
+    return {"plaintext": encode_record(memory(), replace(features(), passages=passages())).hex()}
+
+
 def key_record_v1() -> dict[str, Any]:
     keyring = Keyring(ROOT, SeededEntropy(1))
     epoch_key, epoch = keyring.new_epoch(TENANT, 3, to_us(NOW))
@@ -148,6 +157,7 @@ def session_tail_v1() -> dict[str, Any]:
 SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "envelope_v1": envelope_v1,
     "record_v1": record_v1,
+    "record_passages_v1": record_passages_v1,
     "key_record_v1": key_record_v1,
     "audit_leaf_v1": audit_leaf_v1,
     "journal_entry_v1": journal_entry_v1,

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
+from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.ranking import Candidates
 from tiered_memory.scoring.recall_index import IndexedTurn, Query, RecallIndex
 from tiered_memory.scoring.signs import index_terms, is_sign
@@ -106,19 +107,41 @@ def naive_arms(turns: Sequence[IndexedTurn], query: Query) -> dict[str, list[flo
         wide[one.id] = {
             term: count + (documents[also][term] if also else 0) for term, count in documents[one.id].items()
         }
-    vectors = {one.id: one.vector for one in turns}
     sums = {one.id: one.vector + (before[one.id].vector if one.id in before else 0) for one in turns}
     lexical = naive_bm25(documents, lengths, query.terms)
+    cosines = {one.id: cosine(one.vector, query.vector) for one in turns}
+    for one in (one for one in turns if one.passages):
+        parts = [passage_scores(one, place, turns, query) for place in range(len(one.passages))]
+        cosines[one.id], lexical[one.id] = (max(values) for values in zip(*parts, strict=True))
     context = naive_bm25(wide, wide_lengths, query.terms)
     return {
         one.id: [
-            cosine(vectors[one.id], query.vector),
+            cosines[one.id],
             lexical[one.id],
             cosine(sums[one.id], query.vector),
             context[one.id],
         ]
         for one in turns
     }
+
+
+def passage_scores(
+    one: IndexedTurn, place: int, turns: Sequence[IndexedTurn], query: Query
+) -> tuple[float, float]:
+    """The cosine and BM25 of one passage: terms as rare as among the turns, held against the turns' length."""
+    own = {each.id: own_terms(each) for each in turns}
+    lengths = {name: sum(counts.values()) for name, counts in own.items()}
+    average = max(sum(lengths.values()) / len(turns), 1.0)
+    documents = {name: counted(counts, query) for name, counts in own.items()}
+    passage = one.passages[place]
+    held = own_terms(replace(one, terms=passage.terms))
+    counts, score = counted(held, query), 0.0
+    for term in (term for term in query.terms if counts[term]):
+        holding = sum(min(1.0, each[term]) for each in documents.values())
+        rarity = math.log(1 + (len(turns) - holding + 0.5) / (holding + 0.5))
+        weight = counts[term] + K1 * (1 - B + B * sum(held.values()) / average)
+        score += rarity * counts[term] * (K1 + 1) / weight
+    return cosine(passage.vector, query.vector), score
 
 
 def cosine(left: np.ndarray, right: np.ndarray) -> float:
@@ -147,6 +170,18 @@ contents = st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join)
 
 
 @st.composite
+def passages_of(draw: st.DrawFn, whole: IndexedTurn) -> tuple[Passage, ...]:
+    """A turn's words dealt out to two passages, or none."""
+    if draw(st.booleans()):
+        return ()
+    words = {term: count for term, count in whole.terms.items() if not is_sign(term)}
+    cut = draw(st.integers(0, len(words)))
+    halves = (dict(list(words.items())[:cut]), dict(list(words.items())[cut:]))
+    values = st.lists(st.integers(-3, 3).map(float), min_size=DIMENSIONS, max_size=DIMENSIONS)
+    return tuple(Passage(half, vector(*draw(values))) for half in halves)
+
+
+@st.composite
 def turn_lists(draw: st.DrawFn) -> list[IndexedTurn]:
     orders = draw(st.lists(st.integers(0, 60), unique=True, max_size=14))
     whole = st.integers(-3, 3).map(float)
@@ -165,6 +200,7 @@ def turn_lists(draw: st.DrawFn) -> list[IndexedTurn]:
                 importance=draw(st.sampled_from([0.0, 0.5, 1.0])),
             )
         )
+        made[-1] = replace(made[-1], passages=draw(passages_of(made[-1])))
     return made
 
 

@@ -74,13 +74,27 @@ def test_figures_are_given_for_each_set(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(ablation, "OWN_SETS", tmp_path)
     steps: list[int] = []
     results = ablate([conversation("c"), conversation("d")], "data", lambda: steps.append(1))
-    assert list(results) == ["with everything", *(f"without {lever.name}" for lever in LEVERS)]
+    assert list(results) == [
+        "with everything",
+        *(f"without {lever.name}" for lever in LEVERS),
+        "without passages",
+    ]
     assert results["with everything"] == {"data, all": 1.0, "data, report half": 1.0}
     assert len(steps) == len(LEVERS)
     for lever in LEVERS:
         figures = results[f"without {lever.name}"]
         assert 0.0 <= figures["data, all"] <= 1.0
         assert figures["cost"] > 0
+
+
+def test_passages_can_be_left_out() -> None:
+    long = (
+        conversation("c").turns[0].text + " The harbour wall was built long ago by the same two people." * 30
+    )
+    turns = (Turn("long", "s", "Ann", Role.USER, long, BEGUN), *conversation("c").turns[1:])
+    for passages in (True, False):
+        one = prepare(Conversation("c", turns, conversation("c").questions[:1]), EMBEDDER, passages=passages)
+        assert bool(one.index._passages._of_turn) == passages
 
 
 def test_weights_decide_what_is_found() -> None:

@@ -7,7 +7,7 @@ moves by less than 0.001), the terms with the analyzer that made them, so that a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -33,23 +33,28 @@ INT8_MAX = 127.0
 MOST_OFFSET_MINUTES = 24 * 60 - 1
 
 
+PassageFeatures = tuple[Mapping[str, int], NDArray[np.float32]]
+"""The index terms and the vector of a part of a long content."""
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """What was computed from a memory's content. It is content too, and is sealed with it.
 
-    `vector` is float32 of shape (d,), unnormalised; `terms` maps each index term to its count.
+    `vector` is float32 of shape (d,), unnormalised; `terms` maps each index term to its count. A long content has
+    `passages`.
     """
 
     analyzer: str
     terms: Mapping[str, int]
     embedder: str
     vector: NDArray[np.float32]
+    passages: Sequence[PassageFeatures] = ()
 
 
 def encode_record(memory: Memory, features: Features, *, volatile: bool = False) -> bytes:
     """Return the plaintext of a record, ready to be sealed; `volatile` marks one that is nowhere durable."""
-    scale = float(np.abs(features.vector).max(initial=0.0)) / INT8_MAX
-    quantised = np.rint(features.vector / (scale or 1.0)).astype(np.int8)
+    scale, vector = _quantised(features.vector)
     fields: dict[str, Any] = {
         "f": RECORD_FORMAT,
         "content": memory.content,
@@ -65,13 +70,20 @@ def encode_record(memory: Memory, features: Features, *, volatile: bool = False)
         "terms": dict(features.terms),
         "embedder": features.embedder,
         "scale": scale,
-        "vector": quantised.tobytes(),
+        "vector": vector,
     }
+    if features.passages:
+        fields["passages"] = [[dict(terms), *_quantised(vector)] for terms, vector in features.passages]
     fields.update(_optional_fields(memory))
     if volatile:
         fields["volatile"] = True
     packed: bytes = msgpack.packb(fields)
     return packed
+
+
+def _quantised(vector: NDArray[np.float32]) -> tuple[float, bytes]:
+    scale = float(np.abs(vector).max(initial=0.0)) / INT8_MAX
+    return scale, np.rint(vector / (scale or 1.0)).astype(np.int8).tobytes()
 
 
 def _optional_fields(memory: Memory) -> dict[str, Any]:
@@ -161,6 +173,14 @@ def vectors_of(records: list[dict[str, Any]], dimensions: int) -> NDArray[np.flo
     matrix = np.frombuffer(joined, dtype=np.int8).reshape(len(records), dimensions).astype(np.float32)
     matrix *= np.array([record["scale"] for record in records], dtype=np.float32)[:, None]
     return matrix
+
+
+def passages_of(fields: Mapping[str, Any]) -> tuple[PassageFeatures, ...]:
+    """Return the passages of a decoded record, none for a short one; their terms are its analyzer's."""
+    return tuple(
+        (terms, np.frombuffer(vector, dtype=np.int8).astype(np.float32) * np.float32(scale))
+        for terms, scale, vector in fields.get("passages", ())
+    )
 
 
 def _provenance(fields: Mapping[str, Any]) -> Provenance:

@@ -61,14 +61,14 @@ class Columns:
         "held": np.bool_,
     }
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, dimensions: int, capacity: int = _FIRST_CAPACITY) -> None:
         self._dimensions = dimensions
         self._used = 1
         self._free: list[int] = []
         self._whole: dict[str, NDArray[Any]] = {
-            name: np.zeros(_FIRST_CAPACITY, kind) for name, kind in self._TYPES.items()
+            name: np.zeros(capacity, kind) for name, kind in self._TYPES.items()
         }
-        self._whole["vectors"] = np.zeros((_FIRST_CAPACITY, dimensions), np.float32)
+        self._whole["vectors"] = np.zeros((capacity, dimensions), np.float32)
         self._show()
 
     @property

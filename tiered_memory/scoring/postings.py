@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -17,9 +18,22 @@ B = 0.75
 
 Slots = NDArray[np.intp]
 Column = NDArray[np.float32]
+Match = tuple[Slots, Column]
+"""The slots that hold a term, and how often each does."""
+Matches = Mapping[str, Match]
 
 Related = Mapping[str, Mapping[str, float]]
 """For a term the terms related to it, each with a weight above 0 and below 1, a multiple of 1/256."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """What is matched: a question's terms, those related to them, and how rare each known one is."""
+
+    terms: Iterable[str]
+    related: Related
+    rarity: Mapping[str, float]
+
 
 _COUNT_BITS = 24
 _COUNT_MASK = (1 << _COUNT_BITS) - 1
@@ -100,18 +114,18 @@ class Postings:
 
     def matching(
         self, terms: Iterable[str], related: Related = MappingProxyType({}), size: int = 0
-    ) -> list[tuple[Slots, Column]]:
-        """Return the slots and counts of each distinct known term, in the order given.
+    ) -> dict[str, Match]:
+        """Return the slots and counts of each known term, in the order given.
 
         A term with `related` terms is one with them: a slot that lacks it but has a related term counts that
         term's weight in its place (the largest, once). All slots are below `size`, which matters only then.
         """
-        found = []
+        found = {}
         scratch = np.zeros(size if related else 0, dtype=np.float32)
         for term in dict.fromkeys(terms):
             match = self._match(term, related.get(term, {}), scratch)
             if match is not None:
-                found.append(match)
+                found[term] = match
         return found
 
     def _match(self, term: str, related: Mapping[str, float], scratch: Column) -> tuple[Slots, Column] | None:
@@ -148,34 +162,47 @@ def inverse_document_frequency(holding: float, total: int) -> float:
     return math.log1p((total - holding + 0.5) / (holding + 0.5))
 
 
-def saturation_points(lengths: Column, total: int) -> Column:
-    """Return BM25's `k1 (1 - b + b length / average)` per slot; unused slots have length 0."""
-    average = float(lengths.sum(dtype=np.float64)) / max(total, 1)
+def average_length(lengths: Column, total: int) -> float:
+    """Return the mean length of `total` slots in use; unused slots have length 0."""
+    return float(lengths.sum(dtype=np.float64)) / max(total, 1)
+
+
+def saturation_points(lengths: Column, average: float) -> Column:
+    """Return BM25's `k1 (1 - b + b length / average)` per slot."""
     points: Column = (K1 * (1.0 - B) + (K1 * B / max(average, 1.0)) * lengths).astype(np.float32)
     return points
 
 
-def bm25(matches: Iterable[tuple[Slots, Column]], points: Column, total: int) -> Column:
-    """Return exact BM25 (Robertson and Zaragoza 2009, eq. 3.15) of every slot against the matched terms.
+def rarities(matches: Matches, total: int) -> dict[str, float]:
+    """Return each matched term's inverse document frequency among `total` slots.
 
     A slot with a count below 1 holds its term by that share only (the weighted synonyms of Pirkola, SIGIR 1998).
     """
+    # shares are multiples of 1/256, so the sums are exact in any order
+    holding = {
+        term: float(np.minimum(counts, 1.0).sum(dtype=np.float64)) for term, (_, counts) in matches.items()
+    }
+    return {term: inverse_document_frequency(held, total) for term, held in holding.items()}
+
+
+def bm25(matches: Matches, rarity: Mapping[str, float], points: Column) -> Column:
+    """Return exact BM25 (Robertson and Zaragoza 2009, eq. 3.15) of every slot against the matched terms.
+
+    A term without a `rarity` counts for nothing.
+    """
     scores = np.zeros_like(points)
-    for slots, counts in matches:
-        # shares are multiples of 1/256, so the sum is exact in any order
-        holding = float(np.minimum(counts, 1.0).sum(dtype=np.float64))
-        weight = inverse_document_frequency(holding, total) * (K1 + 1.0)
-        scores[slots] += np.float32(weight) * counts / (counts + points[slots])
+    for term, (slots, counts) in matches.items():
+        scores[slots] += np.float32(rarity.get(term, 0.0) * (K1 + 1.0)) * counts / (counts + points[slots])
     return scores
 
 
-def with_previous(matches: Iterable[tuple[Slots, Column]], following: Slots) -> list[tuple[Slots, Column]]:
+def with_previous(matches: Matches, following: Slots) -> dict[str, Match]:
     """Return the matches over *previous + current*: each slot's counts also count for the slot that follows it.
 
     `following` maps a slot to its successor; 0 stands for none and is no slot.
     """
     scratch = np.zeros(len(following), dtype=np.float32)
-    return [_widened(slots, counts, following, scratch) for slots, counts in matches]
+    return {term: _widened(*match, following, scratch) for term, match in matches.items()}
 
 
 def _widened(slots: Slots, counts: Column, following: Slots, scratch: Column) -> tuple[Slots, Column]:

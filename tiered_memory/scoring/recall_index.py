@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tiered_memory.scoring import postings, signs, text, time_spans, time_words
 from tiered_memory.scoring.columns import NOBODY, Columns
 from tiered_memory.scoring.labels import Authors, Labels
+from tiered_memory.scoring.passages import Passage, Passages
 from tiered_memory.scoring.ranking import Candidates
 
 Vector = NDArray[np.float32]
@@ -36,7 +37,7 @@ class IndexedTurn:
     `analyze(content)`; the author's name is added by the index. `vector` has shape `(dimensions,)`, is finite and
     unnormalised: its length is its weight beside its neighbour, and it may be zero. `characters` counts the
     content's characters, `question` tells whether it asks something. `terms` may hold signs (see `signs`) beside
-    the words. `zone_minutes` is the offset from UTC where it was said, `importance` 0..1.
+    the words; of a long turn `passages` are the parts that it is searched by. `zone_minutes` is the offset from UTC where it was said, `importance` 0..1.
     """
 
     id: str
@@ -50,6 +51,7 @@ class IndexedTurn:
     question: bool = False
     zone_minutes: int = 0
     importance: float = 0.0
+    passages: Sequence[Passage] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class RecallIndex:
         self._columns = Columns(dimensions)
         self._postings = postings.Postings()
         self._signs = postings.Postings()
+        self._passages = Passages(dimensions)
         self._slot_of: dict[str, int] = {}
         self._ids: dict[int, str] = {}
         self._sessions = Labels()
@@ -121,6 +124,7 @@ class RecallIndex:
             self._columns.bytes_used
             + self._postings.bytes_used
             + self._signs.bytes_used
+            + self._passages.bytes_used
             + len(self) * _BYTES_PER_TURN
         )
 
@@ -134,6 +138,7 @@ class RecallIndex:
         if not fresh:
             return
         vectors, norms = self._columns.checked([turn.vector for turn in fresh])
+        self._passages.check(passage for turn in fresh for passage in turn.passages)
         self.remove(turn.id for turn in fresh)
         slots = self._columns.reserve(len(fresh))
         self._columns.vectors[slots] = vectors
@@ -148,6 +153,7 @@ class RecallIndex:
             del self._ids[slot]
             self._postings.remove(slot)
             self._signs.remove(slot)
+            self._passages.remove(slot)
             self._unlink(slot)
             self._authors.release(int(self._columns.author[slot]))
             self._sessions.release(int(self._columns.session[slot]))
@@ -207,6 +213,7 @@ class RecallIndex:
                 terms[name] = terms.get(name, 0) + 1
             self._postings.add(slot, terms)
             self._signs.add(slot, kinds)
+            self._passages.add(slot, turn.passages, self._authors.terms(author))
             self._slot_of[turn.id], self._ids[slot] = slot, turn.id
             authors.append(author)
             sessions.append(session)
@@ -253,11 +260,15 @@ class RecallIndex:
         columns, total = self._columns, len(self)
         lengths, previous, following = columns.length, columns.previous, columns.following
         matches = self._postings.matching(query.terms, query.related, len(lengths))
+        rarity, average = postings.rarities(matches, total), postings.average_length(lengths, total)
         wider = postings.with_previous(matches, following)
         vector, context_vector = columns.cosines(query.vector)
-        lexical = postings.bm25(matches, postings.saturation_points(lengths, total), total)
+        lexical = postings.bm25(matches, rarity, postings.saturation_points(lengths, average))
+        matching = postings.Matching(query.terms, query.related, rarity)
+        self._passages.stand_for((vector, lexical), query.vector, matching, average)
         wide_lengths = lengths + lengths[previous]
-        context = postings.bm25(wider, postings.saturation_points(wide_lengths, total), total)
+        points = postings.saturation_points(wide_lengths, postings.average_length(wide_lengths, total))
+        context = postings.bm25(wider, postings.rarities(wider, total), points)
         return np.stack([vector, lexical, context_vector, context])
 
     def _cues(self, query: Query) -> NDArray[np.float32]:
