@@ -246,5 +246,5 @@ def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> Ind
         question=text.is_question(content),
         zone_minutes=fields["occurred"][1],
         importance=fields["importance"],
-        passages=[Passage(*one) for one in passages_of(fields)] if fresh else (),
+        passages=[Passage(*one) for one in passages_of(fields)] if fresh and "passages" in fields else (),
     )

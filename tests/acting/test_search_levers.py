@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import consenting, opened
 
-from tiered_memory import Interaction, TieredMemory, User
+from tiered_memory import TieredMemory, User
 from tiered_memory.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -33,8 +33,8 @@ async def test_days_are_those_of_the_user(alice: User, clock: ManualClock) -> No
     clock.set(datetime(2026, 12, 9, 20, 0, tzinfo=TOKYO))
     late = datetime(2026, 12, 9, 0, 30, tzinfo=TOKYO)
     early = datetime(2026, 12, 8, 9, 0, tzinfo=TOKYO)
-    await alice.add(Interaction(content="We had soup, early", session="a", occurred_at=early, importance=0.9))
-    await alice.add(Interaction(content="We had soup, late", session="b", occurred_at=late, importance=0.9))
+    await alice.add("We had soup, early", session="a", occurred_at=early, importance=0.9)
+    await alice.add("We had soup, late", session="b", occurred_at=late, importance=0.9)
     assert await best(alice, "soup on 9 December 2026") == "We had soup, late"
     assert await best(alice, "soup yesterday") == "We had soup, early"
 

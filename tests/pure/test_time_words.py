@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiered_memory.clock import to_us
-from tiered_memory.scoring.time_spans import day_of, is_absolute, is_form, nearness, overlap, resolve, span_of
+from tiered_memory.scoring.time_spans import (
+    day_of,
+    days_of,
+    is_absolute,
+    is_form,
+    nearness,
+    overlap,
+    resolve,
+    span_of,
+)
 from tiered_memory.scoring.time_words import time_forms
 
 EPOCH = date(1970, 1, 1)
@@ -248,6 +257,12 @@ def test_a_day_is_that_of_its_place() -> None:
     assert day_of(to_us(moment), 60) == days(WEDNESDAY)[0]
     there = moment.astimezone(timezone(timedelta(hours=-10)))
     assert day_of(to_us(there), -600) == days(there.date())[0]
+
+
+@given(st.lists(st.tuples(st.integers(-(10**17), 10**17), st.integers(-1439, 1439)), min_size=1))
+def test_days_of_many_moments_are_those_of_each(given_moments: list[tuple[int, int]]) -> None:
+    moments, offsets = (np.array(column, np.int64) for column in zip(*given_moments, strict=True))
+    assert days_of(moments, offsets).tolist() == [day_of(*one) for one in given_moments]
 
 
 spans = st.tuples(st.integers(-500, 500), st.integers(0, 400)).map(lambda given: (given[0], sum(given)))

@@ -73,9 +73,7 @@ class Passages:
             self._columns.checked(vectors)
 
     def add(self, turn: int, passages: Sequence[Passage], names: Sequence[str]) -> None:
-        """Take the passages of a turn that has none here yet; `names` are index terms that each of them holds too."""
-        if not passages:
-            return
+        """Take the passages (one or more) of a turn that has none here; each holds the index terms `names` too."""
         slots = self._columns.reserve(len(passages))
         vectors, norms = self._columns.checked([passage.vector for passage in passages])
         self._columns.vectors[slots], self._columns.norms[slots] = vectors, norms

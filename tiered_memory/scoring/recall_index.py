@@ -209,11 +209,13 @@ class RecallIndex:
         for slot, turn in zip(slots.tolist(), fresh, strict=True):
             author, session = self._authors.acquire(turn.author), self._sessions.acquire(turn.session)
             terms, kinds = _parted(turn.terms)
-            for name in self._authors.terms(author):
+            names = self._authors.terms(author)
+            for name in names:
                 terms[name] = terms.get(name, 0) + 1
             self._postings.add(slot, terms)
             self._signs.add(slot, kinds)
-            self._passages.add(slot, turn.passages, self._authors.terms(author))
+            if turn.passages:
+                self._passages.add(slot, turn.passages, names)
             self._slot_of[turn.id], self._ids[slot] = slot, turn.id
             authors.append(author)
             sessions.append(session)
@@ -222,8 +224,9 @@ class RecallIndex:
                 touched.setdefault(session, []).append(slot)
         columns.author[slots], columns.session[slots], columns.length[slots] = authors, sessions, lengths
         columns.order[slots] = [turn.order for turn in fresh]
-        columns.day[slots] = [time_spans.day_of(turn.occurred_at_us, turn.zone_minutes) for turn in fresh]
         columns.zone[slots] = [turn.zone_minutes for turn in fresh]
+        moments = np.array([turn.occurred_at_us for turn in fresh], dtype=np.int64)
+        columns.day[slots] = time_spans.days_of(moments, columns.zone[slots])
         columns.importance[slots] = [turn.importance for turn in fresh]
         columns.question[slots] = [turn.question for turn in fresh]
         columns.held[slots] = True
@@ -333,8 +336,10 @@ class RecallIndex:
 
 def _parted(terms: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
     """Return the words and the signs among index terms."""
-    kinds = {term: count for term, count in terms.items() if signs.is_sign(term)}
-    return {term: count for term, count in terms.items() if term not in kinds}, kinds
+    words, kinds = dict(terms), {}
+    for sign in [term for term in words if term[:1] == signs.MARK]:  # a first touch comes here for every term
+        kinds[sign] = words.pop(sign)
+    return words, kinds
 
 
 def _best(arm: NDArray[np.float32], allowed: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

@@ -43,6 +43,12 @@ def day_of(moment_us: int, offset_minutes: int = 0) -> int:
     return (moment_us + offset_minutes * 60_000_000) // 86_400_000_000
 
 
+def days_of(moments_us: Days, offsets_minutes: Days) -> Days:
+    """Return the local days of UTC moments, as days since 1970-01-01."""
+    local: Days = (moments_us + offsets_minutes * 60_000_000) // 86_400_000_000
+    return local
+
+
 def resolve(form: str, spoken: Days) -> tuple[Days, Days]:
     """Return the first and last day that `form` means when spoken on each of the days `spoken`, same shape.
 
