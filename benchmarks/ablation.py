@@ -24,7 +24,7 @@ from tiered_memory.scoring.importance import score_importance
 from tiered_memory.scoring.passages import Passage, split
 from tiered_memory.scoring.ranking import DEFAULT_WEIGHTS, Candidates, Weights, rank
 from tiered_memory.scoring.recall_index import IndexedTurn, Query, RecallIndex
-from tiered_memory.scoring.signs import index_terms
+from tiered_memory.scoring.signs import signs_of
 from tiered_memory.scoring.text import analyze, is_question
 
 OWN_SETS = Path(__file__).parent / "sets"
@@ -107,7 +107,7 @@ def _passages(content: str, embedder: StaticEmbedder) -> list[Passage]:
 
 
 def _indexed(turn: Turn, order: int, vector: Any, index: RecallIndex) -> IndexedTurn:
-    terms = index_terms(turn.text)
+    terms = analyze(turn.text).terms
     return IndexedTurn(
         id=turn.id,
         order=order,
@@ -118,6 +118,7 @@ def _indexed(turn: Turn, order: int, vector: Any, index: RecallIndex) -> Indexed
         terms=terms,
         vector=vector,
         question=is_question(turn.text),
+        signs=signs_of(turn.text),
         importance=score_importance(turn.text, turn.role, index.novelty(terms)).value,
     )
 

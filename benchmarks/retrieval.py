@@ -8,7 +8,7 @@ the last turn. No forgetting cycle runs: what forgetting costs is another benchm
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,6 +23,7 @@ from benchmarks.metrics import bootstrap_interval, recall_at
 from benchmarks.store import (
     OPEN_POLICY,
     SEARCHED_AFTER,
+    Told,
     conversations,
     count_searchable,
     engines,
@@ -48,12 +49,14 @@ class Answer:
     """A question of one conversation, and the ids of the turns returned for it, best first.
 
     `sessions` are the session names of the conversation's turns, by id.
+    A turn that was merged into an earlier one is `held_as` that one: where it is returned, both are found.
     """
 
     conversation: str
     question: Question
     ranked: Sequence[str]
     sessions: Mapping[str, str]
+    held_as: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,12 @@ async def ask_product(
     title: str, chosen: Sequence[Conversation], settings: Settings, progress: Progress
 ) -> Asked:
     """Tell the product every conversation, open it anew, and ask every question."""
-    clock, turn_of = ManualClock(), dict[str, str]()
+    clock, told_of = ManualClock(), dict[str, list[Told]]()
     progress.stage(f"{title}: adding turns", sum(len(one.turns) for one in chosen))
     async with TieredMemory.open(settings, clock=clock) as memory:
         for conversation in chosen:
             told = await tell(user_of(memory, conversation), conversation, clock)
-            turn_of.update({one.receipt.id: one.turn.id for one in told})
+            told_of[conversation.name] = told
             await memory.drain()
             progress.step(len(told))
     answers, searchable = [], 0
@@ -105,17 +108,25 @@ async def ask_product(
             user = user_of(memory, conversation)
             searchable += await count_searchable(user)
             for question in conversation.questions:
-                answers.append(await _answer(user, conversation, question, turn_of))
+                answers.append(await _answer(user, conversation, question, told_of[conversation.name]))
                 progress.step()
     return Asked(answers, searchable)
 
 
-async def _answer(
-    user: User, conversation: Conversation, question: Question, turn_of: Mapping[str, str]
-) -> Answer:
+async def _answer(user: User, conversation: Conversation, question: Question, told: Sequence[Told]) -> Answer:
     hits = await user.search(question.text, limit=DEPTH)
-    ranked = [turn_of[hit.memory.id] for hit in hits]
-    return Answer(conversation.name, question, ranked, conversation.session_of)
+    first_of = first_turns(told)
+    held_as = {one.turn.id: first_of[one.receipt.id] for one in told}
+    ranked = [first_of[hit.memory.id] for hit in hits]
+    return Answer(conversation.name, question, ranked, conversation.session_of, held_as)
+
+
+def first_turns(told: Iterable[Told]) -> dict[str, str]:
+    """Return for each memory the first turn it was made of."""
+    first_of = dict[str, str]()
+    for one in told:
+        first_of.setdefault(one.receipt.id, one.turn.id)
+    return first_of
 
 
 def summary(answers: Sequence[Answer], seed: int) -> Results:
@@ -137,17 +148,20 @@ def _mean_recall(answers: Sequence[Answer], cut: int) -> float | None:
 
 
 def _mean_session_recall(answers: Sequence[Answer], cut: int) -> float | None:
-    """Return the mean share of the evidence's sessions among the first `cut` sessions, each as good as its best turn."""
+    """Return the mean share of the evidence's sessions among the first `cut`, each as good as its best turn."""
     return fmean(_session_recall(answer, cut) for answer in answers) if answers else None
 
 
 def _session_recall(answer: Answer, cut: int) -> float:
     ranked = list(dict.fromkeys(answer.sessions[one] for one in answer.ranked))
-    return recall_at(ranked, {answer.sessions[one] for one in answer.question.evidence}, cut)
+    evidence = {answer.sessions[answer.held_as.get(one, one)] for one in answer.question.evidence}
+    return recall_at(ranked, evidence, cut)
 
 
 def _recall(answer: Answer, cut: int) -> float:
-    return recall_at(answer.ranked, answer.question.evidence, cut)
+    evidence = frozenset(answer.question.evidence)
+    found = set(answer.ranked[:cut])
+    return sum(answer.held_as.get(one, one) in found for one in evidence) / len(evidence)
 
 
 def _interval(answers: Sequence[Answer], seed: int) -> list[float]:

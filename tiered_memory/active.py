@@ -21,22 +21,29 @@ from tiered_memory.errors import (
     TieredMemoryError,
 )
 from tiered_memory.forgetting.decay import StrengthState
-from tiered_memory.formats.record import decode_fields, memory_of, passages_of
-from tiered_memory.model import Memory, Subject, TierName
+from tiered_memory.forgetting.gate import ImportanceSpread
+from tiered_memory.formats.record import decode_fields, memory_of, passages_of, repeats_of
+from tiered_memory.model import Kind, Memory, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
 from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
-from tiered_memory.scoring.signs import index_terms
+from tiered_memory.scoring.reconcile import Claim
+from tiered_memory.scoring.signs import signs_of
+from tiered_memory.scoring.supersession import Statement
 from tiered_memory.state.base import ConsentRow, MemoryRow
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
-HELD_BYTES = 400
+HELD_BYTES = 520
+CLAIMS_KEPT = 500
 
 
 @dataclass(slots=True)
 class HeldMemory:
-    """A memory in RAM: its verified plaintext, and the few fields that filters ask for."""
+    """A memory in RAM: its verified plaintext, and the few fields that filters ask for.
+
+    `ram_only`: wherever else it rests, it is sealed under the key that is in RAM only.
+    """
 
     id: str
     order: int
@@ -49,6 +56,18 @@ class HeldMemory:
     occurred_us: int
     importance: float
     expires_us: int | None = None
+    ram_only: bool = False
+    valid_from_us: int | None = None
+    valid_to_us: int | None = None
+    superseded_by: str | None = None
+    conflicts: tuple[str, ...] = ()
+    wording: int = 0
+    """A digest of its index terms, within this process."""
+
+    def held_good(self, at_us: int) -> bool:
+        """Tell whether it was so at a moment, as far as is known now."""
+        since = self.occurred_us if self.valid_from_us is None else self.valid_from_us
+        return since <= at_us and (self.valid_to_us is None or at_us < self.valid_to_us)
 
     @property
     def volatile(self) -> bool:
@@ -82,9 +101,14 @@ class ActiveSubject:
     index: RecallIndex
     keys: dict[str, SealingKey] = field(default_factory=dict)
     consents: list[ConsentEvent] = field(default_factory=list)
+    spread: ImportanceSpread = field(default_factory=ImportanceSpread)
     held: dict[str, HeldMemory] = field(default_factory=dict)
     tracked: dict[str, Tracked] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    superseded: set[str] = field(default_factory=set)
+    contested: dict[str, set[str]] = field(default_factory=dict)
+    worded: dict[int, list[str]] = field(default_factory=dict)
+    claims: OrderedDict[str, Claim] = field(default_factory=OrderedDict)
     damaged: set[str] = field(default_factory=set)
     damaged_keys: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
@@ -93,6 +117,8 @@ class ActiveSubject:
     operations: OrderedDict[str, tuple[bytes, Any, str]] = field(default_factory=OrderedDict)
     expiring: list[tuple[int, str]] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
+    moving: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while a volatile memory becomes a durable one, or is removed: the state store knows of none."""
     held_bytes: int = 0
     users: int = 0
     last_order: int = 0
@@ -154,11 +180,59 @@ class ActiveSubject:
     def hold(self, entries: Sequence[HeldMemory], turns: Sequence[IndexedTurn]) -> None:
         """Make memories searchable."""
         self.index.add(turns)
+        wordings = {turn.id: wording_of(turn.terms) for turn in turns}
         for entry in entries:
+            entry.wording = wordings[entry.id]
+            alike = self.worded.setdefault(entry.wording, [])
+            if entry.id not in alike:
+                alike.append(entry.id)
             self.held[entry.id] = entry
             self.held_bytes += len(entry.plaintext) + HELD_BYTES
+            self._relate(entry)
             if entry.expires_us is not None:
                 heapq.heappush(self.expiring, (entry.expires_us, entry.id))
+
+    def _relate(self, entry: HeldMemory) -> None:
+        """Note what took a memory's place, and what it stands against."""
+        if entry.superseded_by is not None:
+            self.superseded.add(entry.id)
+        for other in entry.conflicts:
+            self.contested.setdefault(entry.id, set()).add(other)
+            self.contested.setdefault(other, set()).add(entry.id)
+
+    def revise(self, entry: HeldMemory) -> None:
+        """Put a memory's next version in the place of the one before it; its content is the same."""
+        before = self.held.get(entry.id)
+        if before is None or before.version != entry.version - 1:
+            return  # it was removed meanwhile
+        entry.wording = before.wording
+        self.held[entry.id] = entry
+        self.held_bytes += len(entry.plaintext) - len(before.plaintext)
+        self._relate(entry)
+        tracked = self.tracked.get(entry.id)
+        if tracked is not None:
+            tracked.row = replace(tracked.row, version=entry.version, bytes=len(entry.plaintext))
+
+    def claim(self, memory_id: str) -> Claim:
+        """Return a held memory as it is compared; what was read of the latest compared is kept with them."""
+        known = self.claims.get(memory_id)
+        if known is None:
+            known = self.claims[memory_id] = _claim_of(self.held[memory_id])
+        self.claims.move_to_end(memory_id)
+        while len(self.claims) > CLAIMS_KEPT:
+            self.claims.popitem(last=False)
+        return known
+
+    def rivals(self, memory_id: str) -> tuple[str, ...]:
+        """Return the current memories that say otherwise, in order of their ids."""
+        others = self.contested.get(memory_id, ())
+        return tuple(sorted(one for one in others if one in self.held and one not in self.superseded))
+
+    def rivals_since(self, memory_id: str) -> list[str]:
+        """Return those of them that are newer, the newest first."""
+        own, others = self.held[memory_id], [self.held[one] for one in self.rivals(memory_id)]
+        newer = [one for one in others if (one.occurred_us, one.order) > (own.occurred_us, own.order)]
+        return [one.id for one in sorted(newer, key=lambda one: (-one.occurred_us, -one.order))]
 
     def release(self, ids: Sequence[str]) -> list[str]:
         """Make memories unfindable; return those that were held."""
@@ -168,8 +242,23 @@ class ActiveSubject:
         for entry in gone:
             self.tracked.pop(entry.id, None)
             self.used.discard(entry.id)
+            self.superseded.discard(entry.id)
+            self._unrelate(entry)
             self.held_bytes -= len(entry.plaintext) + HELD_BYTES
         return [entry.id for entry in gone]
+
+    def _unrelate(self, entry: HeldMemory) -> None:
+        """Take back what the memory itself says of others; what others say of it may come true again."""
+        self.claims.pop(entry.id, None)
+        alike = self.worded[entry.wording]
+        alike.remove(entry.id)
+        if not alike:
+            del self.worded[entry.wording]
+        for other in entry.conflicts:
+            for one, against in ((entry.id, other), (other, entry.id)):
+                self.contested.get(one, set()).discard(against)
+                if not self.contested.get(one):
+                    self.contested.pop(one, None)
 
     def expire(self, now_us: int) -> None:
         """Drop volatile memories whose time in hot has passed."""
@@ -179,6 +268,19 @@ class ActiveSubject:
             if entry is not None and entry.expires_us == expires_us:
                 self.release([memory_id])
 
+    @property
+    def irreplaceable(self) -> bool:
+        """Whether something of it, not expired at the last `expire`, could not be read again once it leaves RAM."""
+        return any(one in self.held and self.held[one].ram_only for _, one in self.expiring)
+
+    def sessions_of(self, memory_id: str) -> set[str]:
+        """Return the sessions in which a held memory was said, first or again."""
+        entry = self.held.get(memory_id)
+        if entry is None:
+            return set()
+        said = {again.session for again in repeats_of(decode_fields(entry.plaintext))} | {entry.session}
+        return {session for session in said if session is not None}
+
     def tier_of(self, memory_id: str) -> TierName:
         """Return the tier a held memory rests in."""
         return TierName.HOT if self.held[memory_id].volatile else TierName.COLD
@@ -187,6 +289,25 @@ class ActiveSubject:
     def bytes_used(self) -> int:
         """Estimate of the RAM this subject takes, in bytes."""
         return self.index.bytes_used + self.held_bytes
+
+
+def _claim_of(held: HeldMemory) -> Claim:
+    fields = decode_fields(held.plaintext)
+    role, author = Role(fields["role"]), fields.get("author")
+    return Claim(
+        id=held.id,
+        order=held.order,
+        statement=Statement(fields["content"], role, author, held.occurred_us, fields["terms"]),
+        kind=Kind(held.kind),
+        sensitivity=Sensitivity(fields["sensitivity"]),
+        agent=held.agent,
+        metadata=fields.get("metadata", {}),
+    )
+
+
+def wording_of(terms: Mapping[str, int]) -> int:
+    """Return a number that is the same for the same index terms, within this process."""
+    return hash(frozenset(terms.items()))
 
 
 def state_of(row: MemoryRow) -> StrengthState:
@@ -227,7 +348,16 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
         fields["occurred"][0],
         fields["importance"],
         record.expires_at_us,
+        valid_from_us=fields.get("valid_from"),
+        valid_to_us=fields.get("valid_to"),
+        superseded_by=fields.get("superseded_by"),
+        conflicts=tuple(fields.get("conflicts", ())),
     )
+
+
+def _passages(fields: Mapping[str, Any], vector: Any) -> list[Passage]:
+    """Return a record's passages; one whose vector is another embedder's, or none, is found as a whole."""
+    return [Passage(*one) for one in passages_of(fields)] if vector.any() else []
 
 
 def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> IndexedTurn:
@@ -241,10 +371,11 @@ def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> Ind
         author=fields.get("author"),
         occurred_at_us=fields["occurred"][0],
         characters=len(content),
-        terms=fields["terms"] if fresh else index_terms(content),
+        terms=fields["terms"] if fresh else text.analyze(content).terms,
         vector=vector,
         question=text.is_question(content),
+        signs=fields.get("signs", ()) if fresh else signs_of(content),
         zone_minutes=fields["occurred"][1],
         importance=fields["importance"],
-        passages=[Passage(*one) for one in passages_of(fields)] if fresh and "passages" in fields else (),
+        passages=_passages(fields, vector) if fresh and "passages" in fields else (),
     )

@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     """Where the state store, the cold tables and the root key live; owned by one process at a time."""
     policy: str = "default"
     """Name of a shipped policy (`default`, `seed`) or path of a policy file."""
+    embedder: str = "static"
+    """`static` is the shipped one; else the directory of a model (static or model2vec), or `module:factory`."""
     redis_url: str = "private"
     """`private` starts a redis-server of its own, `local` uses none, else a redis://, rediss:// or unix:// URL."""
     redis_maxmemory_mib: int = Field(64, ge=8, le=65_536)
@@ -55,6 +57,8 @@ class Settings(BaseSettings):
     """How often the strengths that uses changed are written."""
     forget_interval_seconds: float = Field(60.0, gt=0, le=86_400)
     """How often what is due is forgotten."""
+    forget_hook_seconds: float = Field(10.0, gt=0, le=600)
+    """How long `before_forget` may take to answer; after that nothing is forgotten by decay in that run."""
     idempotency_hours: float = Field(24.0, gt=0, le=8760)
     """How long a repeated `operation_id` is answered with the receipts of its first call."""
     strength_weight: float = Field(0.02, ge=0, le=0.5)

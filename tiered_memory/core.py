@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,15 +16,32 @@ from tiered_memory.forgetting.decay import Curve
 from tiered_memory.highwater import Mark
 from tiered_memory.marks import Marks
 from tiered_memory.metrics import Observer
+from tiered_memory.model import ForgetBatch
 from tiered_memory.policy.rules import Policy
+from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
 from tiered_memory.state.base import StateStore
 from tiered_memory.state.commands import Position
 from tiered_memory.tiers.base import SubjectRef, Tier, TierRecord
 from tiered_memory.tiers.session_tier import SessionTier
 
+ForgetHook = Callable[[ForgetBatch], Awaitable[Collection[str] | None]]
+"""Asked before decay takes memories of a subject: returns the ids to keep, or None to keep none.
+
+It is not asked about ceilings, ended undo windows, quotas and rights. When it raises, or does not answer within
+`forget_hook_seconds`, decay takes nothing in that run. It runs in the event loop: what blocks, blocks everything.
+"""
+
 PiiHook = Callable[[str], Awaitable[str]]
 """Given an interaction's text, returns the text to keep: the place for masking personal data."""
+
+
+class SupersessionHook(Protocol):
+    """Judges in the rules' place what a new statement is to each of a few held ones: the place for a model."""
+
+    async def __call__(self, new: Statement, held: Sequence[Statement]) -> Sequence[Judgement]:
+        """Return one judgement per held statement, in order; a failure, or another number, leaves it to the rules."""
+        ...
 
 
 class ColdTier(Tier, Protocol):
@@ -67,6 +84,7 @@ class Limits:
     commit_deadline_seconds: float
     idempotency_hours: float
     strength_weight: float
+    forget_hook_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +110,8 @@ class Core:
     marks: Marks
     incarnation: str
     pii: PiiHook | None = None
+    before_forget: ForgetHook | None = None
+    supersession: SupersessionHook | None = None
 
     def now_us(self) -> int:
         """Return the clock's moment in microseconds since 1970; read once per operation."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
@@ -15,16 +15,28 @@ from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import deadline
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.metrics import ContextPacked, Embedded
-from tiered_memory.model import Context, Explanation, Filter, Hit, Memory, Sensitivity, TierName
+from tiered_memory.model import (
+    Context,
+    Explanation,
+    Filter,
+    HistoryEntry,
+    Hit,
+    Memory,
+    Sensitivity,
+    TierName,
+)
+from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
 from tiered_memory.scoring.ranking import Scored, apply_strength, rank
 from tiered_memory.scoring.recall_index import PER_ARM, Query
+from tiered_memory.scoring.succession import Successions, current_first
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
 from tiered_memory.subjects import Opened, SubjectDirectory
 
 OVERSAMPLE = 2
+SUPERSEDED = "superseded"
 RECALL_LIMIT = 30
 
 
@@ -41,8 +53,11 @@ class ContextOptions:
 class Recall:
     """Reads for active subjects."""
 
-    def __init__(self, core: Core, directory: SubjectDirectory, sessions: Sessions) -> None:
+    def __init__(
+        self, core: Core, directory: SubjectDirectory, sessions: Sessions, promoter: Promoter
+    ) -> None:
         self._core = core
+        self._promoter = promoter
         self._directory = directory
         self._sessions = sessions
 
@@ -54,15 +69,16 @@ class Recall:
         vector = (await self._core.embedder.embed([question], "query"))[0]
         self._core.observer.observe(Embedded(1, stopwatch() - begun))
         active.check_alive()
-        eligible = None if where is None else _matching(active, where)
-        now_us = self._core.now_us()
+        wanted = _Wanted.by(active, where)
+        now_us, hidden = self._core.now_us(), min(len(active.superseded), PER_ARM)
         query = Query.of(question, vector, now_us, related_terms(question))
-        found = active.index.candidates(query, eligible=eligible, per_arm=max(PER_ARM, limit))
+        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=max(PER_ARM, limit) + hidden)
         scored = rank(found, limit * OVERSAMPLE)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
-        weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)[:limit]
-        self._retrieved(active, weighed)
-        return [_hit(active, one, strengths[one.id]) for one in weighed]
+        weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
+        chosen = current_first(weighed, wanted.successions(active, weighed))[:limit]
+        self._retrieved(active, chosen)
+        return [_hit(active, one, self._strength(active, one.id, now_us)) for one in chosen]
 
     async def context(self, active: ActiveSubject, question: str, options: ContextOptions) -> Context:
         """Return the session's turns and what is recalled for `question`, fitted to the token budget.
@@ -76,11 +92,11 @@ class Recall:
         hits = await self.search(active, question, options.recall_limit, options.where)
         sections = Sections(
             recalled=[_piece(hit.memory) for hit in hits],
-            recent=[replace(turn, memory_id=turn.id) for turn in turns],
+            recent=[replace(turn, memory_id=turn.memory_id or turn.id) for turn in turns],
         )
         packed = pack(sections, options.token_budget, self._core.count_tokens)
         recalled = [item.memory_id for item in packed.items if item.section == "recalled" and item.memory_id]
-        self.use(active, recalled)
+        await self.used(active, recalled)
         self._core.observer.observe(ContextPacked(packed.tokens))
         return packed
 
@@ -95,12 +111,31 @@ class Recall:
         self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
     ) -> list[Memory]:
         """Return memories newest first; `before` is the `order` of the last one of the page before."""
-        ids = active.held.keys() if where is None else _matching(active, where)
+        ids = active.held.keys() - active.superseded if where is None else _matching(active, where)
         chosen = [active.held[one] for one in ids]
         if before is not None:
             chosen = [held for held in chosen if held.order < before]
         chosen.sort(key=lambda held: held.order, reverse=True)
         return [held.memory() for held in chosen[:limit]]
+
+    def history(self, active: ActiveSubject, memory_id: str) -> list[HistoryEntry]:
+        """Return the held memories of the chain of supersession that goes through one, oldest first.
+
+        A link to one that was removed meanwhile stays as an id that leads nowhere.
+        """
+        self.get(active, memory_id)
+        linked = dict[str, set[str]]()
+        for one in active.superseded:
+            linked.setdefault(one, set()).add(str(active.held[one].superseded_by))
+            linked.setdefault(str(active.held[one].superseded_by), set()).add(one)
+        found, ahead = set[str](), [memory_id]
+        while ahead:
+            one = ahead.pop()
+            if one not in found:
+                found.add(one)
+                ahead += linked.get(one, ())
+        held = [active.held[one] for one in found if one in active.held]
+        return [_entry(one.memory()) for one in sorted(held, key=lambda one: (one.occurred_us, one.order))]
 
     async def forgotten(self, active: ActiveSubject) -> list[Memory]:
         """Return the memories that were forgotten and can still be restored, newest first."""
@@ -159,6 +194,12 @@ class Recall:
             raise active.missing(memory_id)
         return self._explained(memories[0], row, state_of(row))
 
+    async def used(self, active: ActiveSubject, memory_ids: Sequence[str]) -> int:
+        """Strengthen memories that were used, and keep those that hot alone has; return how many became stronger."""
+        strengthened = self.use(active, memory_ids)
+        await self._promoter.promote(active, memory_ids)
+        return strengthened
+
     def use(self, active: ActiveSubject, memory_ids: Sequence[str], weight: float = 1.0) -> int:
         """Strengthen memories that were used; written behind. Return how many became stronger."""
         now_us, strengthened = self._core.now_us(), 0
@@ -190,6 +231,7 @@ class Recall:
             state, core.curve, retention, policy.decay.grace_hours, pinned=row.pinned, held=row.held
         )
         forgotten = row.state == MemoryState.FORGOTTEN
+        state_word = SUPERSEDED if memory.superseded_by and not forgotten else row.state
         forget_at = core.curve.forget_at_us(state)
         at_us = row.deadline_us if forgotten else due.at_us
         return Explanation(
@@ -201,7 +243,7 @@ class Recall:
             half_life_days=core.curve.half_life_days(state),
             spaced_uses=state.n_spaced,
             last_used_at=from_us(state.t_last_us),
-            state=row.state,
+            state=state_word,
             tiers=(TierName.COLD,),
             policy=core.policy_version,
         )
@@ -231,6 +273,56 @@ def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
         terms=scored.terms,
         strength=strength,
         tier=active.tier_of(scored.id),
+        conflicts_with=active.rivals(scored.id),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which memories a search may return (None: all), and which it ranks: what another took the place of as well.
+
+    A question is often put in the words of the old one, so what holds now stands where that would.
+    """
+
+    returned: Collection[str] | None
+    ranked: Collection[str] | None
+    current: bool
+
+    @classmethod
+    def by(cls, active: ActiveSubject, where: Filter | None) -> _Wanted:
+        if where is None:
+            return cls(None, None, current=True)
+        matching = _matching(active, where)
+        if where.include_superseded or where.as_of is not None:
+            return cls(matching, matching, current=False)
+        return cls(matching, matching | active.superseded, current=True)
+
+    def successions(self, active: ActiveSubject, ranked: Sequence[Scored]) -> Successions:
+        """Return what took the place of what is ranked, as far as it may be returned, and what speaks against it."""
+        successor = dict[str, str | None]()
+        ahead = [one.id for one in ranked if self.current and one.id in active.superseded]
+        while ahead:
+            one = ahead.pop()
+            heir = active.held[one].superseded_by
+            if one in successor:
+                continue
+            if heir in active.superseded:
+                successor[one] = heir
+                ahead.append(str(heir))
+            else:
+                may = heir in active.held and (self.returned is None or heir in self.returned)
+                successor[one] = heir if may else None
+        contested = (one.id for one in ranked if one.id in active.contested)
+        return Successions(successor=successor, newer={one: active.rivals_since(one) for one in contested})
+
+
+def _entry(memory: Memory) -> HistoryEntry:
+    return HistoryEntry(
+        memory=memory,
+        valid_from=memory.valid_from or memory.occurred_at,
+        valid_to=memory.valid_to,
+        superseded_by=memory.superseded_by,
+        reason=memory.superseded_because,
     )
 
 
@@ -248,7 +340,11 @@ def _matching(active: ActiveSubject, where: Filter) -> set[str]:
     """Return the ids that pass the filter; metadata is looked at last, because it must be decoded."""
     since = None if where.since is None else to_us(where.since)
     until = None if where.until is None else to_us(where.until)
+    as_of = None if where.as_of is None else to_us(where.as_of)
+    current = None if where.include_superseded or as_of is not None else True
     checks = (
+        (current, lambda held: held.superseded_by is None),
+        (as_of, lambda held: as_of is not None and held.held_good(as_of)),
         (where.kinds, lambda held: held.kind in (where.kinds or ())),
         (where.roles, lambda held: held.role in (where.roles or ())),
         (where.sessions, lambda held: held.session in (where.sessions or ())),

@@ -7,38 +7,40 @@ store's fsync; hot is told at the same time, warm and the recall index after.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tiered_memory.active import ActiveSubject, Tracked, state_of
-from tiered_memory.clock import from_us, stopwatch, to_us
+from tiered_memory.active import ActiveSubject
+from tiered_memory.clock import from_us, to_us
+from tiered_memory.commits import WITHDRAWN, Commission, Committer, Written
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
 from tiered_memory.drafts import Draft, DraftWriter
-from tiered_memory.embedding.base import Vectors
-from tiered_memory.errors import ConsentRequiredError, HotTierError, InvalidInputError, TieredMemoryError
-from tiered_memory.failpoints import reach
+from tiered_memory.errors import (
+    ConsentRequiredError,
+    HotTierError,
+    InvalidInputError,
+    StateStoreError,
+    TieredMemoryError,
+)
+from tiered_memory.features import features_of
 from tiered_memory.flusher import Flusher
-from tiered_memory.forgetting.routing import place
-from tiered_memory.formats.record import Features, PassageFeatures, encode_record, offset_minutes
+from tiered_memory.forgetting.routing import Placement, place
+from tiered_memory.formats.record import Features, encode_record, offset_minutes
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
-from tiered_memory.metrics import Embedded, Routed
 from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role, SourceKind
 from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
 from tiered_memory.receipts import Operations, fingerprint_of, receipt_for, remember
+from tiered_memory.reconciler import Reconciler, Settled
 from tiered_memory.scoring import text
 from tiered_memory.scoring.importance import Importance, score_importance
-from tiered_memory.scoring.passages import Passage, split
+from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
-from tiered_memory.scoring.signs import signs_of
 from tiered_memory.sessions import Sessions, buffered
-from tiered_memory.state import commands as c
-from tiered_memory.state.base import JournalEntry, MemoryRow, Repeated, WriteBatch
+from tiered_memory.state.base import MemoryRow, Repeated, Stale
 from tiered_memory.subjects import SubjectDirectory
 
-WITHDRAWN = "the consent was withdrawn while this was being written; nothing was stored"
 SOURCE_OF_ROLE = {Role.ASSISTANT: SourceKind.AGENT, Role.SYSTEM: SourceKind.AGENT, Role.TOOL: SourceKind.TOOL}
 
 
@@ -55,15 +57,6 @@ class WriteOptions:
     require: Durability | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What a commit put down: the journal's entries with their numbers, and the memories' rows."""
-
-    entries: tuple[JournalEntry, ...] = ()
-    rows: tuple[MemoryRow, ...] = ()
-    key: SealingKey | None = None
-
-
 class Router:
     """Writes interactions for active subjects."""
 
@@ -74,12 +67,15 @@ class Router:
         flusher: Flusher,
         sessions: Sessions,
         inflight: InFlight,
+        committer: Committer,
     ) -> None:
         self._core = core
         self._directory = directory
         self._flusher = flusher
         self._sessions = sessions
         self._writer = DraftWriter(core)
+        self._committer = committer
+        self._reconciler = Reconciler(core)
         self._operations = Operations(core)
         self._inflight = inflight
 
@@ -100,8 +96,15 @@ class Router:
         for session in sorted({one.interaction.session for one in accepted if one.interaction.session}):
             await self._sessions.ready(active, session)
         drafts = await self._drafts(active, accepted, grounds, options)
-        self._flusher.check_room(sum(draft.placement.cold for draft in drafts))
-        return await self._inflight.finish(self._put_down(active, drafts, options, fingerprint))
+        settled = await self._reconciler.settle(active, drafts)
+        self._flusher.check_room(
+            sum(draft.placement.cold for draft in settled.drafts)
+            + len(settled.amendments)
+            + len(settled.promoted)
+        )
+        work = _Work(options, fingerprint, options.operation_id or self._core.new_id(), drafts)
+        given = self._commission(active, work, settled)
+        return await self._inflight.finish(self._put_down(active, work, given))
 
     async def _grounds(
         self, active: ActiveSubject, accepted: Sequence[Accepted], options: WriteOptions, now_us: int
@@ -132,45 +135,36 @@ class Router:
         options: WriteOptions,
     ) -> list[Draft]:
         masked = [await self._masked(one) for one in accepted]
-        contents = [one.interaction.content for one in masked]
-        vectors = await self._embedded(contents)
-        passages = await self._passages(contents)
+        found = await features_of(self._core, [one.interaction.content for one in masked])
         active.check_alive()
-        now_us, embedder = self._core.now_us(), self._core.embedder.name
-        seen, drafts = set[str](), list[Draft]()
-        for one, ground, vector, parts in zip(masked, grounds, vectors, passages, strict=True):
-            terms = text.analyze(one.interaction.content).terms
-            importance = _importance(one.interaction, _novelty(active.index, terms, seen))
+        now_us = self._core.now_us()
+        seen, asking, drafts = set[str](), dict[str, bool](), list[Draft]()
+        for one, ground, features in zip(masked, grounds, found, strict=True):
+            terms = features.terms
+            answers = _answers(active.index, one.interaction, asking)
+            importance = _importance(one.interaction, _novelty(active.index, terms, seen), answers=answers)
             seen.update(terms)
             memory = self._memory(active, one, importance, _Frame(options.purpose, ground, now_us))
-            stored = {**terms, **signs_of(one.interaction.content)}
-            drafts.append(
-                self._draft(
-                    memory, ground, Features(text.ANALYZER, stored, embedder, vector, parts), options.require
-                )
-            )
+            placement = self._place(active, memory, ground, options.require)
+            plaintext = encode_record(memory, features, volatile=not placement.cold)
+            draft = Draft(memory, placement, plaintext, _turn(memory, features))
+            drafts.append(replace(draft, mergeable=self._is_mergeable(one.interaction)))
         return drafts
 
-    async def _embedded(self, texts: Sequence[str]) -> Vectors:
-        begun = stopwatch()
-        vectors = await self._core.embedder.embed(texts, "document")
-        self._core.observer.observe(Embedded(len(texts), stopwatch() - begun))
-        return vectors
+    def _is_mergeable(self, given: Interaction) -> bool:
+        """What the caller says of its weight or origin must not get lost in another memory."""
+        asked = given.importance is not None or given.provenance is not None
+        return self._core.policy.routing.merge_duplicates and not asked
 
-    async def _passages(self, contents: Sequence[str]) -> list[list[PassageFeatures]]:
-        """Return the passages of each content; only long ones have some."""
-        parted = [split(content) for content in contents]
-        parts = [part for one in parted for part in one]
-        vectors = iter(await self._embedded(parts) if parts else ())
-        return [[(text.analyze(part).terms, next(vectors)) for part in one] for one in parted]
-
-    def _draft(
-        self, memory: Memory, ground: Grounds, features: Features, require: Durability | None
-    ) -> Draft:
+    def _place(
+        self, active: ActiveSubject, memory: Memory, ground: Grounds, require: Durability | None
+    ) -> Placement:
         rules, required = self._core.policy.routing, _needs_cold(memory.session, require)
-        placement = place(memory.importance, memory.role, ground, rules, required=required)
-        plaintext = encode_record(memory, features, volatile=not placement.cold)
-        return Draft(memory, placement, plaintext, _turn(memory, features))
+        spread = active.spread
+        placed = place(memory.importance, memory.role, ground, rules, required=required, spread=spread)
+        if memory.role is not Role.SYSTEM:
+            spread.add(memory.importance)
+        return placed
 
     async def _masked(self, accepted: Accepted) -> Accepted:
         if self._core.pii is None:
@@ -204,89 +198,93 @@ class Router:
             provenance=given.provenance or Provenance(source),
         )
 
-    async def _put_down(
-        self, active: ActiveSubject, drafts: list[Draft], options: WriteOptions, fingerprint: bytes
-    ) -> list[Receipt]:
+    async def _put_down(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
         """The commit section. It runs to its end whatever becomes of the caller."""
         active.users += 1
         try:
-            return await self._acknowledge(active, drafts, options, fingerprint)
+            async with self._committer.turn(active):
+                return await self._written(active, work, given)
         finally:
             active.users -= 1
 
-    async def _acknowledge(
-        self, active: ActiveSubject, drafts: list[Draft], options: WriteOptions, fingerprint: bytes
-    ) -> list[Receipt]:
-        operation_id = options.operation_id or self._core.new_id()
-        pushed = asyncio.ensure_future(self._push_hot(active, drafts))
+    async def _written(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
+        if not given.promoted:
+            return await self._acknowledge(active, work, given)
+        async with active.moving:
+            held = [active.held.get(draft.memory.id) for draft in given.promoted]
+            if not all(one is not None and one.volatile for one in held):
+                settled = await self._reconciler.settle(active, work.drafts)
+                given = self._commission(active, work, settled)
+            return await self._acknowledge(active, work, given)
+
+    async def _acknowledge(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
+        pushed = asyncio.ensure_future(self._push_hot(active, given.drafts))
         try:
-            outcome = await self._commit(active, drafts, options, _Operation(operation_id, fingerprint))
+            outcome = await self._committer.commit(active, given)
+            if isinstance(outcome, Stale):
+                await pushed
+                given, outcome = await self._once_more(active, work, outcome)
+                pushed = asyncio.ensure_future(self._push_hot(active, given.drafts))
             in_hot = await pushed
             active.check_alive()
-            if isinstance(outcome, _Written) and outcome.key is not None:
-                _check_key(active, options.purpose, outcome.key)
+            if isinstance(outcome, Written) and outcome.key is not None:
+                _check_key(active, given.purpose, outcome.key)
         except TieredMemoryError:
             await pushed
-            await self._take_back(active, drafts)
+            await self._take_back(active, work.drafts)
             raise
         if isinstance(outcome, Repeated):
-            await self._take_back(active, drafts)
-            return self._operations.repeated(active, outcome.earlier, fingerprint)
-        earlier = self._operations.known(active, options.operation_id, fingerprint)
+            await self._take_back(active, work.drafts)
+            return self._operations.repeated(active, outcome.earlier, work.fingerprint)
+        earlier = self._operations.known(active, work.options.operation_id, work.fingerprint)
         if outcome.key is None and earlier is not None:
-            await self._take_back(active, drafts)
+            await self._take_back(active, work.drafts)
             return earlier
-        receipts = [receipt_for(draft, operation_id, in_hot=in_hot) for draft in drafts]
-        if options.operation_id is not None:
-            remember(active, operation_id, fingerprint, receipts, options.purpose)
-        self._flusher.add(active.ref, outcome.entries)
-        await self._publish(active, drafts, outcome.rows)
+        receipts = [receipt_for(draft, work.operation_id, in_hot=in_hot) for draft in given.drafts]
+        if work.options.operation_id is not None:
+            remember(active, work.operation_id, work.fingerprint, receipts, given.purpose)
+        await self._publish(active, given, outcome.rows)
         return receipts
 
-    async def _commit(
-        self, active: ActiveSubject, drafts: list[Draft], options: WriteOptions, operation: _Operation
-    ) -> _Written | Repeated:
-        durable = [draft for draft in drafts if draft.placement.durable]
-        if not durable:
-            return _Written()
-        key = active.keys.get(options.purpose)
-        if key is None:
-            raise ConsentRequiredError(WITHDRAWN)
-        now_us, write = self._core.now_us(), self._writer
-        entries = write.entries(active, durable, self._operation_name(active, options, operation), now_us)
-        rows = tuple(write.row(active, draft, now_us) for draft in durable if draft.placement.cold)
-        remembered = None
-        if options.operation_id is not None:
-            remembered = self._operations.row(
-                active, options.purpose, operation.id, operation.fingerprint, drafts
-            )
-        batch = WriteBatch(
-            subject=active.ref.pseudonym,
-            generation=active.ref.generation,
-            entries=tuple(entries),
-            memories=rows,
-            tails=tuple(write.tails(active, durable, now_us)),
-            tail_turns=self._core.policy.warm.tail_turns,
-            routing=Counter((draft.placement.target, draft.placement.reason) for draft in drafts),
-            operation=remembered,
-            key_id=key.key_id,
-            purpose=options.purpose,
-        )
-        reach("append.before")
-        outcome = await self._core.state.write(c.Append(batch))
-        reach("append.after")
-        if isinstance(outcome, Repeated):
-            return outcome
-        numbered = [replace(e, seq=seq) for e, seq in zip(entries, outcome.seqs, strict=True)]
-        return _Written(tuple(numbered), rows, key)
+    async def _once_more(
+        self, active: ActiveSubject, work: _Work, stale: Stale
+    ) -> tuple[Commission, Written | Repeated]:
+        """Somebody was faster: judge again without the memories that changed, and at last without any."""
+        volatile = [one.id for one in active.held.values() if one.volatile]
+        besides = (*stale.memory_ids, *volatile)
+        settled = await self._reconciler.settle(active, work.drafts, besides=besides)
+        given = self._commission(active, work, settled)
+        outcome = await self._committer.commit(active, given)
+        if isinstance(outcome, Stale):
+            given = self._commission(active, work, Settled(list(work.drafts)))
+            outcome = await self._committer.commit(active, given)
+        if isinstance(outcome, Stale):
+            raise StateStoreError("a write without revisions was refused for one")
+        return given, outcome
 
-    def _operation_name(self, active: ActiveSubject, options: WriteOptions, operation: _Operation) -> bytes:
+    def _commission(self, active: ActiveSubject, work: _Work, settled: Settled) -> Commission:
+        options, remembered = work.options, None
+        if options.operation_id is not None and any(d.placement.durable for d in settled.drafts):
+            remembered = self._operations.row(
+                active, options.purpose, work.operation_id, work.fingerprint, settled.drafts
+            )
+        name = self._operation_name(active, options, work.operation_id)
+        return Commission(
+            purpose=options.purpose,
+            operation=name,
+            drafts=settled.drafts,
+            amendments=tuple(settled.amendments.values()),
+            promoted=tuple(settled.promoted.values()),
+            remembered=remembered,
+        )
+
+    def _operation_name(self, active: ActiveSubject, options: WriteOptions, operation_id: str) -> bytes:
         """A caller's operation id may mean something and is hidden; one made here is chance already."""
         if options.operation_id is None:
-            return bytes.fromhex(operation.id)
-        return self._core.names.operation(active.ref.pseudonym, operation.id)
+            return bytes.fromhex(operation_id)
+        return self._core.names.operation(active.ref.pseudonym, operation_id)
 
-    async def _push_hot(self, active: ActiveSubject, drafts: list[Draft]) -> bool:
+    async def _push_hot(self, active: ActiveSubject, drafts: Sequence[Draft]) -> bool:
         """Hot is a cache: when it fails the write goes on without it."""
         try:
             await self._core.hot.put(active.ref, self._writer.hot_records(active, drafts, self._expires_us()))
@@ -301,16 +299,10 @@ class Router:
         except HotTierError:
             return
 
-    async def _publish(self, active: ActiveSubject, drafts: list[Draft], rows: tuple[MemoryRow, ...]) -> None:
+    async def _publish(self, active: ActiveSubject, given: Commission, rows: Sequence[MemoryRow]) -> None:
         """Make acknowledged interactions findable and part of their session."""
-        expires_us = self._expires_us()
-        active.tracked.update({row.memory_id: Tracked(row, state_of(row)) for row in rows})
-        found = [draft for draft in drafts if draft.placement.searchable]
-        held = [draft.held(None if draft.placement.cold else expires_us) for draft in found]
-        active.hold(held, [draft.turn for draft in found])
-        for draft in drafts:
-            routed = Routed(draft.placement.target, draft.placement.reason, draft.memory.importance)
-            self._core.observer.observe(routed)
+        self._committer.publish(active, given, rows, self._expires_us())
+        for draft in given.drafts:
             if draft.memory.session is not None:
                 await self._join_session(active, draft, draft.memory.session)
 
@@ -318,7 +310,7 @@ class Router:
         if not draft.placement.durable:
             active.ephemeral_sessions.add(session)
         turn = buffered(draft.memory, self._core.count_tokens, durable=draft.placement.cold)
-        await self._sessions.append(active, session, turn)
+        await self._sessions.append(active, session, replace(turn, memory_id=draft.stored_as))
 
     def _expires_us(self) -> int:
         return self._core.now_us() + round(self._core.policy.hot.ttl_seconds * 1_000_000)
@@ -334,9 +326,13 @@ class _Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Operation:
-    id: str
+class _Work:
+    """One call to `add`: what was asked, and its drafts before they are settled with what is held."""
+
+    options: WriteOptions
     fingerprint: bytes
+    operation_id: str
+    drafts: list[Draft]
 
 
 def _check_required(accepted: Sequence[Accepted], require: Durability | None) -> None:
@@ -356,16 +352,25 @@ def _check_key(active: ActiveSubject, purpose: str, key: SealingKey) -> None:
         raise ConsentRequiredError(WITHDRAWN)
 
 
-def _importance(interaction: Interaction, novelty: float | None) -> Importance:
+def _importance(interaction: Interaction, novelty: float | None, *, answers: bool) -> Importance:
     if interaction.importance is not None:
         return Importance(interaction.importance, ("given by the caller",))
-    return score_importance(interaction.content, interaction.role, novelty)
+    return score_importance(interaction.content, interaction.role, novelty, answers=answers)
 
 
 def _novelty(index: RecallIndex, terms: Mapping[str, int], seen: set[str]) -> float | None:
     """How new the terms are beside what is held and what came before in the same call."""
     fresh = {term: count for term, count in terms.items() if term not in seen}
     return index.novelty(fresh) * len(fresh) / len(terms) if terms else None
+
+
+def _answers(index: RecallIndex, given: Interaction, asking: dict[str, bool]) -> bool:
+    """Tell whether what came before in the session asks; `asking` notes it for what came in the same call."""
+    if given.session is None:
+        return False
+    before = asking.get(given.session)
+    asking[given.session] = text.is_question(given.content)
+    return index.ends_asking(given.session) if before is None else before
 
 
 def _turn(memory: Memory, features: Features) -> IndexedTurn:
@@ -379,6 +384,7 @@ def _turn(memory: Memory, features: Features) -> IndexedTurn:
         terms=features.terms,
         vector=features.vector,
         question=text.is_question(memory.content),
+        signs=features.signs,
         zone_minutes=offset_minutes(memory.occurred_at),
         importance=memory.importance,
         passages=[Passage(*one) for one in features.passages],

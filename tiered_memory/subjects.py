@@ -33,6 +33,7 @@ from tiered_memory.errors import (
     KeyUnavailableError,
     SubjectErasedError,
 )
+from tiered_memory.forgetting.gate import ImportanceSpread
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.formats.record import decode_fields, vectors_of
 from tiered_memory.inflight import InFlight, KeyedLocks
@@ -126,16 +127,17 @@ class SubjectDirectory:
     def trim(self) -> None:
         """Evict the least recently used subjects beyond the RAM budget.
 
-        What an ephemeral subject has is nowhere else, so it goes only beyond twice the budget.
+        What is sealed under a subject's key in RAM could not be read again: it goes only beyond twice the budget.
         """
-        budget = self._core.limits.active_users_mib << 20
+        budget, now_us = self._core.limits.active_users_mib << 20, self._core.now_us()
+        for active in self._active.values():
+            active.expire(now_us)
         used = sum(active.bytes_used for active in self._active.values())
         self._core.observer.observe(RecallIndexState(len(self._active), used))
         for active in list(self._active.values())[:-1]:
             if used <= budget:
                 return
-            precious = bool(active.expiring) and not active.durable
-            if active.users or active.used or (precious and used <= 2 * budget):
+            if active.users or active.used or (used <= 2 * budget and active.irreplaceable):
                 continue
             used -= active.bytes_used
             del self._active[active.subject]
@@ -192,6 +194,7 @@ class SubjectDirectory:
         active.last_order = await self._core.state.read(c.LastOrder(row.subject))
         with collector_paused():
             rows = await self._core.state.read(c.Memories(row.subject))
+            active.spread = ImportanceSpread.of((one.importance for one in rows), active.last_order)
             await self._load_memories(active, [r for r in rows if r.state == MemoryState.ACTIVE])
         return active
 
@@ -317,9 +320,10 @@ class SubjectDirectory:
 
         The way is looked at first: what leaves it meanwhile is in cold by then.
         """
-        waiting = {r.id: r for r in self._pending(active.ref.pseudonym)}
+        waiting = list(self._pending(active.ref.pseudonym))
         stored = [lasting(record) for record in await self._core.cold.scan(active.ref)]
-        return list(({r.id: r for r in stored} | waiting).values())
+        # A newer version may have overtaken the one that was seen waiting.
+        return list({r.id: r for r in sorted([*stored, *waiting], key=lambda r: r.version)}.values())
 
     async def _load_memories(self, active: ActiveSubject, rows: Sequence[MemoryRow]) -> None:
         if not rows:
@@ -353,7 +357,8 @@ class SubjectDirectory:
     def admit(self, active: ActiveSubject, opened: Sequence[Opened]) -> None:
         """Make opened records searchable; each carries its `expires_at_us` when it is volatile."""
         fields = [decode_fields(plaintext) for _, plaintext in opened]
-        vectors = vectors_of(fields, self._core.embedder.dimensions) if fields else ()
+        embedder = self._core.embedder
+        vectors = vectors_of(fields, embedder.dimensions, embedder.name) if fields else ()
         entries = [held_memory(r, plain, f) for (r, plain), f in zip(opened, fields, strict=True)]
         turns = [indexed_turn(r, f, v) for (r, _), f, v in zip(opened, fields, vectors, strict=True)]
         active.hold(entries, turns)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.ranking import Candidates
 from tiered_memory.scoring.recall_index import IndexedTurn, Query, RecallIndex
-from tiered_memory.scoring.signs import index_terms, is_sign
+from tiered_memory.scoring.signs import signs_of
 from tiered_memory.scoring.text import analyze, is_question
-from tiered_memory.scoring.time_spans import day_of, nearness, overlap, resolve, span_of
+from tiered_memory.scoring.time_spans import day_of, is_form, nearness, overlap, resolve, span_of
 
 DIMENSIONS = 4
 K1, B = 1.2, 0.75
@@ -35,7 +35,8 @@ def turn(
         author=author,
         occurred_at_us=order * DAY_US // 2,
         characters=len(content),
-        terms=index_terms(content),
+        terms=analyze(content).terms,
+        signs=signs_of(content),
         vector=vector(math.cos(direction), math.sin(direction)) if content else vector(),
         question=is_question(content),
     )
@@ -51,7 +52,7 @@ def index_of(turns: Iterable[IndexedTurn]) -> RecallIndex:
 
 
 def own_terms(one: IndexedTurn) -> dict[str, int]:
-    counts = {term: count for term, count in one.terms.items() if not is_sign(term)}
+    counts = dict(one.terms)
     for name in analyze(one.author or "").terms:
         counts[name] = counts.get(name, 0) + 1
     return counts
@@ -158,7 +159,7 @@ def naive_times(turns: Sequence[IndexedTurn], query: Query) -> dict[str, float]:
     near = {}
     for one in turns:
         day = np.array([day_of(one.occurred_at_us, one.zone_minutes)])
-        told = [term[1:] for term in one.terms if is_sign(term) and not term[1:].isalpha()]
+        told = [sign for sign in one.signs if is_form(sign)]
         shares = [float(overlap(*resolve(form, day), span)[0]) for form in told]
         near[one.id] = max([float(nearness(day, span)[0]), *shares])
     return near
@@ -174,7 +175,7 @@ def passages_of(draw: st.DrawFn, whole: IndexedTurn) -> tuple[Passage, ...]:
     """A turn's words dealt out to two passages, or none."""
     if draw(st.booleans()):
         return ()
-    words = {term: count for term, count in whole.terms.items() if not is_sign(term)}
+    words = dict(whole.terms)
     cut = draw(st.integers(0, len(words)))
     halves = (dict(list(words.items())[:cut]), dict(list(words.items())[cut:]))
     values = st.lists(st.integers(-3, 3).map(float), min_size=DIMENSIONS, max_size=DIMENSIONS)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiered_memory.scoring.signs import NAME, NUMBER, TIME, asked_for, index_terms, is_sign, signs_of
-from tiered_memory.scoring.text import analyze
+from tiered_memory.scoring.signs import NAME, NUMBER, TIME, asked_for, signs_of
+from tiered_memory.scoring.time_spans import is_form
 from tiered_memory.scoring.time_words import time_forms
 
 
@@ -51,14 +51,13 @@ def test_what_a_question_asks_for(question: str, kinds: set[str]) -> None:
 
 
 def test_time_words_become_signs() -> None:
-    assert {"@d-1", "@2023-05"} <= set(signs_of("Yesterday and in May 2023"))
+    assert {"d-1", "2023-05", TIME} <= set(signs_of("Yesterday and in May 2023"))
 
 
 @given(st.text())
-def test_signs_and_words_never_meet(text: str) -> None:
-    kept = index_terms(text)
-    words = analyze(text).terms
-    assert {term: count for term, count in kept.items() if not is_sign(term)} == words
-    assert {term for term in kept if is_sign(term)} == set(signs_of(text))
-    assert {f"@{form}" for form in time_forms(text)} <= set(kept)
-    assert set(signs_of(text).values()) <= {1}
+def test_signs_are_kinds_and_forms_each_once(text: str) -> None:
+    signs = signs_of(text)
+    assert len(set(signs)) == len(signs)
+    assert set(signs) - {TIME, NUMBER, NAME} == set(time_forms(text))
+    assert (TIME in signs) or not time_forms(text)
+    assert not any(map(is_form, (TIME, NUMBER, NAME)))

@@ -36,8 +36,8 @@ class IndexedTurn:
     `order` (unique per user) places it in its session, whatever the order of arrival. `terms` are those of
     `analyze(content)`; the author's name is added by the index. `vector` has shape `(dimensions,)`, is finite and
     unnormalised: its length is its weight beside its neighbour, and it may be zero. `characters` counts the
-    content's characters, `question` tells whether it asks something. `terms` may hold signs (see `signs`) beside
-    the words; of a long turn `passages` are the parts that it is searched by. `zone_minutes` is the offset from UTC where it was said, `importance` 0..1.
+    content's characters, `question` tells whether it asks something. `signs` are those of `signs_of(content)`; of a
+    long turn `passages` are the parts that it is searched by. `zone_minutes` is the offset from UTC where it was said, `importance` 0..1.
     """
 
     id: str
@@ -49,6 +49,7 @@ class IndexedTurn:
     terms: Mapping[str, int]
     vector: Vector
     question: bool = False
+    signs: Collection[str] = ()
     zone_minutes: int = 0
     importance: float = 0.0
     passages: Sequence[Passage] = ()
@@ -173,6 +174,11 @@ class RecallIndex:
             new += 0.0 if holding else weight
         return new / total if total else 0.0
 
+    def ends_asking(self, session: str) -> bool:
+        """Tell whether the last held turn of a session asks something."""
+        chain = self._chains.get(self._sessions.code(session))
+        return chain is not None and bool(self._columns.question[chain[-1]])
+
     def candidates(
         self, query: Query, *, eligible: Collection[str] | None = None, per_arm: int = PER_ARM
     ) -> Candidates:
@@ -208,12 +214,12 @@ class RecallIndex:
         authors, sessions, lengths = [], [], []
         for slot, turn in zip(slots.tolist(), fresh, strict=True):
             author, session = self._authors.acquire(turn.author), self._sessions.acquire(turn.session)
-            terms, kinds = _parted(turn.terms)
+            terms = dict(turn.terms)
             names = self._authors.terms(author)
             for name in names:
                 terms[name] = terms.get(name, 0) + 1
             self._postings.add(slot, terms)
-            self._signs.add(slot, kinds)
+            self._signs.add(slot, dict.fromkeys(turn.signs, 1))
             if turn.passages:
                 self._passages.add(slot, turn.passages, names)
             self._slot_of[turn.id], self._ids[slot] = slot, turn.id
@@ -292,10 +298,9 @@ class RecallIndex:
         held = np.flatnonzero(columns.held)
         near[held] = time_spans.nearness(columns.day[held], span)
         for sign in self._signs:
-            form = sign.removeprefix(signs.MARK)
-            if time_spans.is_form(form):
+            if time_spans.is_form(sign):
                 slots = self._signs.slots(sign)
-                first, last = time_spans.resolve(form, columns.day[slots])
+                first, last = time_spans.resolve(sign, columns.day[slots])
                 near[slots] = np.maximum(near[slots], time_spans.overlap(first, last, span))
         return near
 
@@ -332,14 +337,6 @@ class RecallIndex:
             time=times[slots],
             eligible=allowed[slots],
         )
-
-
-def _parted(terms: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the words and the signs among index terms."""
-    words, kinds = dict(terms), {}
-    for sign in [term for term in words if term[:1] == signs.MARK]:  # a first touch comes here for every term
-        kinds[sign] = words.pop(sign)
-    return words, kinds
 
 
 def _best(arm: NDArray[np.float32], allowed: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

@@ -1,20 +1,16 @@
 """Signs: what kind of thing a text holds (a time, a number, a name), and what kind a question asks for.
 
-Signs are kept beside the index terms under names that no word can have, so they are stored, found and forgotten
-with them. They count neither as words nor towards a text's length.
+Signs are kept beside the index terms, and are forgotten with them. A sign is a kind of thing, or the normal form of
+a time word (see `time_words`).
 """
 
 from __future__ import annotations
 
 import re
 
-from tiered_memory.scoring.text import analyze
 from tiered_memory.scoring.time_words import time_forms
 
-MARK = "@"
-"""First character of a sign; words consist of letters and digits."""
-
-TIME, NUMBER, NAME = "@time", "@number", "@name"
+TIME, NUMBER, NAME = "time", "number", "name"
 
 _TIME_WORDS = frozenset(
     """
@@ -50,30 +46,20 @@ _ASKS_NAME = re.compile(
 )
 
 
-def is_sign(term: str) -> bool:
-    """Tell whether an index term is a sign."""
-    return term.startswith(MARK)
-
-
-def signs_of(text: str) -> dict[str, int]:
-    """Return the signs of a stored text, each with the count 1: kinds, and the normal form of each time word."""
+def signs_of(text: str) -> list[str]:
+    """Return the signs of a stored text, each once: the normal forms of its time words, and kinds."""
     forms, words = time_forms(text), _WORD.findall(text.lower())
-    signs = [MARK + form for form in forms]
+    signs = list(forms)
     if forms or not _TIME_WORDS.isdisjoint(words):
         signs.append(TIME)
     if _DIGIT.search(text) or not _NUMBER_WORDS.isdisjoint(words):
         signs.append(NUMBER)
     if _NAME.search(text):
         signs.append(NAME)
-    return dict.fromkeys(signs, 1)
+    return signs
 
 
 def asked_for(question: str) -> frozenset[str]:
     """Return the kinds of signs that an answer to `question` is likely to hold."""
     kinds = ((TIME, _ASKS_TIME), (NUMBER, _ASKS_NUMBER), (NAME, _ASKS_NAME))
     return frozenset(sign for sign, asks in kinds if asks.search(question))
-
-
-def index_terms(text: str) -> dict[str, int]:
-    """Return the words and the signs of a text, as they are stored."""
-    return {**analyze(text).terms, **signs_of(text)}
