@@ -22,12 +22,14 @@ from tiered_memory.errors import (
 )
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.gate import ImportanceSpread
-from tiered_memory.formats.record import decode_fields, memory_of, repeats_of
+from tiered_memory.formats.record import decode_fields, memory_of, passages_of, repeats_of
 from tiered_memory.model import Kind, Memory, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
+from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.reconcile import Claim
+from tiered_memory.scoring.signs import signs_of
 from tiered_memory.scoring.supersession import Statement
 from tiered_memory.state.base import ConsentRow, MemoryRow
 from tiered_memory.tiers.base import SubjectRef, TierRecord
@@ -353,6 +355,11 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
     )
 
 
+def _passages(fields: Mapping[str, Any], vector: Any) -> list[Passage]:
+    """Return a record's passages; one whose vector is another embedder's, or none, is found as a whole."""
+    return [Passage(*one) for one in passages_of(fields)] if vector.any() else []
+
+
 def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> IndexedTurn:
     """Return a decoded record as the recall index takes it; terms of another analyzer are made anew."""
     content = fields["content"]
@@ -367,4 +374,8 @@ def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> Ind
         terms=fields["terms"] if fresh else text.analyze(content).terms,
         vector=vector,
         question=text.is_question(content),
+        signs=fields.get("signs", ()) if fresh else signs_of(content),
+        zone_minutes=fields["occurred"][1],
+        importance=fields["importance"],
+        passages=_passages(fields, vector) if fresh and "passages" in fields else (),
     )

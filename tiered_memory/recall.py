@@ -9,6 +9,7 @@ from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
 from tiered_memory.bulk import in_bulk
 from tiered_memory.clock import from_us, stopwatch, to_us
 from tiered_memory.core import Core
+from tiered_memory.embedding.related_terms import related_terms
 from tiered_memory.errors import NotFoundError
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import deadline
@@ -69,9 +70,9 @@ class Recall:
         self._core.observer.observe(Embedded(1, stopwatch() - begun))
         active.check_alive()
         wanted = _Wanted.by(active, where)
-        query, hidden = Query.of(question, vector), min(len(active.superseded), PER_ARM)
+        now_us, hidden = self._core.now_us(), min(len(active.superseded), PER_ARM)
+        query = Query.of(question, vector, now_us, related_terms(question))
         found = active.index.candidates(query, eligible=wanted.ranked, per_arm=max(PER_ARM, limit) + hidden)
-        now_us = self._core.now_us()
         scored = rank(found, limit * OVERSAMPLE)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
