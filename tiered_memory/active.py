@@ -21,7 +21,7 @@ from tiered_memory.errors import (
     TieredMemoryError,
 )
 from tiered_memory.forgetting.decay import StrengthState
-from tiered_memory.formats.record import decode_fields, memory_of
+from tiered_memory.formats.record import decode_fields, memory_of, repeats_of
 from tiered_memory.model import Memory, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
@@ -47,6 +47,15 @@ class HeldMemory:
     occurred_us: int
     importance: float
     expires_us: int | None = None
+    valid_from_us: int | None = None
+    valid_to_us: int | None = None
+    superseded_by: str | None = None
+    conflicts: tuple[str, ...] = ()
+
+    def held_good(self, at_us: int) -> bool:
+        """Tell whether it was so at a moment, as far as is known now."""
+        since = self.occurred_us if self.valid_from_us is None else self.valid_from_us
+        return since <= at_us and (self.valid_to_us is None or at_us < self.valid_to_us)
 
     @property
     def volatile(self) -> bool:
@@ -83,6 +92,8 @@ class ActiveSubject:
     held: dict[str, HeldMemory] = field(default_factory=dict)
     tracked: dict[str, Tracked] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    superseded: set[str] = field(default_factory=set)
+    contested: dict[str, set[str]] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
     damaged_keys: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
@@ -155,8 +166,34 @@ class ActiveSubject:
         for entry in entries:
             self.held[entry.id] = entry
             self.held_bytes += len(entry.plaintext) + HELD_BYTES
+            self._relate(entry)
             if entry.expires_us is not None:
                 heapq.heappush(self.expiring, (entry.expires_us, entry.id))
+
+    def _relate(self, entry: HeldMemory) -> None:
+        """Note what took a memory's place, and what it stands against."""
+        if entry.superseded_by is not None:
+            self.superseded.add(entry.id)
+        for other in entry.conflicts:
+            self.contested.setdefault(entry.id, set()).add(other)
+            self.contested.setdefault(other, set()).add(entry.id)
+
+    def revise(self, entry: HeldMemory) -> None:
+        """Put a memory's next version in the place of the one before it; its content is the same."""
+        before = self.held.get(entry.id)
+        if before is None or before.version != entry.version - 1:
+            return  # it was removed meanwhile
+        self.held[entry.id] = entry
+        self.held_bytes += len(entry.plaintext) - len(before.plaintext)
+        self._relate(entry)
+        tracked = self.tracked.get(entry.id)
+        if tracked is not None:
+            tracked.row = replace(tracked.row, version=entry.version, bytes=len(entry.plaintext))
+
+    def rivals(self, memory_id: str) -> tuple[str, ...]:
+        """Return the current memories that say otherwise, in order of their ids."""
+        others = self.contested.get(memory_id, ())
+        return tuple(sorted(one for one in others if one in self.held and one not in self.superseded))
 
     def release(self, ids: Sequence[str]) -> list[str]:
         """Make memories unfindable; return those that were held."""
@@ -166,8 +203,18 @@ class ActiveSubject:
         for entry in gone:
             self.tracked.pop(entry.id, None)
             self.used.discard(entry.id)
+            self.superseded.discard(entry.id)
+            self._unrelate(entry)
             self.held_bytes -= len(entry.plaintext) + HELD_BYTES
         return [entry.id for entry in gone]
+
+    def _unrelate(self, entry: HeldMemory) -> None:
+        """Take back what the memory itself says of others; what others say of it may come true again."""
+        for other in entry.conflicts:
+            for one, against in ((entry.id, other), (other, entry.id)):
+                self.contested.get(one, set()).discard(against)
+                if not self.contested.get(one):
+                    self.contested.pop(one, None)
 
     def expire(self, now_us: int) -> None:
         """Drop volatile memories whose time in hot has passed."""
@@ -176,6 +223,14 @@ class ActiveSubject:
             entry = self.held.get(memory_id)
             if entry is not None and entry.expires_us == expires_us:
                 self.release([memory_id])
+
+    def sessions_of(self, memory_id: str) -> set[str]:
+        """Return the sessions in which a held memory was said, first or again."""
+        entry = self.held.get(memory_id)
+        if entry is None:
+            return set()
+        said = {again.session for again in repeats_of(decode_fields(entry.plaintext))} | {entry.session}
+        return {session for session in said if session is not None}
 
     def tier_of(self, memory_id: str) -> TierName:
         """Return the tier a held memory rests in."""
@@ -225,6 +280,10 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
         fields["occurred"][0],
         fields["importance"],
         record.expires_at_us,
+        fields.get("valid_from"),
+        fields.get("valid_to"),
+        fields.get("superseded_by"),
+        tuple(fields.get("conflicts", ())),
     )
 
 

@@ -17,6 +17,7 @@ from tiered_memory.highwater import Mark
 from tiered_memory.marks import Marks
 from tiered_memory.metrics import Observer
 from tiered_memory.policy.rules import Policy
+from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
 from tiered_memory.state.base import StateStore
 from tiered_memory.state.commands import Position
@@ -25,6 +26,14 @@ from tiered_memory.tiers.session_tier import SessionTier
 
 PiiHook = Callable[[str], Awaitable[str]]
 """Given an interaction's text, returns the text to keep: the place for masking personal data."""
+
+
+class SupersessionHook(Protocol):
+    """Judges in the rules' place what a new statement is to each of a few held ones: the place for a model."""
+
+    async def __call__(self, new: Statement, held: Sequence[Statement]) -> Sequence[Judgement]:
+        """Return one judgement per held statement, in order; a failure, or another number, leaves it to the rules."""
+        ...
 
 
 class ColdTier(Tier, Protocol):
@@ -92,6 +101,7 @@ class Core:
     marks: Marks
     incarnation: str
     pii: PiiHook | None = None
+    supersession: SupersessionHook | None = None
 
     def now_us(self) -> int:
         """Return the clock's moment in microseconds since 1970; read once per operation."""

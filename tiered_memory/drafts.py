@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from tiered_memory.active import ActiveSubject, HeldMemory
+from tiered_memory.active import ActiveSubject, HeldMemory, Tracked, held_memory
+from tiered_memory.clock import from_us, to_us
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
+from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import deadline
 from tiered_memory.forgetting.routing import Placement
-from tiered_memory.model import Memory, Role
+from tiered_memory.formats.record import amended, closed, decode_fields, repeated, settled
+from tiered_memory.model import Memory, Repeat, Role, Sensitivity
 from tiered_memory.scoring.recall_index import IndexedTurn
-from tiered_memory.state.base import JournalAction, JournalEntry, MemoryRow, MemoryState, TailRow
+from tiered_memory.state.base import (
+    JournalAction,
+    JournalEntry,
+    MemoryRow,
+    MemoryState,
+    Revision,
+    StrengthUpdate,
+    TailRow,
+)
 from tiered_memory.tiers.base import TierRecord
 
 MINUTE_US = 60_000_000
@@ -27,6 +39,46 @@ class Draft:
     placement: Placement
     plaintext: bytes
     turn: IndexedTurn
+    mergeable: bool = False
+    """Whether it may strengthen a memory that says the same: the caller asked for nothing that would get lost."""
+    merged_into: str | None = None
+
+    @property
+    def stored_as(self) -> str | None:
+        """Return the id of the memory in cold that it became part of, if there is one."""
+        return self.merged_into or (self.memory.id if self.placement.cold else None)
+
+    def superseding(self, old_id: str) -> Draft:
+        """Return the draft of a memory that takes another's place."""
+        since = self.memory.valid_from or self.memory.occurred_at
+        olds = (*self.memory.supersedes, old_id)
+        changes = {"valid_from": to_us(since), "supersedes": list(olds)}
+        return self._with(changes, valid_from=since, supersedes=olds)
+
+    def superseded(self, by: str, at_us: int, reason: str) -> Draft:
+        """Return the draft of a memory whose place another took in the same breath, or before it arrived."""
+        memory = replace(self.memory, valid_to=from_us(at_us), superseded_by=by, superseded_because=reason)
+        return replace(self, memory=memory, plaintext=closed(self.plaintext, by, at_us, reason))
+
+    def contesting(self, other_id: str) -> Draft:
+        """Return the draft of a memory that says something else than another."""
+        others = (*self.memory.conflicts_with, other_id)
+        return self._with({"conflicts": list(others)}, conflicts_with=others)
+
+    def said_again(self, repeat: Repeat) -> Draft:
+        """Return the draft of a memory that was said twice."""
+        provenance = self.memory.provenance
+        merged = replace(provenance, merged_from=(*provenance.merged_from, repeat.id))
+        memory = replace(self.memory, provenance=merged, repeats=(*self.memory.repeats, repeat))
+        return replace(self, memory=memory, plaintext=repeated(self.plaintext, repeat))
+
+    def kept_for(self, placement: Placement) -> Draft:
+        """Return the draft on its way to cold."""
+        return replace(self, placement=placement, plaintext=settled(self.plaintext))
+
+    def _with(self, changes: Mapping[str, Any], **fields: Any) -> Draft:
+        memory = replace(self.memory, **fields)
+        return replace(self, memory=memory, plaintext=amended(self.plaintext, changes))
 
     def held(self, expires_us: int | None) -> HeldMemory:
         """Return the draft as it is held in RAM."""
@@ -43,7 +95,29 @@ class Draft:
             self.turn.occurred_at_us,
             memory.importance,
             expires_us,
+            None if memory.valid_from is None else to_us(memory.valid_from),
+            None if memory.valid_to is None else to_us(memory.valid_to),
+            memory.superseded_by,
+            memory.conflicts_with,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """The next version of a memory that is held: other links, the same content.
+
+    `state` is its strength after a use, `before` the one it was computed from; None: it was not used.
+    """
+
+    held: HeldMemory
+    before: StrengthState | None = None
+    state: StrengthState | None = None
+
+    @classmethod
+    def of(cls, known: HeldMemory, plaintext: bytes) -> Amendment:
+        """Return what `plaintext` makes of a memory."""
+        record = TierRecord(known.id, known.order, known.version + 1, b"", known.expires_us)
+        return cls(held_memory(record, plaintext, decode_fields(plaintext)))
 
 
 class DraftWriter:
@@ -81,6 +155,48 @@ class DraftWriter:
             )
             for draft in cold
         ]
+
+    def revisions(
+        self,
+        active: ActiveSubject,
+        amendments: Sequence[Amendment],
+        purpose: str,
+        operation: bytes,
+        now_us: int,
+    ) -> list[Revision]:
+        """Return new versions, sealed for `purpose`, as the state store takes them: an atomic group of their own."""
+        group = self._core.entropy.token(16)
+        return [
+            Revision(
+                entry=JournalEntry(
+                    operation=operation,
+                    atomic_group=group,
+                    group_size=len(amendments),
+                    subject=active.ref.pseudonym,
+                    generation=active.ref.generation,
+                    action=JournalAction.UPSERT,
+                    memory_id=one.held.id,
+                    order=one.held.order,
+                    version=one.held.version,
+                    sealed=self._seal_version(active, one.held, purpose),
+                    created_us=now_us,
+                ),
+                bytes=len(one.held.plaintext),
+                strength=self._strength(active, one),
+            )
+            for one in amendments
+        ]
+
+    def _seal_version(self, active: ActiveSubject, held: HeldMemory, purpose: str) -> bytes:
+        sealer = active.sealer(purpose)
+        context = sealer.context(Place.MEMORY, held.id, order=held.order, version=held.version)
+        return sealer.key.seal(held.plaintext, context, self._core.keyring.nonce())
+
+    def _strength(self, active: ActiveSubject, amendment: Amendment) -> StrengthUpdate | None:
+        tracked = active.tracked.get(amendment.held.id)
+        if amendment.state is None or tracked is None:
+            return None
+        return strength_update(self._core, Tracked(tracked.row, amendment.state))
 
     def row(self, active: ActiveSubject, draft: Draft, now_us: int) -> MemoryRow:
         """Return what the state store keeps of a memory: its strength from now on and its deadline."""
@@ -122,10 +238,10 @@ class DraftWriter:
                 session=self._session(active, draft.memory.session),
                 order=draft.memory.order,
                 generation=active.ref.generation,
-                record_id=draft.memory.id,
+                record_id=draft.stored_as or draft.memory.id,
                 purpose=draft.memory.purpose,
                 pinned=draft.memory.role is Role.SYSTEM,
-                sealed=None if draft.placement.cold else self.seal(active, draft, Place.TAIL),
+                sealed=None if draft.stored_as else self.seal(active, draft, Place.TAIL),
                 expires_us=expires_us,
             )
             for draft in drafts
@@ -156,3 +272,20 @@ class DraftWriter:
             for draft in drafts
             if draft.placement.searchable
         ]
+
+
+def strength_update(core: Core, tracked: Tracked) -> StrengthUpdate:
+    """Return a tracked memory's strength and deadline as the state store keeps them."""
+    row, state, decay = tracked.row, tracked.state, core.policy.decay
+    retention = core.policy.retention[Sensitivity(row.sensitivity)]
+    due = deadline(state, core.curve, retention, decay.grace_hours, pinned=row.pinned, held=row.held)
+    return StrengthUpdate(
+        memory_id=row.memory_id,
+        strength_last=state.strength_last,
+        t_last_us=state.t_last_us,
+        n_spaced=state.n_spaced,
+        policy_version=core.policy_version,
+        forget_at_us=core.curve.forget_at_us(state),
+        deadline_us=due.at_us,
+        deadline_rule=due.rule,
+    )

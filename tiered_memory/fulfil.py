@@ -25,7 +25,7 @@ from tiered_memory.privacy.consent import OPENING, ConsentAction, ConsentEvent, 
 from tiered_memory.recall import Recall
 from tiered_memory.receipts import disremember
 from tiered_memory.state import commands as c
-from tiered_memory.state.base import ConsentRow, MemoryRow, MemoryState, StateChange
+from tiered_memory.state.base import ConsentRow, MemoryState, StateChange
 from tiered_memory.subjects import Opened, SubjectDirectory
 from tiered_memory.sweep import Sweeper
 
@@ -198,12 +198,12 @@ class Fulfil:
             update.deadline_us,
             update.deadline_rule,
         )
-        await self._inflight.complete(self._pin(tracked, row, command))
+        await self._inflight.complete(self._pin(tracked, command))
 
-    async def _pin(self, tracked: Tracked, row: MemoryRow, command: c.PinMemory) -> None:
+    async def _pin(self, tracked: Tracked, command: c.PinMemory) -> None:
         if not await self._core.state.write(command):
             raise NotFoundError
-        tracked.row = row
+        tracked.row = replace(tracked.row, pinned=command.pinned)
 
     async def erase(self, subject: Subject, reason: str) -> Certificate:
         """Erase the subject everywhere and prove it.

@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypedDict
 
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.model import (
@@ -31,6 +31,7 @@ PARENTS_MAX = 1000
 INTEGERS = range(-(2**63), 2**63)
 EARLIEST_YEAR = 1900
 FUTURE_TOLERANCE = timedelta(days=1)
+EPOCH = datetime.fromtimestamp(0, UTC)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MEMORY_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -41,6 +42,21 @@ class Accepted:
 
     interaction: Interaction
     occurred_at: datetime
+
+
+class Details(TypedDict, total=False):
+    """What may be said of an interaction besides its content; see `Interaction`."""
+
+    role: Role | str
+    author: str | None
+    session: str | None
+    agent: str | None
+    occurred_at: datetime | None
+    kind: Kind | str
+    sensitivity: Sensitivity | str
+    importance: float | None
+    metadata: Mapping[str, Any]
+    provenance: Provenance | None
 
 
 def check_subject(tenant: object, user: object) -> Subject:
@@ -162,7 +178,7 @@ def check_filter(where: object) -> Filter | None:
         return None
     if not isinstance(where, Filter):
         raise InvalidInputError(f"where must be a Filter, got {type(where).__name__}")
-    for name, moment in (("since", where.since), ("until", where.until)):
+    for name, moment in (("since", where.since), ("until", where.until), ("as_of", where.as_of)):
         if moment is not None:
             check_moment(moment, name, moment, future=True)
     if where.min_importance is not None:
@@ -175,6 +191,18 @@ def check_filter(where: object) -> Filter | None:
         agents=_each(where.agents, "agents", lambda one: check_id(one, "agents")),
         metadata=check_metadata(where.metadata),
     )
+
+
+def narrowed(where: object, as_of: object = None, *, include_superseded: object = False) -> Filter | None:
+    """Return a checked filter with a moment, or the wish for superseded memories, put into it."""
+    given = check_filter(where)
+    if not isinstance(include_superseded, bool):
+        raise InvalidInputError("include_superseded must be true or false")
+    if as_of is None and not include_superseded:
+        return given
+    given = given or Filter()
+    moment = given.as_of if as_of is None else check_moment(as_of, "as_of", EPOCH, future=True)
+    return replace(given, as_of=moment, include_superseded=include_superseded or given.include_superseded)
 
 
 def check_durability(value: object) -> Durability | None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 import anyio.to_thread
 
@@ -21,6 +21,7 @@ from tiered_memory.fulfil import ConsentGiven
 from tiered_memory.intake import (
     LIMIT_MAX,
     TOKEN_BUDGET_MAX,
+    Details,
     check_count,
     check_durability,
     check_filter,
@@ -30,6 +31,7 @@ from tiered_memory.intake import (
     check_moment,
     check_subject,
     check_text,
+    narrowed,
 )
 from tiered_memory.metrics import timed
 from tiered_memory.model import (
@@ -39,14 +41,11 @@ from tiered_memory.model import (
     Explanation,
     Filter,
     ForgetReport,
+    HistoryEntry,
     Hit,
     Interaction,
-    Kind,
     Memory,
-    Provenance,
     Receipt,
-    Role,
-    Sensitivity,
     Subject,
 )
 from tiered_memory.privacy.consent import ConsentEvent
@@ -60,21 +59,7 @@ Memories = list[Memory]
 Ids = list[str]
 Receipts = list[Receipt]
 Hits = list[Hit]
-
-
-class Details(TypedDict, total=False):
-    """What may be said of an interaction besides its content; see `Interaction`."""
-
-    role: Role | str
-    author: str | None
-    session: str | None
-    agent: str | None
-    occurred_at: datetime | None
-    kind: Kind | str
-    sensitivity: Sensitivity | str
-    importance: float | None
-    metadata: Mapping[str, Any]
-    provenance: Provenance | None
+History = list[HistoryEntry]
 
 
 class TieredMemory:
@@ -95,7 +80,8 @@ class TieredMemory:
     def open(cls, where: str | Path | Settings = "./data", **parts: Any) -> Self:
         """Return a memory over a directory, or over complete `Settings`.
 
-        `parts` may replace the defaults `clock`, `entropy`, `embedder`, `observer`, `pii`, `count_tokens`.
+        `parts` may replace the defaults `clock`, `entropy`, `embedder`, `observer`, `count_tokens`, or add the hooks
+        `pii` and `supersession`.
         Opening happens on `async with`; it raises ConfigurationError and its kinds (another owner, wrong root
         key, wrong embedder) with what to do.
         """
@@ -237,8 +223,7 @@ class User:
     ) -> Receipt:
         """Give the memory one interaction; see `add_many` for the arguments."""
         interaction = Interaction(content=content, **details)  # type: ignore[arg-type]  # words are checked on intake
-        options = (purpose, operation_id, durability)
-        return (await self._add("add", [interaction], *options))[0]
+        return (await self._add("add", [interaction], purpose, operation_id, durability))[0]
 
     async def add_many(
         self,
@@ -257,10 +242,18 @@ class User:
         """
         return await self._add("add_many", tuple(interactions), purpose, operation_id, durability)
 
-    async def search(self, question: str, *, limit: int = 5, where: Filter | None = None) -> Hits:
-        """Return up to `limit` memories that answer `question`, best first, each with its score's terms."""
+    async def search(
+        self,
+        question: str,
+        *,
+        limit: int = 5,
+        where: Filter | None = None,
+        as_of: datetime | None = None,
+        include_superseded: bool = False,
+    ) -> Hits:
+        """Return the `limit` best answers, each with its score's terms: what holds good now, or did `as_of` a moment."""
         limit = check_count(limit, "limit")
-        chosen = check_filter(where)
+        chosen = narrowed(where, as_of, include_superseded=include_superseded)
         async with self._using("search") as (parts, active):
             check_text(question, "question", parts.core.limits.max_content_bytes)
             return await parts.recall.search(active, question, limit, chosen)
@@ -296,12 +289,21 @@ class User:
     async def list(
         self, *, where: Filter | None = None, limit: int = 100, before: int | None = None
     ) -> Memories:
-        """Return memories newest first; for the next page give the last one's `order` as `before`."""
+        """Return current memories newest first; for the next page give the last one's `order` as `before`."""
         check_count(limit, "limit")
         if before is not None:
             check_count(before, "before", low=0, high=2**63 - 1)
         async with self._using("list") as (parts, active):
             return parts.recall.page(active, check_filter(where), limit, before)
+
+    async def history(self, memory_id: str) -> History:
+        """Return the memories that took each other's place up to this one and after it, oldest first.
+
+        Removing a successor does not make what it superseded current again: say that anew, or ask for it.
+        """
+        check_memory_id(memory_id)
+        async with self._using("history") as (parts, active):
+            return parts.recall.history(active, memory_id)
 
     async def forgotten(self) -> Memories:
         """Return the memories that faded and can still be restored."""

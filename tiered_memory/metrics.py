@@ -207,7 +207,8 @@ class Vocabulary:
     targets: frozenset[str] = _words("hot warm cold ephemeral session journaled rejected")
     reasons: frozenset[str] = _words(
         "important unimportant below_threshold above_threshold pinned explicit kind no_consent no_basis"
-        " restricted quarantined duplicate repeated quota system_prompt degraded backlog policy default"
+        " restricted quarantined duplicate repeated quota system_prompt degraded backlog policy default update"
+        " promoted above_quantile"
     )
     tiers: frozenset[str] = _words("hot warm cold state")
     breaker_states: frozenset[str] = _words("closed open half_open")

@@ -116,9 +116,24 @@ class Interaction:
     provenance: Provenance | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Another time that the same was said: `id` and `order` are those of the interaction that was merged."""
+
+    id: str
+    order: int
+    occurred_at: datetime
+    session: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What is kept of an interaction. `importance` is 0..1; times are aware; `id` is opaque."""
+    """What is kept of an interaction. `importance` is 0..1; times are aware; `id` is opaque.
+
+    It was so from `valid_from` (else `occurred_at`) until `valid_to` (exclusive; None: it still is), when
+    `superseded_by` took its place for the reason `superseded_because`; `supersedes` and `conflicts_with` name older
+    memories. `repeats` are the newest 50 times it was said again.
+    """
 
     id: str
     order: int
@@ -141,6 +156,10 @@ class Memory:
     valid_from: datetime | None = None
     valid_to: datetime | None = None
     superseded_by: str | None = None
+    superseded_because: str | None = None
+    supersedes: tuple[str, ...] = ()
+    conflicts_with: tuple[str, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     trust: float = 1.0
@@ -151,7 +170,8 @@ class Memory:
 class Filter:
     """Narrows a search or a listing; every given field must match.
 
-    `since` (inclusive) and `until` (exclusive) bound `occurred_at`; `metadata` entries must be equal.
+    `since` (inclusive) and `until` (exclusive) bound `occurred_at`; `metadata` entries must be equal. What is
+    superseded does not match, unless `include_superseded`; with `as_of`, what held good at that moment matches.
     """
 
     kinds: frozenset[Kind] | None = None
@@ -162,6 +182,8 @@ class Filter:
     until: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     min_importance: float | None = None
+    as_of: datetime | None = None
+    include_superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,13 +202,28 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One search result: `score` is comparable within one search; `terms` add up to it."""
+    """One search result: `score` is comparable within one search; `terms` add up to it.
+
+    `conflicts_with` names memories that say otherwise, older or newer; in one list the newer stands above the older.
+    """
 
     memory: Memory
     score: float
     terms: Mapping[str, float]
     strength: float
     tier: TierName
+    conflicts_with: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One of the memories that took each other's place, with the time it held good and why that ended."""
+
+    memory: Memory
+    valid_from: datetime
+    valid_to: datetime | None
+    superseded_by: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

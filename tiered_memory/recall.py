@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
 from tiered_memory.bulk import in_bulk
 from tiered_memory.clock import from_us, stopwatch, to_us
@@ -14,16 +16,27 @@ from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import deadline
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.metrics import ContextPacked, Embedded
-from tiered_memory.model import Context, Explanation, Filter, Hit, Memory, Sensitivity, TierName
+from tiered_memory.model import (
+    Context,
+    Explanation,
+    Filter,
+    HistoryEntry,
+    Hit,
+    Memory,
+    Sensitivity,
+    TierName,
+)
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
-from tiered_memory.scoring.ranking import Scored, apply_strength, rank
+from tiered_memory.scoring.ranking import Candidates, Scored, apply_strength, rank
 from tiered_memory.scoring.recall_index import PER_ARM, Query
+from tiered_memory.scoring.reconcile import newer_first
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
 from tiered_memory.subjects import Opened, SubjectDirectory
 
 OVERSAMPLE = 2
+SUPERSEDED = "superseded"
 RECALL_LIMIT = 30
 
 
@@ -54,14 +67,16 @@ class Recall:
         self._core.observer.observe(Embedded(1, stopwatch() - begun))
         active.check_alive()
         eligible = None if where is None else _matching(active, where)
-        query = Query.of(question, vector)
-        found = active.index.candidates(query, eligible=eligible, per_arm=max(PER_ARM, limit))
+        query, hidden = Query.of(question, vector), min(len(active.superseded), PER_ARM)
+        found = active.index.candidates(query, eligible=eligible, per_arm=max(PER_ARM, limit) + hidden)
+        if eligible is None and hidden:
+            found = _current(active, found)
         now_us = self._core.now_us()
         scored = rank(found, limit * OVERSAMPLE)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)[:limit]
         self._retrieved(active, weighed)
-        return [_hit(active, one, strengths[one.id]) for one in weighed]
+        return _ordered([_hit(active, one, strengths[one.id]) for one in weighed])
 
     async def context(self, active: ActiveSubject, question: str, options: ContextOptions) -> Context:
         """Return the session's turns and what is recalled for `question`, fitted to the token budget.
@@ -75,7 +90,7 @@ class Recall:
         hits = await self.search(active, question, options.recall_limit, options.where)
         sections = Sections(
             recalled=[_piece(hit.memory) for hit in hits],
-            recent=[replace(turn, memory_id=turn.id) for turn in turns],
+            recent=[replace(turn, memory_id=turn.memory_id or turn.id) for turn in turns],
         )
         packed = pack(sections, options.token_budget, self._core.count_tokens)
         recalled = [item.memory_id for item in packed.items if item.section == "recalled" and item.memory_id]
@@ -94,12 +109,31 @@ class Recall:
         self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
     ) -> list[Memory]:
         """Return memories newest first; `before` is the `order` of the last one of the page before."""
-        ids = active.held.keys() if where is None else _matching(active, where)
+        ids = active.held.keys() - active.superseded if where is None else _matching(active, where)
         chosen = [active.held[one] for one in ids]
         if before is not None:
             chosen = [held for held in chosen if held.order < before]
         chosen.sort(key=lambda held: held.order, reverse=True)
         return [held.memory() for held in chosen[:limit]]
+
+    def history(self, active: ActiveSubject, memory_id: str) -> list[HistoryEntry]:
+        """Return the held memories of the chain of supersession that goes through one, oldest first.
+
+        A link to one that was removed meanwhile stays as an id that leads nowhere.
+        """
+        self.get(active, memory_id)
+        linked = dict[str, set[str]]()
+        for one in active.superseded:
+            linked.setdefault(one, set()).add(str(active.held[one].superseded_by))
+            linked.setdefault(str(active.held[one].superseded_by), set()).add(one)
+        found, ahead = set[str](), [memory_id]
+        while ahead:
+            one = ahead.pop()
+            if one not in found:
+                found.add(one)
+                ahead += linked.get(one, ())
+        held = [active.held[one] for one in found if one in active.held]
+        return [_entry(one.memory()) for one in sorted(held, key=lambda one: (one.occurred_us, one.order))]
 
     async def forgotten(self, active: ActiveSubject) -> list[Memory]:
         """Return the memories that were forgotten and can still be restored, newest first."""
@@ -189,6 +223,7 @@ class Recall:
             state, core.curve, retention, policy.decay.grace_hours, pinned=row.pinned, held=row.held
         )
         forgotten = row.state == MemoryState.FORGOTTEN
+        state_word = SUPERSEDED if memory.superseded_by and not forgotten else row.state
         forget_at = core.curve.forget_at_us(state)
         at_us = row.deadline_us if forgotten else due.at_us
         return Explanation(
@@ -200,7 +235,7 @@ class Recall:
             half_life_days=core.curve.half_life_days(state),
             spaced_uses=state.n_spaced,
             last_used_at=from_us(state.t_last_us),
-            state=row.state,
+            state=state_word,
             tiers=(TierName.COLD,),
             policy=core.policy_version,
         )
@@ -230,6 +265,33 @@ def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
         terms=scored.terms,
         strength=strength,
         tier=active.tier_of(scored.id),
+        conflicts_with=active.rivals(scored.id),
+    )
+
+
+def _current(active: ActiveSubject, found: Candidates) -> Candidates:
+    """Return candidates of which the superseded ones lend to their neighbours only."""
+    current = np.array([one not in active.superseded for one in found.ids], dtype=np.bool_)
+    return replace(found, eligible=found.eligible & current)
+
+
+def _ordered(hits: list[Hit]) -> list[Hit]:
+    """Return hits in their order, but the newer of two that conflict above the older."""
+    conflicts = {hit.memory.id: hit.conflicts_with for hit in hits if hit.conflicts_with}
+    if not conflicts:
+        return hits
+    by_id = {hit.memory.id: hit for hit in hits}
+    when = {one: (to_us(hit.memory.occurred_at), hit.memory.order) for one, hit in by_id.items()}
+    return [by_id[one] for one in newer_first(list(by_id), conflicts, when)]
+
+
+def _entry(memory: Memory) -> HistoryEntry:
+    return HistoryEntry(
+        memory=memory,
+        valid_from=memory.valid_from or memory.occurred_at,
+        valid_to=memory.valid_to,
+        superseded_by=memory.superseded_by,
+        reason=memory.superseded_because,
     )
 
 
@@ -247,7 +309,11 @@ def _matching(active: ActiveSubject, where: Filter) -> set[str]:
     """Return the ids that pass the filter; metadata is looked at last, because it must be decoded."""
     since = None if where.since is None else to_us(where.since)
     until = None if where.until is None else to_us(where.until)
+    as_of = None if where.as_of is None else to_us(where.as_of)
+    current = None if where.include_superseded or as_of is not None else True
     checks = (
+        (current, lambda held: held.superseded_by is None),
+        (as_of, lambda held: as_of is not None and held.held_good(as_of)),
         (where.kinds, lambda held: held.kind in (where.kinds or ())),
         (where.roles, lambda held: held.role in (where.roles or ())),
         (where.sessions, lambda held: held.session in (where.sessions or ())),

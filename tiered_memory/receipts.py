@@ -31,12 +31,12 @@ def receipt_for(draft: Draft, operation_id: str, *, in_hot: bool) -> Receipt:
     placement, memory = draft.placement, draft.memory
     tiers = [TierName.HOT] if in_hot and placement.searchable else []
     tiers += [TierName.WARM] if memory.session is not None else []
-    tiers += [TierName.COLD] if placement.cold else []
+    tiers += [TierName.COLD] if placement.kept else []
     durability = placement.durability
     if durability is Durability.SESSION and memory.session is None:
         durability = Durability.EPHEMERAL
     return Receipt(
-        id=memory.id,
+        id=draft.stored_as or memory.id,
         operation_id=operation_id,
         importance=memory.importance,
         reasons=memory.reasons,

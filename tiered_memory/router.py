@@ -7,17 +7,22 @@ store's fsync; hot is told at the same time, warm and the recall index after.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tiered_memory.active import ActiveSubject, Tracked, state_of
+from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import from_us, stopwatch, to_us
+from tiered_memory.commits import WITHDRAWN, Commission, Committer, Written
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
 from tiered_memory.drafts import Draft, DraftWriter
-from tiered_memory.errors import ConsentRequiredError, HotTierError, InvalidInputError, TieredMemoryError
-from tiered_memory.failpoints import reach
+from tiered_memory.errors import (
+    ConsentRequiredError,
+    HotTierError,
+    InvalidInputError,
+    StateStoreError,
+    TieredMemoryError,
+)
 from tiered_memory.flusher import Flusher
 from tiered_memory.forgetting.routing import place
 from tiered_memory.formats.record import Features, encode_record
@@ -27,15 +32,14 @@ from tiered_memory.metrics import Embedded, Routed
 from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role, SourceKind
 from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
 from tiered_memory.receipts import Operations, fingerprint_of, receipt_for, remember
+from tiered_memory.reconciler import Reconciler, Settled
 from tiered_memory.scoring import text
 from tiered_memory.scoring.importance import Importance, score_importance
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.sessions import Sessions, buffered
-from tiered_memory.state import commands as c
-from tiered_memory.state.base import JournalEntry, MemoryRow, Repeated, WriteBatch
+from tiered_memory.state.base import MemoryRow, Repeated, Stale
 from tiered_memory.subjects import SubjectDirectory
 
-WITHDRAWN = "the consent was withdrawn while this was being written; nothing was stored"
 SOURCE_OF_ROLE = {Role.ASSISTANT: SourceKind.AGENT, Role.SYSTEM: SourceKind.AGENT, Role.TOOL: SourceKind.TOOL}
 
 
@@ -50,15 +54,6 @@ class WriteOptions:
     purpose: str
     operation_id: str | None = None
     require: Durability | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What a commit put down: the journal's entries with their numbers, and the memories' rows."""
-
-    entries: tuple[JournalEntry, ...] = ()
-    rows: tuple[MemoryRow, ...] = ()
-    key: SealingKey | None = None
 
 
 class Router:
@@ -77,6 +72,8 @@ class Router:
         self._flusher = flusher
         self._sessions = sessions
         self._writer = DraftWriter(core)
+        self._committer = Committer(core, flusher)
+        self._reconciler = Reconciler(core)
         self._operations = Operations(core)
         self._inflight = inflight
 
@@ -97,8 +94,13 @@ class Router:
         for session in sorted({one.interaction.session for one in accepted if one.interaction.session}):
             await self._sessions.ready(active, session)
         drafts = await self._drafts(active, accepted, grounds, options)
-        self._flusher.check_room(sum(draft.placement.cold for draft in drafts))
-        return await self._inflight.finish(self._put_down(active, drafts, options, fingerprint))
+        settled = await self._reconciler.settle(active, drafts)
+        self._flusher.check_room(
+            sum(draft.placement.cold for draft in settled.drafts) + len(settled.amendments)
+        )
+        work = _Work(options, fingerprint, options.operation_id or self._core.new_id(), drafts)
+        given = self._commission(active, work, settled)
+        return await self._inflight.finish(self._put_down(active, work, given))
 
     async def _grounds(
         self, active: ActiveSubject, accepted: Sequence[Accepted], options: WriteOptions, now_us: int
@@ -140,10 +142,16 @@ class Router:
             importance = _importance(one.interaction, _novelty(active.index, terms, seen))
             seen.update(terms)
             memory = self._memory(active, one, importance, _Frame(options.purpose, ground, now_us))
-            drafts.append(
-                self._draft(memory, ground, Features(text.ANALYZER, terms, embedder, vector), options.require)
+            draft = self._draft(
+                memory, ground, Features(text.ANALYZER, terms, embedder, vector), options.require
             )
+            drafts.append(replace(draft, mergeable=self._is_mergeable(one.interaction)))
         return drafts
+
+    def _is_mergeable(self, given: Interaction) -> bool:
+        """What the caller says of its weight or origin must not get lost in another memory."""
+        asked = given.importance is not None or given.provenance is not None
+        return self._core.policy.routing.merge_duplicates and not asked
 
     def _draft(
         self, memory: Memory, ground: Grounds, features: Features, require: Durability | None
@@ -185,89 +193,74 @@ class Router:
             provenance=given.provenance or Provenance(source),
         )
 
-    async def _put_down(
-        self, active: ActiveSubject, drafts: list[Draft], options: WriteOptions, fingerprint: bytes
-    ) -> list[Receipt]:
+    async def _put_down(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
         """The commit section. It runs to its end whatever becomes of the caller."""
         active.users += 1
         try:
-            return await self._acknowledge(active, drafts, options, fingerprint)
+            return await self._acknowledge(active, work, given)
         finally:
             active.users -= 1
 
-    async def _acknowledge(
-        self, active: ActiveSubject, drafts: list[Draft], options: WriteOptions, fingerprint: bytes
-    ) -> list[Receipt]:
-        operation_id = options.operation_id or self._core.new_id()
-        pushed = asyncio.ensure_future(self._push_hot(active, drafts))
+    async def _acknowledge(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
+        pushed = asyncio.ensure_future(self._push_hot(active, given.drafts))
         try:
-            outcome = await self._commit(active, drafts, options, _Operation(operation_id, fingerprint))
+            outcome = await self._committer.commit(active, given)
+            if isinstance(outcome, Stale):
+                await pushed
+                given, outcome = await self._once_more(active, work, outcome)
+                pushed = asyncio.ensure_future(self._push_hot(active, given.drafts))
             in_hot = await pushed
             active.check_alive()
-            if isinstance(outcome, _Written) and outcome.key is not None:
-                _check_key(active, options.purpose, outcome.key)
+            if isinstance(outcome, Written) and outcome.key is not None:
+                _check_key(active, given.purpose, outcome.key)
         except TieredMemoryError:
             await pushed
-            await self._take_back(active, drafts)
+            await self._take_back(active, work.drafts)
             raise
         if isinstance(outcome, Repeated):
-            await self._take_back(active, drafts)
-            return self._operations.repeated(active, outcome.earlier, fingerprint)
-        earlier = self._operations.known(active, options.operation_id, fingerprint)
+            await self._take_back(active, work.drafts)
+            return self._operations.repeated(active, outcome.earlier, work.fingerprint)
+        earlier = self._operations.known(active, work.options.operation_id, work.fingerprint)
         if outcome.key is None and earlier is not None:
-            await self._take_back(active, drafts)
+            await self._take_back(active, work.drafts)
             return earlier
-        receipts = [receipt_for(draft, operation_id, in_hot=in_hot) for draft in drafts]
-        if options.operation_id is not None:
-            remember(active, operation_id, fingerprint, receipts, options.purpose)
-        self._flusher.add(active.ref, outcome.entries)
-        await self._publish(active, drafts, outcome.rows)
+        receipts = [receipt_for(draft, work.operation_id, in_hot=in_hot) for draft in given.drafts]
+        if work.options.operation_id is not None:
+            remember(active, work.operation_id, work.fingerprint, receipts, given.purpose)
+        await self._publish(active, given, outcome.rows)
         return receipts
 
-    async def _commit(
-        self, active: ActiveSubject, drafts: list[Draft], options: WriteOptions, operation: _Operation
-    ) -> _Written | Repeated:
-        durable = [draft for draft in drafts if draft.placement.durable]
-        if not durable:
-            return _Written()
-        key = active.keys.get(options.purpose)
-        if key is None:
-            raise ConsentRequiredError(WITHDRAWN)
-        now_us, write = self._core.now_us(), self._writer
-        entries = write.entries(active, durable, self._operation_name(active, options, operation), now_us)
-        rows = tuple(write.row(active, draft, now_us) for draft in durable if draft.placement.cold)
-        remembered = None
-        if options.operation_id is not None:
-            remembered = self._operations.row(
-                active, options.purpose, operation.id, operation.fingerprint, drafts
-            )
-        batch = WriteBatch(
-            subject=active.ref.pseudonym,
-            generation=active.ref.generation,
-            entries=tuple(entries),
-            memories=rows,
-            tails=tuple(write.tails(active, durable, now_us)),
-            tail_turns=self._core.policy.warm.tail_turns,
-            routing=Counter((draft.placement.target, draft.placement.reason) for draft in drafts),
-            operation=remembered,
-            key_id=key.key_id,
-            purpose=options.purpose,
-        )
-        reach("append.before")
-        outcome = await self._core.state.write(c.Append(batch))
-        reach("append.after")
-        if isinstance(outcome, Repeated):
-            return outcome
-        numbered = [replace(e, seq=seq) for e, seq in zip(entries, outcome.seqs, strict=True)]
-        return _Written(tuple(numbered), rows, key)
+    async def _once_more(
+        self, active: ActiveSubject, work: _Work, stale: Stale
+    ) -> tuple[Commission, Written | Repeated]:
+        """Somebody was faster: judge again without the memories that changed, and at last without any."""
+        settled = await self._reconciler.settle(active, work.drafts, besides=stale.memory_ids)
+        given = self._commission(active, work, settled)
+        outcome = await self._committer.commit(active, given)
+        if isinstance(outcome, Stale):
+            given = self._commission(active, work, Settled(list(work.drafts)))
+            outcome = await self._committer.commit(active, given)
+        if isinstance(outcome, Stale):
+            raise StateStoreError("a write without revisions was refused for one")
+        return given, outcome
 
-    def _operation_name(self, active: ActiveSubject, options: WriteOptions, operation: _Operation) -> bytes:
+    def _commission(self, active: ActiveSubject, work: _Work, settled: Settled) -> Commission:
+        options, remembered = work.options, None
+        if options.operation_id is not None and any(d.placement.durable for d in settled.drafts):
+            remembered = self._operations.row(
+                active, options.purpose, work.operation_id, work.fingerprint, settled.drafts
+            )
+        name = self._operation_name(active, options, work.operation_id)
+        amendments = tuple(settled.amendments.values())
+        return Commission(options.purpose, name, settled.drafts, amendments, remembered)
+
+    def _operation_name(self, active: ActiveSubject, options: WriteOptions, operation_id: str) -> bytes:
         """A caller's operation id may mean something and is hidden; one made here is chance already."""
         if options.operation_id is None:
-            return bytes.fromhex(operation.id)
-        return self._core.names.operation(active.ref.pseudonym, operation.id)
+            return bytes.fromhex(operation_id)
+        return self._core.names.operation(active.ref.pseudonym, operation_id)
 
-    async def _push_hot(self, active: ActiveSubject, drafts: list[Draft]) -> bool:
+    async def _push_hot(self, active: ActiveSubject, drafts: Sequence[Draft]) -> bool:
         """Hot is a cache: when it fails the write goes on without it."""
         try:
             await self._core.hot.put(active.ref, self._writer.hot_records(active, drafts, self._expires_us()))
@@ -282,14 +275,10 @@ class Router:
         except HotTierError:
             return
 
-    async def _publish(self, active: ActiveSubject, drafts: list[Draft], rows: tuple[MemoryRow, ...]) -> None:
+    async def _publish(self, active: ActiveSubject, given: Commission, rows: Sequence[MemoryRow]) -> None:
         """Make acknowledged interactions findable and part of their session."""
-        expires_us = self._expires_us()
-        active.tracked.update({row.memory_id: Tracked(row, state_of(row)) for row in rows})
-        found = [draft for draft in drafts if draft.placement.searchable]
-        held = [draft.held(None if draft.placement.cold else expires_us) for draft in found]
-        active.hold(held, [draft.turn for draft in found])
-        for draft in drafts:
+        self._committer.publish(active, given, rows, self._expires_us())
+        for draft in given.drafts:
             routed = Routed(draft.placement.target, draft.placement.reason, draft.memory.importance)
             self._core.observer.observe(routed)
             if draft.memory.session is not None:
@@ -299,7 +288,7 @@ class Router:
         if not draft.placement.durable:
             active.ephemeral_sessions.add(session)
         turn = buffered(draft.memory, self._core.count_tokens, durable=draft.placement.cold)
-        await self._sessions.append(active, session, turn)
+        await self._sessions.append(active, session, replace(turn, memory_id=draft.stored_as))
 
     def _expires_us(self) -> int:
         return self._core.now_us() + round(self._core.policy.hot.ttl_seconds * 1_000_000)
@@ -315,9 +304,13 @@ class _Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Operation:
-    id: str
+class _Work:
+    """One call to `add`: what was asked, and its drafts before they are settled with what is held."""
+
+    options: WriteOptions
     fingerprint: bytes
+    operation_id: str
+    drafts: list[Draft]
 
 
 def _check_required(accepted: Sequence[Accepted], require: Durability | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import msgpack
 
@@ -37,6 +38,22 @@ def buffered(memory: Memory, count: TokenCounter, *, durable: bool) -> BufferedT
         pinned=memory.role is Role.SYSTEM,
         memory_id=memory.id if durable else None,
     )
+
+
+def _said(memory: Memory, order: int, count: TokenCounter) -> BufferedTurn | None:
+    """Return the turn of that order in which a memory was said, first or again; None when that is not known any more."""
+    turn = buffered(memory, count, durable=True)
+    if order == memory.order:
+        return turn
+    again = next((one for one in memory.repeats if one.order == order), None)
+    if again is None:
+        return None
+    return replace(turn, id=again.id, order=order, occurred_at=again.occurred_at)
+
+
+def _is_of(turn: BufferedTurn, ids: Collection[str]) -> bool:
+    """Tell whether a turn is one of the records, or says one of them again."""
+    return turn.id in ids or turn.memory_id in ids
 
 
 def _edition(active: ActiveSubject) -> int:
@@ -83,7 +100,7 @@ class Sessions:
         return {
             session
             for session in warm.sessions(active.ref)
-            if any(turn.id in wanted for turn in warm.turns(active.ref, session))
+            if any(_is_of(turn, wanted) for turn in warm.turns(active.ref, session))
         }
 
     async def end_idle(self) -> int:
@@ -125,7 +142,7 @@ class Sessions:
         """Take turns out of the session's snapshot, if there is one: it must not keep what was removed."""
         turns = await self._saved(active, session)
         if turns is not None:
-            await self._save(active, session, tuple(turn for turn in turns if turn.id not in ids))
+            await self._save(active, session, tuple(turn for turn in turns if not _is_of(turn, ids)))
 
     async def _snapshot(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
         turns = await self._saved(active, session) or []
@@ -155,7 +172,7 @@ class Sessions:
         """A pointer to a memory that is not held any more points at nothing: it left the session too."""
         if row.sealed is None:
             held = active.held.get(row.record_id)
-            return None if held is None else buffered(held.memory(), self._core.count_tokens, durable=True)
+            return None if held is None else _said(held.memory(), row.order, self._core.count_tokens)
         record = TierRecord(row.record_id, row.order, 1, row.sealed)
         try:
             fields = decode_fields(active.sealer_for(row.sealed).open(Place.TAIL, record))

@@ -317,9 +317,10 @@ class SubjectDirectory:
 
         The way is looked at first: what leaves it meanwhile is in cold by then.
         """
-        waiting = {r.id: r for r in self._pending(active.ref.pseudonym)}
+        waiting = list(self._pending(active.ref.pseudonym))
         stored = [lasting(record) for record in await self._core.cold.scan(active.ref)]
-        return list(({r.id: r for r in stored} | waiting).values())
+        # A newer version may have overtaken the one that was seen waiting.
+        return list({r.id: r for r in sorted([*stored, *waiting], key=lambda r: r.version)}.values())
 
     async def _load_memories(self, active: ActiveSubject, rows: Sequence[MemoryRow]) -> None:
         if not rows:

@@ -15,6 +15,7 @@ from typing import assert_never
 from tiered_memory.active import ActiveSubject, Tracked, state_of
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core, chunks
+from tiered_memory.drafts import strength_update
 from tiered_memory.errors import HotTierError, StorageError, SubjectErasedError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
@@ -26,7 +27,6 @@ from tiered_memory.forgetting.placement import (
     Keep,
     Plan,
     Purge,
-    deadline,
     plan_forgetting,
 )
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
@@ -219,13 +219,13 @@ class Sweeper:
 
     async def take_out(self, active: ActiveSubject, memory_ids: Sequence[str]) -> None:
         """Make memories unfindable everywhere but in cold: RAM, sessions, hot."""
-        sessions = {active.held[one].session for one in memory_ids if one in active.held}
+        sessions = {session for one in memory_ids for session in active.sessions_of(one)}
         sessions |= self._sessions.holding(active, memory_ids)
         active.release(memory_ids)
         self._directory.take_out(active.ref.pseudonym, memory_ids)
         await self._core.warm.remove(active.ref, memory_ids)
-        for session in sessions - {None}:
-            await self._sessions.strike(active, str(session), memory_ids)
+        for session in sessions:
+            await self._sessions.strike(active, session, memory_ids)
         try:
             await self._core.hot.remove(active.ref, memory_ids)
         except HotTierError:
@@ -234,26 +234,7 @@ class Sweeper:
 
     def strength_update(self, tracked: Tracked) -> StrengthUpdate:
         """Return a tracked memory's strength and deadline as the state store keeps them."""
-        row, state, core = tracked.row, tracked.state, self._core
-        retention = core.policy.retention[Sensitivity(row.sensitivity)]
-        due = deadline(
-            state,
-            core.curve,
-            retention,
-            core.policy.decay.grace_hours,
-            pinned=row.pinned,
-            held=row.held,
-        )
-        return StrengthUpdate(
-            memory_id=row.memory_id,
-            strength_last=state.strength_last,
-            t_last_us=state.t_last_us,
-            n_spaced=state.n_spaced,
-            policy_version=core.policy_version,
-            forget_at_us=core.curve.forget_at_us(state),
-            deadline_us=due.at_us,
-            deadline_rule=due.rule,
-        )
+        return strength_update(self._core, tracked)
 
     async def write_uses_of(self, active: ActiveSubject) -> int:
         """Write one subject's strengths; return how many."""

@@ -16,7 +16,7 @@ from tiered_memory.analytics.duckdb_views import AnalyticsProjection
 from tiered_memory.ballast import Ballast
 from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy, to_us
 from tiered_memory.config import Settings
-from tiered_memory.core import Core, HotTier, Limits, PiiHook
+from tiered_memory.core import Core, HotTier, Limits, PiiHook, SupersessionHook
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_or_create_state_key, read_root_key
 from tiered_memory.embedding.base import Embedder
@@ -61,6 +61,7 @@ class Overrides:
     embedder: Embedder | None = None
     observer: Observer | None = None
     pii: PiiHook | None = None
+    supersession: SupersessionHook | None = None
     count_tokens: TokenCounter | None = None
 
 
@@ -113,6 +114,7 @@ async def _engines(
         marks=marks,
         incarnation=incarnation,
         pii=overrides.pii,
+        supersession=overrides.supersession,
     )
     return core, analytics
 

@@ -127,6 +127,8 @@ def filter_of(narrow: Any) -> Filter:
         since=moment(narrow.since, "--since"),
         until=moment(narrow.until, "--until"),
         min_importance=narrow.min_importance,
+        as_of=moment(narrow.as_of, "--as-of"),
+        include_superseded=narrow.include_superseded,
     )
 
 
@@ -163,8 +165,10 @@ async def whole_id(user: User, given: str) -> str:
 
 
 async def _ids(user: User) -> AsyncIterator[str]:
-    before: int | None = None
-    while page := await user.list(limit=PAGE, before=before):
+    from tiered_memory.model import Filter
+
+    before, every = None, Filter(include_superseded=True)
+    while page := await user.list(where=every, limit=PAGE, before=before):
         for memory in page:
             yield memory.id
         before = page[-1].order

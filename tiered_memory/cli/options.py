@@ -130,6 +130,16 @@ class Narrow:
     min_importance: Annotated[
         float | None, typer.Option(help="At least so important, 0..1.", rich_help_panel=NARROW)
     ] = None
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="What held good then: ISO 8601, or a day (UTC).", rich_help_panel=NARROW),
+    ] = None
+    include_superseded: Annotated[
+        bool,
+        typer.Option(
+            "--include-superseded", help="Those too that another took the place of.", rich_help_panel=NARROW
+        ),
+    ] = False
 
 
 def flat(function: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Commands that look: search, context, list, explain, stats."""
+"""Commands that look: search, context, list, explain, history, stats."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     command(app, "context", rich_help_panel=panel)(context)
     command(app, "list", rich_help_panel=panel)(list_memories)
     command(app, "explain", rich_help_panel=panel)(explain)
+    command(app, "history", rich_help_panel=panel)(history)
     command(app, "stats", rich_help_panel="Operating")(stats)
 
 
@@ -109,6 +110,17 @@ def explain(memory_id: MemoryId, person: Person) -> None:
 
     found = run(person, work)
     output_of(person).show(found, views.explanation(found))
+
+
+def history(memory_id: MemoryId, person: Person) -> None:
+    """Show what took the place of what: the memories before and after one, oldest first, and why."""
+
+    async def work(memory: TieredMemory) -> Any:
+        user = memory.user(person.user, person.tenant)
+        return await user.history(await whole_id(user, memory_id))
+
+    found = run(person, work)
+    output_of(person).show({"history": found}, views.history(found))
 
 
 def stats(store: Store) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Context,
         Explanation,
         ForgetReport,
+        HistoryEntry,
         Hit,
         Memory,
         Receipt,
@@ -200,6 +201,20 @@ def explanation(given: Explanation) -> RenderableType:
             ]
         ),
     )
+
+
+def history(found: Sequence[HistoryEntry]) -> RenderableType:
+    """Return memories that took each other's place, each with its time and why that ended."""
+    shown = table("id", "from", "until", "because", "content", wide="content")
+    for one in found:
+        shown.add_row(
+            one.memory.id[:ID_SHOWN],
+            day(one.valid_from),
+            day(one.valid_to, "now"),
+            Text(one_line(one.reason or "")),
+            Text(one_line(one.memory.content)),
+        )
+    return shown
 
 
 def forgetting(report: ForgetReport, contents: Mapping[str, Memory]) -> RenderableType:

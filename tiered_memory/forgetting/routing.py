@@ -10,7 +10,7 @@ from tiered_memory.policy.rules import RoutingRules
 from tiered_memory.privacy.consent import Grounds
 
 NO_GROUNDS, SYSTEM_PROMPT, ABOVE, BELOW = "no_basis", "system_prompt", "above_threshold", "below_threshold"
-REQUIRED = "explicit"
+REQUIRED, UPDATE, DUPLICATE = "explicit", "update", "duplicate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,17 @@ class Placement:
     @property
     def target(self) -> str:
         """The tier it was routed to, for counts."""
-        return "cold" if self.cold else ("hot" if self.searchable else "warm")
+        return "cold" if self.kept else ("hot" if self.searchable else "warm")
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is in cold now, as a memory of its own or as one that was there."""
+        return self.cold or self.reason == DUPLICATE
 
     @property
     def durability(self) -> Durability:
         """What a receipt may promise."""
-        if self.cold:
+        if self.kept:
             return Durability.JOURNALED
         return Durability.SESSION if self.durable else Durability.EPHEMERAL
 
@@ -59,3 +64,10 @@ def place(
     verdict = route(importance, rules)
     reason = ABOVE if verdict.to_cold else BELOW
     return Placement(True, verdict.to_cold, True, reason, verdict.reason)
+
+
+UPDATING = Placement(True, True, True, UPDATE, "it brings a memory up to date that is held")
+"""Where an interaction goes that changes what is known, whatever its importance."""
+
+MERGED = Placement(True, False, False, DUPLICATE, "duplicate of a memory that is held, which it strengthened")
+"""Where one goes that says what is known: it becomes no second memory."""

@@ -23,6 +23,7 @@ from tiered_memory.model import (
     LawfulBasis,
     Memory,
     Provenance,
+    Repeat,
     Role,
     Sensitivity,
     SourceKind,
@@ -31,6 +32,7 @@ from tiered_memory.model import (
 RECORD_FORMAT = 1
 INT8_MAX = 127.0
 MOST_OFFSET_MINUTES = 24 * 60 - 1
+REPEATS_KEPT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,56 @@ def _optional_fields(memory: Memory) -> dict[str, Any]:
         "valid_from": memory.valid_from and to_us(memory.valid_from),
         "valid_to": memory.valid_to and to_us(memory.valid_to),
         "superseded_by": memory.superseded_by,
+        "because": memory.superseded_because,
+        "supersedes": list(memory.supersedes) or None,
+        "conflicts": list(memory.conflicts_with) or None,
+        "repeats": [_repeat_fields(one) for one in memory.repeats] or None,
         "metadata": dict(memory.metadata) or None,
         "provenance": _provenance_fields(memory.provenance) or None,
         "trust": None if memory.trust == 1.0 else memory.trust,
         "quarantined": memory.quarantined or None,
     }
     return {key: value for key, value in values.items() if value is not None}
+
+
+def amended(plaintext: bytes, changes: Mapping[str, Any]) -> bytes:
+    """Return a record's plaintext with other values for some optional keys; what it does not know it keeps."""
+    packed: bytes = msgpack.packb({**decode_fields(plaintext), **changes})
+    return packed
+
+
+def settled(plaintext: bytes) -> bytes:
+    """Return the plaintext of a record that is volatile no longer."""
+    fields = decode_fields(plaintext)
+    fields.pop("volatile", None)
+    packed: bytes = msgpack.packb(fields)
+    return packed
+
+
+def closed(plaintext: bytes, by: str, at_us: int, reason: str) -> bytes:
+    """Return the plaintext of a memory that held good until `at_us`, when the memory `by` took its place."""
+    return amended(plaintext, {"valid_to": at_us, "superseded_by": by, "because": reason})
+
+
+def repeated(plaintext: bytes, repeat: Repeat) -> bytes:
+    """Return the plaintext of a memory that was said once more; of its repeats the newest are kept."""
+    fields = decode_fields(plaintext)
+    provenance = dict(fields.get("provenance", {}))
+    every = [*fields.get("repeats", []), _repeat_fields(repeat)]
+    repeats, gone = every[-REPEATS_KEPT:], {one[0] for one in every[:-REPEATS_KEPT]}
+    parents = [one for one in provenance.get("merged_from", []) if one not in gone]
+    provenance["merged_from"] = [*parents, repeat.id]
+    return amended(plaintext, {"provenance": provenance, "repeats": repeats})
+
+
+def _repeat_fields(repeat: Repeat) -> list[Any]:
+    moment = repeat.occurred_at
+    return [repeat.id, repeat.order, to_us(moment), _offset_minutes(moment), repeat.session]
+
+
+def repeats_of(fields: Mapping[str, Any]) -> tuple[Repeat, ...]:
+    """Return the times a decoded record was said again."""
+    return tuple(Repeat(one[0], one[1], _zoned(one[2], one[3]), one[4]) for one in fields.get("repeats", ()))
 
 
 def _provenance_fields(provenance: Provenance) -> dict[str, Any]:
@@ -121,7 +167,6 @@ def decode_fields(plaintext: bytes) -> dict[str, Any]:
 
 def memory_of(fields: Mapping[str, Any], *, record_id: str, order: int, version: int) -> Memory:
     """Return the memory that `fields` describe."""
-    occurred_us, offset = fields["occurred"]
     get = fields.get
     basis = get("basis")
     return Memory(
@@ -136,7 +181,7 @@ def memory_of(fields: Mapping[str, Any], *, record_id: str, order: int, version:
         sensitivity=Sensitivity(fields["sensitivity"]),
         purpose=fields["purpose"],
         lawful_basis=LawfulBasis(basis) if basis else None,
-        occurred_at=from_us(occurred_us).astimezone(timezone(timedelta(minutes=offset))),
+        occurred_at=_zoned(*fields["occurred"]),
         ingested_at=from_us(fields["ingested"]),
         author=get("author"),
         session=get("session"),
@@ -146,6 +191,10 @@ def memory_of(fields: Mapping[str, Any], *, record_id: str, order: int, version:
         valid_from=_moment(get("valid_from")),
         valid_to=_moment(get("valid_to")),
         superseded_by=get("superseded_by"),
+        superseded_because=get("because"),
+        supersedes=tuple(get("supersedes", ())),
+        conflicts_with=tuple(get("conflicts", ())),
+        repeats=repeats_of(fields),
         metadata=get("metadata", {}),
         provenance=_provenance(get("provenance", {})),
         trust=get("trust", 1.0),
@@ -171,6 +220,10 @@ def _provenance(fields: Mapping[str, Any]) -> Provenance:
         derived_from=tuple(fields.get("derived_from", ())),
         merged_from=tuple(fields.get("merged_from", ())),
     )
+
+
+def _zoned(microseconds: int, offset_minutes: int) -> datetime:
+    return from_us(microseconds).astimezone(timezone(timedelta(minutes=offset_minutes)))
 
 
 def _moment(microseconds: int | None) -> datetime | None:

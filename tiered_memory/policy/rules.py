@@ -73,6 +73,15 @@ class TextSpec:
         return "must be text that is not blank"
 
 
+@dataclass(frozen=True, slots=True)
+class SwitchSpec:
+    """On or off."""
+
+    def problem(self, value: object) -> str | None:
+        """Return what is wrong with `value`, or None."""
+        return None if isinstance(value, bool) else f"must be true or false, not {type(value).__name__}"
+
+
 def _number(default: float, low: float, high: float) -> Any:
     return field(default=default, metadata={SPEC: NumberSpec(low, high)})
 
@@ -87,6 +96,10 @@ def _days_or_none() -> Any:
 
 def _choice(default: str, choices: tuple[str, ...]) -> Any:
     return field(default=default, metadata={SPEC: ChoiceSpec(choices)})
+
+
+def _switch(default: bool) -> Any:
+    return field(default=default, metadata={SPEC: SwitchSpec()})
 
 
 def _text(default: str | None, *, optional: bool = False) -> Any:
@@ -108,9 +121,13 @@ class _Checked:
 
 @dataclass(frozen=True, slots=True)
 class RoutingRules(_Checked):
-    """What goes to cold: an importance strictly above `cold_threshold` (0..1)."""
+    """What goes to cold: an importance strictly above `cold_threshold` (0..1).
+
+    With `merge_duplicates`, what says the same as a memory that is held strengthens that one and is no second memory.
+    """
 
     cold_threshold: float = _number(0.2, 0, 1)
+    merge_duplicates: bool = _switch(True)
 
 
 @dataclass(frozen=True, slots=True)

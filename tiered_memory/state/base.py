@@ -185,6 +185,19 @@ class OperationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """A new version of a memory that is held, and its strength where that changes too.
+
+    It is written only while the version before it is active, under the batch's generation and purpose; `bytes` is
+    the size of its plaintext.
+    """
+
+    entry: JournalEntry
+    bytes: int
+    strength: StrengthUpdate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WriteBatch:
     """Everything one acknowledged write puts down, in one transaction."""
 
@@ -192,6 +205,7 @@ class WriteBatch:
     generation: int
     entries: tuple[JournalEntry, ...] = ()
     memories: tuple[MemoryRow, ...] = ()
+    revisions: tuple[Revision, ...] = ()
     tails: tuple[TailRow, ...] = ()
     tail_turns: int = 64
     routing: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -203,7 +217,7 @@ class WriteBatch:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The batch is durable; `seqs` are its journal entries' numbers in order."""
+    """The batch is durable; `seqs` are its journal entries' numbers in order, its revisions' after the others."""
 
     seqs: tuple[int, ...]
 
@@ -213,6 +227,13 @@ class Repeated:
     """The operation had been done before; nothing was written."""
 
     earlier: OperationRow
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """These memories are not as the batch's revisions take them to be; nothing was written."""
+
+    memory_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

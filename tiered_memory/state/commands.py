@@ -18,6 +18,7 @@ from tiered_memory.state.base import (
     PendingRemoval,
     Read,
     Repeated,
+    Stale,
     StateChange,
     StrengthUpdate,
     SubjectRow,
@@ -87,8 +88,8 @@ class PutConsent(Write[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Append(Write[Appended | Repeated]):
-    """Acknowledge a write: journal, strengths, session tail, idempotency, in one commit."""
+class Append(Write[Appended | Repeated | Stale]):
+    """Acknowledge a write: journal, strengths, revisions, session tail, idempotency, in one commit or not at all."""
 
     batch: WriteBatch
 

@@ -18,6 +18,8 @@ from tiered_memory.state.base import (
     JournalEntry,
     MemoryRow,
     Repeated,
+    Revision,
+    Stale,
     StrengthUpdate,
     SubjectState,
     TailRow,
@@ -116,7 +118,7 @@ def _withdraw(db: apsw.Connection, command: c.WithdrawPurpose) -> int:
     return _changed(db, "key_destroy", owner)
 
 
-def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated:
+def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated | Stale:
     batch = command.batch
     check_generation(db, batch.subject, batch.generation)
     _check_key(db, batch)
@@ -125,6 +127,10 @@ def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated:
         earlier = first_row(db, "operation_get", (operation.subject, operation.operation))
         if earlier is not None:
             return Repeated(operation_of(earlier))
+    stale = tuple(one.entry.memory_id for one in batch.revisions if not _revisable(db, batch, one))
+    if stale:
+        return Stale(stale)
+    if operation is not None:
         db.execute(
             SQL["operation_put"],
             (
@@ -148,8 +154,24 @@ def _check_key(db: apsw.Connection, batch: WriteBatch) -> None:
         )
 
 
+def _revisable(db: apsw.Connection, batch: WriteBatch, revision: Revision) -> bool:
+    """Tell whether a memory is still as its new version takes it to be."""
+    entry = revision.entry
+    values = (batch.subject, entry.memory_id, batch.generation, batch.purpose, entry.version - 1)
+    return first_row(db, "memory_revisable", values) is not None
+
+
+def _revise(db: apsw.Connection, batch: WriteBatch, revision: Revision) -> int:
+    entry, strength = revision.entry, revision.strength
+    db.execute(SQL["memory_revise"], (entry.version, revision.bytes, batch.subject, entry.memory_id))
+    if strength is not None:
+        db.execute(SQL["memory_strength"], (*_strength_values(strength), batch.subject, strength.memory_id))
+    return _journal_put(db, entry)
+
+
 def _append_rows(db: apsw.Connection, batch: WriteBatch) -> Appended:
     seqs = tuple(_journal_put(db, entry) for entry in batch.entries)
+    seqs += tuple(_revise(db, batch, revision) for revision in batch.revisions)
     db.executemany(SQL["memory_put"], [_memory_values(row) for row in batch.memories])
     for tail in batch.tails:
         _tail_put(db, tail, batch.tail_turns)

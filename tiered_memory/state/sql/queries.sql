@@ -119,6 +119,13 @@ SET strength_last = ?, t_last_us = ?, n_spaced = ?, policy_version = ?, forget_a
     deadline_rule = ?
 WHERE subject = ? AND memory_id = ? AND state = 'active';
 
+-- name: memory_revisable
+SELECT 1 FROM memories
+WHERE subject = ? AND memory_id = ? AND generation = ? AND purpose = ? AND record_version = ? AND state = 'active';
+
+-- name: memory_revise
+UPDATE memories SET record_version = ?, bytes = ? WHERE subject = ? AND memory_id = ?;
+
 -- name: memory_state
 UPDATE memories SET state = ?, deadline_us = ?, deadline_rule = ?
 WHERE subject = ? AND memory_id = ? AND state <> 'removing';

@@ -1,0 +1,113 @@
+"""One commit of new memories and new versions of held ones: sealed, made durable, shown in RAM."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tiered_memory.active import ActiveSubject, Tracked, state_of
+from tiered_memory.core import Core
+from tiered_memory.crypto.envelope import SealingKey
+from tiered_memory.drafts import Amendment, Draft, DraftWriter
+from tiered_memory.errors import ConsentRequiredError
+from tiered_memory.failpoints import reach
+from tiered_memory.flusher import Flusher
+from tiered_memory.state import commands as c
+from tiered_memory.state.base import JournalEntry, MemoryRow, OperationRow, Repeated, Stale, WriteBatch
+
+WITHDRAWN = "the consent was withdrawn while this was being written; nothing was stored"
+
+
+@dataclass(frozen=True, slots=True)
+class Commission:
+    """What is to be committed together, for one purpose, by one operation (16 bytes)."""
+
+    purpose: str
+    operation: bytes
+    drafts: Sequence[Draft]
+    amendments: Sequence[Amendment] = ()
+    remembered: OperationRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a commit put down: the rows of new memories, and the key they are sealed under."""
+
+    rows: tuple[MemoryRow, ...] = ()
+    key: SealingKey | None = None
+
+
+class Committer:
+    """Puts commissions down. `publish` follows when it is sure that the subject is still as it was."""
+
+    def __init__(self, core: Core, flusher: Flusher) -> None:
+        self._core = core
+        self._flusher = flusher
+        self._writer = DraftWriter(core)
+
+    async def commit(self, active: ActiveSubject, given: Commission) -> Written | Repeated | Stale:
+        """Make a commission durable as a whole; what has no durable part is written nowhere.
+
+        Raises:
+            ConsentRequiredError: the purpose's key is gone.
+        """
+        durable = [draft for draft in given.drafts if draft.placement.durable]
+        if not durable and not given.amendments:
+            return Written()
+        key = active.keys.get(given.purpose)
+        if key is None:
+            raise ConsentRequiredError(WITHDRAWN)
+        now_us, write = self._core.now_us(), self._writer
+        entries = write.entries(active, durable, given.operation, now_us)
+        rows = tuple(write.row(active, draft, now_us) for draft in durable if draft.placement.cold)
+        revisions = write.revisions(active, given.amendments, given.purpose, given.operation, now_us)
+        batch = WriteBatch(
+            subject=active.ref.pseudonym,
+            generation=active.ref.generation,
+            entries=tuple(entries),
+            memories=rows,
+            revisions=tuple(revisions),
+            tails=tuple(write.tails(active, durable, now_us)),
+            tail_turns=self._core.policy.warm.tail_turns,
+            routing=Counter((draft.placement.target, draft.placement.reason) for draft in given.drafts),
+            operation=given.remembered,
+            key_id=key.key_id,
+            purpose=given.purpose,
+        )
+        reach("append.before")
+        outcome = await self._core.state.write(c.Append(batch))
+        if isinstance(outcome, (Repeated, Stale)):
+            return outcome
+        # With nothing awaited in between: who removes one of them after this commit finds it on its way.
+        self._hand_over(active, [*entries, *(one.entry for one in revisions)], outcome.seqs)
+        reach("append.after")
+        return Written(rows, key)
+
+    def _hand_over(self, active: ActiveSubject, entries: Sequence[JournalEntry], seqs: Sequence[int]) -> None:
+        if active.alive:
+            numbered = [replace(e, seq=seq) for e, seq in zip(entries, seqs, strict=True)]
+            self._flusher.add(active.ref, numbered)
+
+    def publish(
+        self, active: ActiveSubject, given: Commission, rows: Sequence[MemoryRow], expires_us: int
+    ) -> None:
+        """Make what was committed findable; what is in no cold tier ends at `expires_us`."""
+        active.tracked.update({row.memory_id: Tracked(row, state_of(row)) for row in rows})
+        found = [draft for draft in given.drafts if draft.placement.searchable]
+        held = [draft.held(None if draft.placement.cold else expires_us) for draft in found]
+        active.hold(held, [draft.turn for draft in found])
+        for amendment in given.amendments:
+            self._take_up(active, amendment)
+
+    def _take_up(self, active: ActiveSubject, amendment: Amendment) -> None:
+        active.revise(amendment.held)
+        tracked = active.tracked.get(amendment.held.id)
+        if amendment.state is None or tracked is None:
+            return
+        if tracked.state == amendment.before:
+            tracked.state = amendment.state
+            return
+        # It was used while this was on its way to the disk: the store hears of both with the next uses.
+        tracked.state = self._core.curve.use(tracked.state, amendment.state.t_last_us)
+        active.used.add(amendment.held.id)

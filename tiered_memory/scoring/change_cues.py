@@ -1,0 +1,128 @@
+"""Words by which a statement says that something is no longer as it was. English; other languages pass by unharmed.
+
+Patterns are matched against lower-case text with straight apostrophes, and every repetition in them is bounded.
+"""
+
+from __future__ import annotations
+
+import re
+
+WORD = re.compile(r"[a-z0-9]+(?:[.'@:/-][a-z0-9]+)*")
+UNIT_END = re.compile(r"(?<=[.!;])\s+|(?<=\?)\s*|\n+|[\u3002\uff01]")
+"""Where one assertion ends; the question mark stays with its sentence."""
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sep|oct|nov|dec"
+
+CHANGE = re.compile(
+    r"\b(?:moved|moving|switch(?:ed|ing|es)?|chang(?:ed|ing|es)|replac(?:ed|es|ing)|migrat(?:ed|ing)|swapp?ed|upgraded"
+    r"|downgraded|bumped|raised|lowered|reduced|increas(?:ed|e)|decreased|extended|postponed|rescheduled|rebooked"
+    r"|shift(?:ed|s) (?:to|from|my|our|the|it)|(?:was|is|got|been) shifted|slip(?:s|ped) (?:to|by)|cancel(?:l?ed)?|called off|delayed|brought forward"
+    r"|push(?:ed|es) (?:back|to|the|our|my|it)|put off|no longer|any ?more|any longer|instead|rather than|in place of"
+    r"|from (?:now|here|today|tomorrow|next|this|september|january) on|from (?:now|today|tomorrow|next|this)\b|until further notice"
+    rf"|(?:starting|as of|effective|since|from|beginning) (?:the )?(?:next|in|with|from|today|tomorrow|now|last|then|first|new|{_DAY})"
+    r"|quit|resigned|retired|retires|g[ai]ve(?:n)? up|stopped|sold|trad(?:ed|ing) in|got rid of|broke up|split up|divorced|separated"
+    r"|passed away|died|handed over|took over|take(?:s|n) over|these days|nowadays|lately|now|currently|at the moment"
+    r"|turn(?:s|ed) out|after all|renamed|relocat(?:ed|ing)|refinanced|bec[ao]me|gr(?:ew|own) to|(?:up|down) (?:to|at)"
+    r"|dropped|w[eo]nt up|goes up|go(?:es|ne)? (?:up|down)|signed off|unblocked|resumes?|adopted|settled (?:in|into)|new|finally"
+    r"|is (?:gone|finish(?:ed)?|over|off|live|closed|broken)|are done|is done|ditched|left|closed|converted|finished|rewrite|rewrote"
+    r"|hasn't|haven't touched|the new|start(?:ed|ing)|joined|joining|promoted|transferred|got (?:a|the|his|her|my|our|married|engaged|funded)"
+    r"|anymore|all set|again|just|recently|revised|updated?|latest|meanwhile|this (?:week|month|year|fall|spring|summer|winter|morning))\b"
+    r"|->|=>|\u2192"
+)
+"""A change, or a present that need not have been the past."""
+
+EXPLICIT = re.compile(
+    r"\b(?:moved (?!by\b|me\b|on\b)|moving to|switch(?:ed|ing)|changed (?:to|from|for|the|my|our|me|jobs?|its?)|ha(?:s|ve) changed|replac(?:ed|es)|migrated|swapped"
+    r"|upgraded|downgraded|bumped|raised (?:to|the|our|my|it)|raised|lowered|reduced|increased|decreased|extended|postponed|rescheduled|rebooked"
+    r"|shifted|slips? to|slipped to|cancel(?:l?ed)?|called off|delayed|brought forward|push(?:ed|es) (?:back|to|the|our|my|it)"
+    r"|no longer|any ?more|any longer|instead|rather than|in place of|from (?:now|here|today|next \w+) on|from (?:now|today|next)\b"
+    r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
+    r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
+    r"|took over|take(?:s|n) over|these days|nowadays|now|currently|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
+    r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|new|rewrite|since (?:the|last|monday|january)|finally)\b"
+    r"|->|=>|\u2192"
+)
+"""A change that is said to be one."""
+
+CORRECTION = re.compile(
+    r"\b(?:correction|i meant|scratch that|typo|oops|my (?:bad|mistake)|misread|mistyped|misremembered|misspoke|misheard"
+    r"|(?:was|were|got (?:it|that|this)|remembered (?:it|that)|had (?:it|that)|told you) wrong(?:ly)?|mixed (?:\w+ ){0,2}up|let me correct|to correct"
+    r"|no,? wait|wrong (?:one|number|date|name|day)|should (?:be|have been|say)|i told you|i said|on second thought|i stand corrected"
+    r"|not (?:the )?[\w.:-]+,? (?:it's|its|it is|but|we're|he's|she's|they're)|,? not (?:the )?[\w.:-]+[.!]?$)\b"
+    r"|^(?:actually|edit|erratum|sorry)\b|\bactually,? (?:it|the|my|our|we|he|she|i'm|that)\b"
+)
+"""The speaker takes back what was said."""
+
+ADDITIVE = re.compile(
+    r"\b(?:also|too|as well|another|besides|additionally|in addition|plus|both|second (?:one|job|car|dog|cat|phone))\b"
+)
+"""The new stands beside the old."""
+
+HEDGE = re.compile(
+    r"\b(?:might|maybe|perhaps|probably|possibly|could|would(?:n't)?|(?:i|we)'d (?!say)|if|unless|wish(?:es)?|hop(?:e|es|ing)|dream(?:s|ing)?"
+    r"|thinking (?:of|about)|think about|considering|consider|imagine|pretend|someday|one day|some day|should (?:i|we|you)|suppose"
+    r"|want(?:s|ed)? to|wanna|would like|plan(?:s|ning)? (?:to|on)|looking (?:to|for|at|forward)|what if|in case|can't wait|wonder(?:ing)?|hypothetically|debating)\b"
+)
+"""Not (yet) so."""
+
+QUOTE = re.compile(
+    r"\b(?:he|she|they|someone|people|everyone|the (?:article|book|news|report|movie|film|song|post)|[a-z]+ (?:told|asks|asked)) "
+    r"(?:said|says|told|claims?|claimed|wrote|thinks?|told me|asked)\b|\baccording to\b|^[\"\u201c>]"
+)
+"""Another's words."""
+
+PAST = re.compile(
+    r"\b(?:used to|back (?:then|when|in)|when i was|when we were|as a (?:kid|child|teen|student)|in (?:college|childhood|high school|my (?:teens|twenties|thirties|youth))"
+    r"|gr[eo]w(?:n)? up|was born|were born|(?:\w+ )?(?:years?|months?|decades?) ago|once upon|formerly|in (?:19|20[01])\d\d?|last (?:summer|winter|year|spring|fall|autumn))\b"
+)
+"""Over already when it was said."""
+
+EVENTFUL = re.compile(
+    r"\b(?:likes?|lov(?:e|es|ed)|enjoy(?:s|ed)?|visit(?:s|ed|ing)?|went|watch(?:ed|ing)?|ate|met|saw|spent|ran|painted|baked|cooked|hik(?:ed|ing)"
+    r"|speaks?|learn(?:s|ed|ing)?|allergic|bought|made|took|hates?|brothers?|sisters?|plays?|played|playing|attended|trip to|thank(?:s|ful)?)\b"
+)
+"""Tastes, kin and single events: one more does not end the other."""
+
+LEFT_BEFORE = _set(
+    "not no longer instead than from left leave leaving quit sold sell selling traded gave given dropped drop stopped stop replaced replaces replacing "
+    "without goodbye ditched cancelled canceled wasn't isn't aren't can't cannot don't doesn't didn't won't hasn't "
+    "haven't finish finished done retired closed lost over-with broke unlike never badge former ex old"
+)
+"""Before a word: what it names is left behind."""
+
+OVER_AFTER = _set(
+    "closed closes closing retired retires died passed broke broken sold gone finished finish ended over out cancelled canceled "
+    "cancel behind ill sick full fell expired stopped discontinued dropped"
+)
+"""After a word: what it names is over."""
+
+GONE_AFTER = _set("left quit leaving resigned leaves can't cannot isn't wasn't no went moved got relocated")
+"""After a word that is not the old statement's subject: what it names is over."""
+
+FILLERS = _set(
+    "new now finally switch move chang replac instead longer current current start start sinc updat recent late nowadai today "
+    "correct actual meant mean sorri wrong typo oop final anymor set get got go goe gone went come came take took taken make made "
+    "give gave given put call use wai thing dai time week month year bit realli decis decid agre good new news yesterdai tomorrow "
+    "monday"
+)
+"""Index terms that say nothing of what a statement is about."""
+
+WEEKDAY = re.compile(
+    r"\b(?:(mon)(?:days?)?|(tue)(?:s|sdays?)?|(wed)(?:nesdays?)?|(thu)(?:rs|rsdays?|r)?|(fri)(?:days?)?|(sat)(?:urdays?)?|(sun)(?:days?)?)\b"
+)
+CLOCK = re.compile(
+    r"\b(\d{1,2}):(\d{2})(?: ?[ap]m)?\b|\b(\d{1,2}) ?(?:[ap]m|h|o'clock)\b|\b(noon|midnight)\b"
+)
+MONTH_DAY = re.compile(
+    r"\b(?:(\d{1,2})(?:st|nd|rd|th)?(?: of|\.)? )?(?!mar[kit]|dec[io]|apr[io]n|janit|may(?:be)? |seps|octo[np])(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+    r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\b(?: (\d{1,2})(?:st|nd|rd|th)?\b(?!:))?"
+    r"|\bthe (\d{1,2})(?:st|nd|rd|th)\b"
+)
+NUMBER = re.compile(r"(?<![\w.:-])[$\u20ac\u00a3]?\d[\d.,:-]*\d*[a-z]{0,3}%?")
+WORD_NUMBERS = _set("one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred")
+EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{2,32}")

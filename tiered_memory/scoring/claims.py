@@ -1,0 +1,175 @@
+"""What a text asserts: its assertions one by one, each with its subject, its values and its signs of change.
+
+Questions, hypotheses, other people's words and tales of long ago assert nothing about the present; they are left
+out, so that nothing is brought up to date by them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tiered_memory.scoring import change_cues as cues
+from tiered_memory.scoring.attributes import BY_TERM
+from tiered_memory.scoring.text import STOP_WORDS, analyze
+
+SELF = "\x00self"
+"""The speaker, as a subject."""
+
+HEAD_CHARACTERS = 1_200
+"""Only so much of a text is read: what a memory states, it states early."""
+
+_NAME = re.compile(r"(?<![\w.'-])[A-Z][\w\u00c0-\u024f]*(?:[-.'][A-Z0-9][\w]*)*")
+_STARTS = re.compile(r"(?:^|[.!?:;\n]\s*|\"\s?)$")
+_SPEAKER = re.compile(r"\b(?:i|i'm|i've|i'll|i'd|im|we|we're|we've|we'll|my|our|me|us|mine|ours)\b")
+_KIN = re.compile(
+    r"(?i:\b(?:my|our|his|her|their|[a-z]+(?:'s|s')) (?:(?:best|older|younger|little|big|twin|old|college|school|new|dear) )*"
+    r"((?:mother|mom|mum|father|dad|sister|brother|son|daughter|cousin|uncle|aunt|niece|nephew|colleague|coworker|neighbou?r"
+    r"|friend|grandma|grandmother|grandpa|grandfather|roommate|flatmate|husband|wife|boyfriend|girlfriend|fianc[e\u00e9]e?|boss"
+    r"|in-law|[a-z]+-in-law|family|parent|kid|dog|cat|ex(?:-\w+)?|professor|teacher|landlord|client)s?|children)\b)(?: [A-Z]\w+)?"
+)
+_PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|they|he's|she's|they're|his|her|their)\b")
+_OPENERS = frozenset(
+    "please pick set starting start correction typo edit oops actually sorry good great bad yes no thanks got decision update"
+    " turns scratch misread wait let today yesterday tomorrow production changed moved sold switched two three four five six"
+    " new old since after before because last next handed lately now finally well anyway btw fyi note reminder".split()
+)
+_HYPHENS = str.maketrans({"\u2019": "'", "\u2018": "'", "\u2013": "-", "\u2014": "-"})
+_CALENDAR = frozenset(
+    analyze(
+        "monday tuesday wednesday thursday friday saturday sunday january february march april june july august"
+        " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm"
+    ).terms
+)
+_FAR = 45
+_POSSESSIVES = frozenset({"me", "us", "my", "our", "mine", "ours"})
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values an assertion names, by kind, in normal forms: names as index terms, numbers and times as written."""
+
+    names: frozenset[str]
+    numbers: frozenset[str]
+    times: frozenset[str]
+    emails: frozenset[str]
+
+    def kinds(self) -> tuple[frozenset[str], ...]:
+        """Return the kinds whose change is plain to see: all but names."""
+        return (self.numbers, self.times, self.emails)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom or what an assertion is about: index terms, `SELF`, or nothing found.
+
+    `kin` tells that it is a person other than the speaker for certain; `speaker` whether the speaker occurs at all.
+    """
+
+    terms: frozenset[str]
+    kin: bool
+    speaker: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """One assertion.
+
+    `words` are its lower-case words in order without endings, `terms` its index terms, `frame` those of them that
+    may say what it is about (neither calendar, numbers nor words of change); `states` the attributes it gives a
+    value, `hints` those it touches.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    terms: frozenset[str]
+    frame: frozenset[str]
+    values: Values
+    subject: Subject
+    states: tuple[str, ...]
+    hints: frozenset[str]
+
+
+def assertions(content: str) -> list[Assertion]:
+    """Return what `content` asserts of the present, in its order."""
+    head = content[:HEAD_CHARACTERS].translate(_HYPHENS)
+    return [read(unit) for unit in map(str.strip, cues.UNIT_END.split(head)) if unit and asserts(unit)]
+
+
+def asserts(unit: str) -> bool:
+    """Tell whether one sentence asserts something of the present in the speaker's own words."""
+    lowered = unit.lower()
+    return not (
+        lowered.rstrip("\"') ").endswith("?")
+        or cues.HEDGE.search(lowered)
+        or cues.QUOTE.search(lowered)
+        or cues.PAST.search(lowered)
+    )
+
+
+def read(unit: str) -> Assertion:
+    """Read one assertion, whatever it asserts."""
+    lowered = unit.lower()
+    terms = frozenset(analyze(unit).terms)
+    names, initial = _names(unit)
+    hinted = {one.name: one for term in terms for one in BY_TERM.get(term, ())}
+    return Assertion(
+        text=lowered,
+        words=tuple(map(root, cues.WORD.findall(lowered))),
+        terms=terms,
+        frame=frozenset(one for one in terms - _CALENDAR - cues.FILLERS if not one[0].isdigit()),
+        values=_values(lowered, names),
+        subject=_subject(unit, lowered, initial),
+        states=tuple(one.name for one in hinted.values() if one.states.search(lowered)),
+        hints=frozenset(hinted),
+    )
+
+
+def root(word: str) -> str:
+    """Return a word without the commonest endings: enough to find it again in another form."""
+    for ending in ("'s", "ing", "es", "ed", "s", "e"):
+        if word.endswith(ending) and len(word) > len(ending) + _ROOT:
+            return word[: -len(ending)]
+    return word
+
+
+_ROOT = 2
+
+
+def _names(unit: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the index terms of the capitalised words inside the sentence, and of those at its start."""
+    inside, initial = [], []
+    for match in _NAME.finditer(unit):
+        word = match[0].removesuffix("'s")
+        if word.lower() not in STOP_WORDS and word.lower() not in _OPENERS:
+            (initial if _STARTS.search(unit[: match.start()]) else inside).append(word)
+    return frozenset(analyze(" ".join(inside)).terms) - _CALENDAR, frozenset(analyze(" ".join(initial)).terms) - _CALENDAR
+
+
+def _values(lowered: str, names: frozenset[str]) -> Values:
+    emails = frozenset(one.rstrip(".") for one in cues.EMAIL.findall(lowered))
+    rest = cues.EMAIL.sub(" ", lowered)
+    times = {day for match in cues.WEEKDAY.findall(rest) for day in match if day}
+    times |= {date for match in cues.MONTH_DAY.finditer(rest) if (date := _normal(match))}
+    rest = cues.MONTH_DAY.sub(" ", rest)
+    numbers = {_normal(match) for match in cues.CLOCK.finditer(rest)}
+    numbers |= {one.strip(".,:-$\u20ac\u00a3") for one in cues.NUMBER.findall(cues.CLOCK.sub(" ", rest))}
+    numbers |= cues.WORD_NUMBERS.intersection(cues.WORD.findall(rest))
+    return Values(names, frozenset(numbers - {""}), frozenset(times), emails)
+
+
+def _normal(match: re.Match[str]) -> str:
+    return " ".join(part for part in match.groups() if part)
+
+
+def _subject(unit: str, lowered: str, initial: frozenset[str]) -> Subject:
+    """Find whom or what the sentence is about: kin before the speaker, the speaker before a name at the start."""
+    speaker, kin = _SPEAKER.search(lowered), _KIN.search(unit[: _FAR + 30])
+    if kin and kin.start() <= _FAR and (speaker is None or kin.start() <= speaker.start()):
+        return Subject(frozenset(analyze(kin[0]).terms), kin=True, speaker=speaker is not None)
+    if speaker and speaker.start() <= _FAR and not (initial and speaker[0] in _POSSESSIVES):
+        return Subject(frozenset({SELF}), kin=False, speaker=True)
+    if initial:
+        return Subject(initial, kin=False, speaker=speaker is not None)
+    other = _PRONOUN.search(lowered)
+    return Subject(frozenset(), kin=bool(other), speaker=speaker is not None)

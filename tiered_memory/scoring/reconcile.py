@@ -1,0 +1,165 @@
+"""What a new memory does to those that are held: which it closes, which it repeats, which it stands against. Pure.
+
+The judge tells relations from what is said; here they meet the rules of keeping: nothing is closed or merged across
+levels of sensitivity downwards, and a repetition that asks for something of its own stays a memory of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from tiered_memory.model import Kind, Sensitivity
+from tiered_memory.scoring.supersession import UNRELATED, Judgement, Relation, Statement, judge
+
+PROFILE_KEY = "key"
+SAME_KEY = Judgement(Relation.UPDATES, 1.0, "same profile key", None)
+SAME_VALUE = Judgement(Relation.DUPLICATE, 1.0, "same profile key and value", None)
+_LEVELS = {level: rank for rank, level in enumerate(Sensitivity)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A memory as it is compared. `order` (unique per user) breaks ties of time.
+
+    `mergeable` tells of a new one whether it may strengthen another in place of standing beside it.
+    """
+
+    id: str
+    order: int
+    statement: Statement
+    kind: Kind = Kind.EPISODIC
+    sensitivity: Sensitivity = Sensitivity.INTERNAL
+    agent: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    mergeable: bool = False
+
+    @property
+    def profile_key(self) -> str | None:
+        """Return the key of a profile memory: there is one current memory of each."""
+        key = self.metadata.get(PROFILE_KEY) if self.kind is Kind.PROFILE else None
+        return key if isinstance(key, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A held claim, how near its vector is (cosine, -1..1), and what a model said of the pair, if one was asked."""
+
+    claim: Claim
+    similarity: float
+    told: Judgement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """`by` takes the place of `old_id`, from `at_us` on."""
+
+    old_id: str
+    by: str
+    at_us: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The new one says what `into_id` says: it strengthens it and is no second memory."""
+
+    into_id: str
+    new_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Both stay, and both are shown with the other's id."""
+
+    old_id: str
+    new_id: str
+
+
+Finding: TypeAlias = Close | Merge | Conflict
+
+
+def reconcile(new: Claim, rivals: Sequence[Rival]) -> list[Finding]:
+    """Return what follows for `new` and the current memories among which it comes.
+
+    A merge comes alone. A memory that arrives late, after a later one that brings it up to date, is closed itself;
+    of several such the earliest closes it.
+    """
+    related = [(rival, _relation(new, rival)) for rival in rivals]
+    same = [
+        rival
+        for rival, found in related
+        if found.relation is Relation.DUPLICATE and _merges(new, rival.claim)
+    ]
+    if same:
+        nearest = max(same, key=lambda rival: (rival.similarity, -rival.claim.order))
+        return [Merge(nearest.claim.id, new.id)]
+    closing = [
+        _closing(new, rival.claim, found) for rival, found in related if found.relation is Relation.UPDATES
+    ]
+    late = [one for one in closing if one is not None and one.old_id == new.id]
+    closed = [one for one in closing if one is not None and one.old_id != new.id]
+    contested = [
+        Conflict(rival.claim.id, new.id) for rival, found in related if found.relation is Relation.CONFLICTS
+    ]
+    return [*closed, *sorted(late, key=lambda one: one.at_us)[:1], *contested]
+
+
+def newer_first(
+    ranked: Sequence[str], conflicts: Mapping[str, Sequence[str]], when: Mapping[str, tuple[int, int]]
+) -> list[str]:
+    """Return ids in their order, but where two conflict the one of the later moment stands above the other.
+
+    `conflicts` gives the ids each one stands against, `when` each one's moment and order; ids not in `ranked` are ignored.
+    """
+    placed = list[str]()
+    for one in ranked:
+        older = [
+            placed.index(other)
+            for other in conflicts.get(one, ())
+            if other in placed and when[other] < when[one]
+        ]
+        placed.insert(min(older, default=len(placed)), one)
+    return placed
+
+
+def _relation(new: Claim, rival: Rival) -> Judgement:
+    held = rival.claim
+    if new.profile_key is not None or held.profile_key is not None:
+        return _relation_of_keys(new, rival)
+    if rival.told is not None:
+        return rival.told
+    later, earlier = (new, held) if _moment(new) >= _moment(held) else (held, new)
+    return judge(later.statement, earlier.statement, rival.similarity)
+
+
+def _relation_of_keys(new: Claim, rival: Rival) -> Judgement:
+    """A profile key is asked, not read: its memories are compared with each other and with nothing else."""
+    if new.profile_key != rival.claim.profile_key:
+        return UNRELATED
+    same = new.statement.content == rival.claim.statement.content
+    return SAME_VALUE if same and _merges(new, rival.claim) else SAME_KEY
+
+
+def _closing(new: Claim, held: Claim, found: Judgement) -> Close | None:
+    later, earlier = (new, held) if _moment(new) >= _moment(held) else (held, new)
+    if _LEVELS[later.sensitivity] < _LEVELS[earlier.sensitivity]:
+        return None
+    return Close(earlier.id, later.id, later.statement.occurred_at_us, found.reason)
+
+
+def _merges(new: Claim, held: Claim) -> bool:
+    return (
+        new.mergeable
+        and new.kind == held.kind
+        and new.agent == held.agent
+        and dict(new.metadata) == dict(held.metadata)
+        and new.statement.role == held.statement.role
+        and new.statement.author == held.statement.author
+        and _LEVELS[new.sensitivity] <= _LEVELS[held.sensitivity]
+    )
+
+
+def _moment(claim: Claim) -> tuple[int, int]:
+    return claim.statement.occurred_at_us, claim.order
