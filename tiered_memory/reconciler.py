@@ -7,7 +7,6 @@ is drafts with their links, and the next versions of held memories, which the wr
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
@@ -23,7 +22,7 @@ from tiered_memory.formats.record import closed, decode_fields, repeated
 from tiered_memory.model import Kind, Repeat, Role, Sensitivity
 from tiered_memory.scoring.recall_index import Query
 from tiered_memory.scoring.reconcile import Claim, Close, Conflict, Finding, Merge, Rival, reconcile
-from tiered_memory.scoring.supersession import Judgement, Statement, worth_comparing
+from tiered_memory.scoring.supersession import SAME_VECTOR, Judgement, Statement, worth_comparing
 
 logger = logging.getLogger("tiered_memory")
 
@@ -87,14 +86,20 @@ class _Work:
         self.amendments: dict[str, Amendment] = {}
 
     def rivals(self, draft: Draft) -> list[Rival]:
-        """Return the current memories, and the drafts before this one, that are nearest to it."""
-        found = self._held_rivals(draft)
-        before = [self.drafts[at] for at in self._earlier.nearest(draft)]
-        found += [
-            Rival(claim_of(one), _cosine(draft.turn.vector, one.turn.vector))
-            for one in before
-            if one.placement.cold and one.memory.superseded_by is None
-        ]
+        """Return the current memories, and the drafts before this one, that are nearest to it.
+
+        One that can change nothing may still repeat: then only what is as good as the same is a rival.
+        """
+        least = SAME_VECTOR
+        if self._core.supersession or draft.memory.kind is Kind.PROFILE or worth_comparing(_statement(draft)):
+            least = -1.0
+        elif not draft.mergeable:
+            return []
+        found = self._held_rivals(draft, least)
+        for at, near in self._earlier.nearest(draft):
+            one = self.drafts[at]
+            if near >= least and one.placement.cold and one.memory.superseded_by is None:
+                found.append(Rival(claim_of(one), near))
         return found
 
     def take(self, draft: Draft, rivals: Sequence[Rival]) -> None:
@@ -105,12 +110,13 @@ class _Work:
             self._carry_out(finding, place)
         self._earlier.add(self.drafts[place], place)
 
-    def _held_rivals(self, draft: Draft) -> list[Rival]:
+    def _held_rivals(self, draft: Draft, least: float) -> list[Rival]:
         active, query = self._active, Query(draft.turn.terms, draft.turn.vector)
         found = active.index.candidates(query, per_arm=RIVALS)
         cosines, lexical = found.arms[0], found.arms[1]
         nearness = cosines + lexical / max(float(lexical.max(initial=0.0)), 1e-9)
-        likely = ((found.ids[row], float(cosines[row])) for row in np.argsort(-nearness).tolist())
+        rows = (row for row in np.argsort(-nearness).tolist() if cosines[row] >= least)
+        likely = ((found.ids[row], float(cosines[row])) for row in rows)
         chosen = [pair for pair in likely if self._is_current(pair[0], draft.memory.purpose)][:RIVALS]
         known = {memory_id for memory_id, _ in chosen}
         if draft.memory.kind is Kind.PROFILE:
@@ -187,20 +193,36 @@ class _Work:
 
 
 class _Earlier:
-    """The drafts of the same call by their terms: they are not in the index yet."""
+    """The drafts of the same call by their vectors and terms: they are not in the index yet."""
 
     def __init__(self) -> None:
-        self._places: dict[str, list[int]] = {}
+        self._places: list[int] = []
+        self._terms: list[frozenset[str]] = []
+        self._vectors = np.zeros((0, 0), np.float32)
 
     def add(self, draft: Draft, place: int) -> None:
-        if _comparable(draft) and draft.placement.cold:
-            for term in draft.turn.terms:
-                self._places.setdefault(term, []).append(place)
+        """Take in a draft that later ones may bring up to date or repeat."""
+        if not (draft.placement.cold and _comparable(draft)):
+            return
+        count = len(self._places)
+        if count == len(self._vectors):
+            grown = np.zeros((2 * count + 16, draft.turn.vector.size), np.float32)
+            grown[:count] = self._vectors[:count] if count else 0
+            self._vectors = grown
+        self._vectors[count] = draft.turn.vector / max(float(np.linalg.norm(draft.turn.vector)), 1e-12)
+        self._places.append(place)
+        self._terms.append(frozenset(draft.turn.terms))
 
-    def nearest(self, draft: Draft) -> list[int]:
-        """Return the places of at most `RIVALS` drafts that share most terms, the newest of each term's."""
-        shared = Counter(place for term in draft.turn.terms for place in self._places.get(term, ())[-RIVALS:])
-        return [place for place, _ in shared.most_common(RIVALS)]
+    def nearest(self, draft: Draft) -> list[tuple[int, float]]:
+        """Return the places of at most `RIVALS` drafts, each with its cosine, the nearest first."""
+        if not self._places:
+            return []
+        vector, terms = draft.turn.vector, draft.turn.terms.keys()
+        cosines = self._vectors[: len(self._places)] @ vector / max(float(np.linalg.norm(vector)), 1e-12)
+        shared = [len(terms & known) for known in self._terms]
+        nearness = cosines + np.array(shared) / max(1, len(terms))
+        best = np.argsort(-nearness, kind="stable")[:RIVALS].tolist()
+        return [(self._places[at], float(cosines[at])) for at in best]
 
 
 def claim_of(draft: Draft) -> Claim:
@@ -239,11 +261,4 @@ def _statement(draft: Draft) -> Statement:
 
 def _comparable(draft: Draft) -> bool:
     """What may not be kept, or only with its session, changes nothing that is."""
-    placement = draft.placement
-    profile = draft.memory.kind is Kind.PROFILE
-    return placement.durable and placement.searchable and (profile or worth_comparing(_statement(draft)))
-
-
-def _cosine(one: Any, other: Any) -> float:
-    length = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
-    return float(np.dot(one, other)) / length if length else 0.0
+    return draft.placement.durable and draft.placement.searchable and bool(draft.turn.terms)

@@ -54,7 +54,8 @@ ATTRIBUTES = (
     ),
     _attribute(
         "employment",
-        "work job employ employer company firm office career position role hire join quit resign retire boss profession colleague shift promote",
+        "work job employ employer company firm office career position role hire join quit resign retire boss profession colleague shift promote"
+        " manager engineer nurse accountant teacher developer designer cook chef waiter driver lawyer consultant analyst student teach",
         r"\bwork(?:s|ing)?\b(?: [\w']+){0,3}? (?:at|for|with|in|as)\b|\b(?:i'm|i am|am|is|he's|she's|became|become|as) (?:now |currently )?(?:an? |the )?(?:[\w-]+ ){0,2}?"
         rf"{_JOB}\b|\b(?:start(?:ed|s|ing)?|began|join(?:ed|ing|s)?|hired|employed|promoted|transferred)\b(?: [\w']+){{0,4}}? (?:at|by|to|as|with|job|the|clinic|position|role)\b"
         r"|\bjoined\b|\b(?:new|my|the|first|his|her) (?:job|position|role|employer|gig|career|title)\b|\b(?:quit|resigned|retired|laid off|got fired|handed in)\b"
@@ -128,6 +129,11 @@ ATTRIBUTES = (
         "age",
         "age old birthday turn year",
         r"\b(?:i'm|i am|is|he's|she's|turn(?:s|ed)?) \d{1,3}(?: years? old)?(?=[.,!]|$| (?:now|today|years?))",
+    ),
+    _attribute(
+        "salary",
+        "salary raise pay wage earn income",
+        r"\b(?:salary|raise|earn(?:s|ing)?|wages?|income|paid|pay)\b",
     ),
     _attribute(
         "smoking",

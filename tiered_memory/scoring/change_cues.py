@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 
 WORD = re.compile(r"[a-z0-9]+(?:[.'@:/-][a-z0-9]+)*")
-UNIT_END = re.compile(r"(?<=[.!;])\s+|(?<=\?)\s*|\n+|[\u3002\uff01]")
+UNIT_END = re.compile(
+    r"(?<=[.!;])(?<!\b[DMS]r\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bSt\.)(?<!\bvs\.)(?<!\bNo\.)\s+|(?<=\?)\s*|\n+|[\u3002\uff01]"
+)
 """Where one assertion ends; the question mark stays with its sentence."""
 
 
@@ -19,7 +21,8 @@ def _set(words: str) -> frozenset[str]:
 _DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sep|oct|nov|dec"
 
 CHANGE = re.compile(
-    r"\b(?:moved|moving|switch(?:ed|ing|es)?|chang(?:ed|ing|es)|replac(?:ed|es|ing)|migrat(?:ed|ing)|swapp?ed|upgraded"
+    r"\b(?:move[ds]?|moving|switch(?:ed|ing|es)?|chang(?:ed?|ing|es)|cancel|gone|broken?|fell|expired|ill|sick|born|became|sell|stop|become"
+    r"|g[ai]ve\b.{1,25}\bback|returned|behind (?:me|us)|transfer|quit|leave|replac(?:ed|es|ing)|migrat(?:ed|ing)|swapp?ed|upgraded"
     r"|downgraded|bumped|raised|lowered|reduced|increas(?:ed|e)|decreased|extended|postponed|rescheduled|rebooked"
     r"|shift(?:ed|s) (?:to|from|my|our|the|it)|(?:was|is|got|been) shifted|slip(?:s|ped) (?:to|by)|cancel(?:l?ed)?|called off|delayed|brought forward"
     r"|push(?:ed|es) (?:back|to|the|our|my|it)|put off|no longer|any ?more|any longer|instead|rather than|in place of"
@@ -36,6 +39,9 @@ CHANGE = re.compile(
 )
 """A change, or a present that need not have been the past."""
 
+ADDRESSEE = re.compile(r"\b(?:you|your|you're|you've|you'll|yours|ya|u|keep|let me know|take care|good luck|no worries|no prob\w*)\b")
+"""Said of, or to, the one spoken to."""
+
 EXPLICIT = re.compile(
     r"\b(?:moved (?!by\b|me\b|on\b)|moving to|switch(?:ed|ing)|changed (?:to|from|for|the|my|our|me|jobs?|its?)|ha(?:s|ve) changed|replac(?:ed|es)|migrated|swapped"
     r"|upgraded|downgraded|bumped|raised (?:to|the|our|my|it)|raised|lowered|reduced|increased|decreased|extended|postponed|rescheduled|rebooked"
@@ -43,8 +49,8 @@ EXPLICIT = re.compile(
     r"|no longer|any ?more|any longer|instead|rather than|in place of|from (?:now|here|today|next \w+) on|from (?:now|today|next)\b"
     r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
     r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
-    r"|took over|take(?:s|n) over|these days|nowadays|now|currently|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
-    r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|new|rewrite|since (?:the|last|monday|january)|finally)\b"
+    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
+    r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january))\b"
     r"|->|=>|\u2192"
 )
 """A change that is said to be one."""
@@ -59,7 +65,7 @@ CORRECTION = re.compile(
 """The speaker takes back what was said."""
 
 ADDITIVE = re.compile(
-    r"\b(?:also|too|as well|another|besides|additionally|in addition|plus|both|second (?:one|job|car|dog|cat|phone))\b"
+    r"\b(?:also|too(?! (?:\w+,|expensive|far|big|small|much|many|cold|hot|loud|old|late|early|long))|as well|besides|additionally|in addition|second (?:one|job|car|dog|cat|phone))\b"
 )
 """The new stands beside the old."""
 
@@ -89,20 +95,16 @@ EVENTFUL = re.compile(
 """Tastes, kin and single events: one more does not end the other."""
 
 LEFT_BEFORE = _set(
-    "not no longer instead than from left leave leaving quit sold sell selling traded gave given dropped drop stopped stop replaced replaces replacing "
-    "without goodbye ditched cancelled canceled wasn't isn't aren't can't cannot don't doesn't didn't won't hasn't "
-    "haven't finish finished done retired closed lost over-with broke unlike never badge former ex old"
+    "not longer instead than left leave leaving quit sold sell selling traded gave dropped drop stopped stop replaced "
+    "replaces replacing goodbye ditched cancelled canceled wasn't isn't aren't can't finish finished closed unlike former ex"
 )
 """Before a word: what it names is left behind."""
 
 OVER_AFTER = _set(
-    "closed closes closing retired retires died passed broke broken sold gone finished finish ended over out cancelled canceled "
-    "cancel behind ill sick full fell expired stopped discontinued dropped"
+    "closed closes closing retired retires died passed broke broken sold gone finished finish ended cancelled canceled "
+    "cancel ill sick expired stopped discontinued fell quit resigned"
 )
 """After a word: what it names is over."""
-
-GONE_AFTER = _set("left quit leaving resigned leaves can't cannot isn't wasn't no went moved got relocated")
-"""After a word that is not the old statement's subject: what it names is over."""
 
 FILLERS = _set(
     "new now finally switch move chang replac instead longer current current start start sinc updat recent late nowadai today "
@@ -126,3 +128,5 @@ MONTH_DAY = re.compile(
 NUMBER = re.compile(r"(?<![\w.:-])[$\u20ac\u00a3]?\d[\d.,:-]*\d*[a-z]{0,3}%?")
 WORD_NUMBERS = _set("one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred")
 EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{2,32}")
+INSIDE_NAME = re.compile(r"(?<=[a-z0-9,;:&] )[A-Z]\w+")
+"""A capitalised word inside a sentence; matched against the text as written."""

@@ -26,7 +26,7 @@ _KIN = re.compile(
     r"(?i:\b(?:my|our|his|her|their|[a-z]+(?:'s|s')) (?:(?:best|older|younger|little|big|twin|old|college|school|new|dear) )*"
     r"((?:mother|mom|mum|father|dad|sister|brother|son|daughter|cousin|uncle|aunt|niece|nephew|colleague|coworker|neighbou?r"
     r"|friend|grandma|grandmother|grandpa|grandfather|roommate|flatmate|husband|wife|boyfriend|girlfriend|fianc[e\u00e9]e?|boss"
-    r"|in-law|[a-z]+-in-law|family|parent|kid|dog|cat|ex(?:-\w+)?|professor|teacher|landlord|client)s?|children)\b)(?: [A-Z]\w+)?"
+    r"|in-law|[a-z]+-in-law|family|parent|kid|dog|cat|ex(?:-\w+)?|professor|teacher|landlord|client)s?|children)\b)(?: ([A-Z]\w+))?"
 )
 _PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|they|he's|she's|they're|his|her|their)\b")
 _OPENERS = frozenset(
@@ -41,6 +41,13 @@ _CALENDAR = frozenset(
         " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm"
     ).terms
 )
+_ADDRESSED = re.compile(
+    r"((?:^|[.!?\n] ?)(?:hey|hi|hello|thanks|thank you|wow|yeah|yes|no|aw+|oh|cool|nice|great|awesome|sorry|congrats|sure|(?:no|any) \w+)?,?)"
+    r" ?(?-i:[A-Z][a-z]+)(?=[,!])|\[shares [^\]]{0,400}\]?|,\s(?-i:[A-Z][a-z]+)(?=[.!?]|$)",
+    re.IGNORECASE,
+)
+"""Names of those spoken to, and captions: neither is what is said."""
+_DAYS = re.compile(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b")
 _FAR = 45
 _POSSESSIVES = frozenset({"me", "us", "my", "our", "mine", "ours"})
 
@@ -75,13 +82,14 @@ class Subject:
 class Assertion:
     """One assertion.
 
-    `words` are its lower-case words in order without endings, `terms` its index terms, `frame` those of them that
+    `words` are its lower-case words in order without endings, `marks` those of them that are names or numbers, `terms` its index terms, `frame` those of them that
     may say what it is about (neither calendar, numbers nor words of change); `states` the attributes it gives a
     value, `hints` those it touches.
     """
 
     text: str
     words: tuple[str, ...]
+    marks: frozenset[str]
     terms: frozenset[str]
     frame: frozenset[str]
     values: Values
@@ -92,8 +100,9 @@ class Assertion:
 
 def assertions(content: str) -> list[Assertion]:
     """Return what `content` asserts of the present, in its order."""
-    head = content[:HEAD_CHARACTERS].translate(_HYPHENS)
-    return [read(unit) for unit in map(str.strip, cues.UNIT_END.split(head)) if unit and asserts(unit)]
+    head = _ADDRESSED.sub(r"\1", content[:HEAD_CHARACTERS].translate(_HYPHENS))
+    units = [unit.strip() for unit in cues.UNIT_END.split(head)]
+    return [read(unit) for unit in units if unit and asserts(unit)]
 
 
 def asserts(unit: str) -> bool:
@@ -101,6 +110,7 @@ def asserts(unit: str) -> bool:
     lowered = unit.lower()
     return not (
         lowered.rstrip("\"') ").endswith("?")
+        or (cues.ADDRESSEE.search(lowered) and not _SPEAKER.search(lowered))
         or cues.HEDGE.search(lowered)
         or cues.QUOTE.search(lowered)
         or cues.PAST.search(lowered)
@@ -112,14 +122,16 @@ def read(unit: str) -> Assertion:
     lowered = unit.lower()
     terms = frozenset(analyze(unit).terms)
     names, initial = _names(unit)
+    inside, starting = (frozenset(analyze(" ".join(some)).terms) - _CALENDAR for some in (names, initial))
     hinted = {one.name: one for term in terms for one in BY_TERM.get(term, ())}
     return Assertion(
         text=lowered,
         words=tuple(map(root, cues.WORD.findall(lowered))),
         terms=terms,
         frame=frozenset(one for one in terms - _CALENDAR - cues.FILLERS if not one[0].isdigit()),
-        values=_values(lowered, names),
-        subject=_subject(unit, lowered, initial),
+        marks=frozenset(root(one.lower()) for one in names + initial) | frozenset(re.findall(r"\d[\d.:]*", lowered)) | {root(one) for one in _DAYS.findall(lowered)},
+        values=_values(lowered, inside),
+        subject=_subject(unit, lowered, starting),
         states=tuple(one.name for one in hinted.values() if one.states.search(lowered)),
         hints=frozenset(hinted),
     )
@@ -136,14 +148,14 @@ def root(word: str) -> str:
 _ROOT = 2
 
 
-def _names(unit: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the index terms of the capitalised words inside the sentence, and of those at its start."""
-    inside, initial = [], []
+def _names(unit: str) -> tuple[list[str], list[str]]:
+    """Return the capitalised words inside the sentence, and those at its start."""
+    inside, initial = list[str](), list[str]()
     for match in _NAME.finditer(unit):
         word = match[0].removesuffix("'s")
         if word.lower() not in STOP_WORDS and word.lower() not in _OPENERS:
             (initial if _STARTS.search(unit[: match.start()]) else inside).append(word)
-    return frozenset(analyze(" ".join(inside)).terms) - _CALENDAR, frozenset(analyze(" ".join(initial)).terms) - _CALENDAR
+    return inside, initial
 
 
 def _values(lowered: str, names: frozenset[str]) -> Values:
@@ -165,8 +177,8 @@ def _normal(match: re.Match[str]) -> str:
 def _subject(unit: str, lowered: str, initial: frozenset[str]) -> Subject:
     """Find whom or what the sentence is about: kin before the speaker, the speaker before a name at the start."""
     speaker, kin = _SPEAKER.search(lowered), _KIN.search(unit[: _FAR + 30])
-    if kin and kin.start() <= _FAR and (speaker is None or kin.start() <= speaker.start()):
-        return Subject(frozenset(analyze(kin[0]).terms), kin=True, speaker=speaker is not None)
+    if kin and kin.start() <= (0 if initial else _FAR) and (speaker is None or kin.start() <= speaker.start()):
+        return Subject(frozenset(analyze(f"{kin[1]} {kin[2] or ''}").terms), kin=True, speaker=speaker is not None)
     if speaker and speaker.start() <= _FAR and not (initial and speaker[0] in _POSSESSIVES):
         return Subject(frozenset({SELF}), kin=False, speaker=True)
     if initial:

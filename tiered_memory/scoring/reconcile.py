@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tiered_memory.model import Kind, Sensitivity
-from tiered_memory.scoring.supersession import UNRELATED, Judgement, Relation, Statement, judge
+from tiered_memory.scoring.supersession import (
+    UNRELATED,
+    Judgement,
+    Relation,
+    Statement,
+    judge,
+    judge_all,
+)
 
 PROFILE_KEY = "key"
 SAME_KEY = Judgement(Relation.UPDATES, 1.0, "same profile key", None)
@@ -86,7 +93,7 @@ def reconcile(new: Claim, rivals: Sequence[Rival]) -> list[Finding]:
     A merge comes alone. A memory that arrives late, after a later one that brings it up to date, is closed itself;
     of several such the earliest closes it.
     """
-    related = [(rival, _relation(new, rival)) for rival in rivals]
+    related = list(zip(rivals, _relations(new, rivals), strict=True))
     same = [
         rival
         for rival, found in related
@@ -124,14 +131,25 @@ def newer_first(
     return placed
 
 
-def _relation(new: Claim, rival: Rival) -> Judgement:
-    held = rival.claim
-    if new.profile_key is not None or held.profile_key is not None:
+def _relations(new: Claim, rivals: Sequence[Rival]) -> list[Judgement]:
+    """Return what `new` is to each rival; for one that came later, what that is to `new`."""
+    found = [_without_reading(new, rival) for rival in rivals]
+    read = [rival for rival, known in zip(rivals, found, strict=True) if known is None]
+    before = [rival for rival in read if _moment(rival.claim) <= _moment(new)]
+    told = judge_all(new.statement, [(one.claim.statement, one.similarity) for one in before])
+    by_id = {rival.claim.id: one for rival, one in zip(before, told, strict=True)}
+    for rival in read:
+        if rival.claim.id not in by_id:
+            by_id[rival.claim.id] = judge(rival.claim.statement, new.statement, rival.similarity)
+    return [
+        by_id[rival.claim.id] if known is None else known for rival, known in zip(rivals, found, strict=True)
+    ]
+
+
+def _without_reading(new: Claim, rival: Rival) -> Judgement | None:
+    if new.profile_key is not None or rival.claim.profile_key is not None:
         return _relation_of_keys(new, rival)
-    if rival.told is not None:
-        return rival.told
-    later, earlier = (new, held) if _moment(new) >= _moment(held) else (held, new)
-    return judge(later.statement, earlier.statement, rival.similarity)
+    return rival.told
 
 
 def _relation_of_keys(new: Claim, rival: Rival) -> Judgement:

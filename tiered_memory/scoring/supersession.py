@@ -79,7 +79,12 @@ def judge(new: Statement, old: Statement, similarity: float) -> Judgement:
 
 def judge_all(new: Statement, candidates: Sequence[Candidate]) -> list[Judgement]:
     """Return what `new` is to each candidate, in their order: as `judge`, reading `new` once."""
-    told = assertions(new.content) if worth_comparing(new) else []
+    if not worth_comparing(new):
+        told = list[Assertion]()
+    elif len(new.terms) <= BRIEF_NEW_TERMS:
+        told = assertions(new.content)
+    else:
+        told = [one for one in assertions(new.content) if _tells(one)]
     return [_relation(new, told, old, similarity) for old, similarity in candidates]
 
 
@@ -91,9 +96,25 @@ def worth_comparing(statement: Statement) -> bool:
     return bool(cues.CHANGE.search(lowered) or cues.CORRECTION.search(lowered) or _gives_value(statement, lowered))
 
 
+def _tells(one: Assertion) -> bool:
+    """Tell whether an assertion may change what holds: it says so, or it names a value or an attribute's state."""
+    return bool(
+        one.states
+        or any(one.values.kinds())
+        or cues.EXPLICIT.search(one.text)
+        or cues.CORRECTION.search(one.text)
+        or (one.values.names and cues.CHANGE.search(one.text))
+        or any(word in LEFT_BEFORE or word in OVER_AFTER for word in one.words)
+    )
+
+
 def _gives_value(statement: Statement, lowered: str) -> bool:
-    return not is_question(lowered) and (
-        any(map(str.isdigit, lowered)) or any(term in BY_TERM for term in statement.terms)
+    if is_question(lowered):
+        return False
+    if any(map(str.isdigit, lowered)) or any(term in BY_TERM for term in statement.terms):
+        return True
+    return len(statement.terms) <= BRIEF_NEW_TERMS and bool(
+        cues.WEEKDAY.search(lowered) or cues.MONTH_DAY.search(lowered) or cues.INSIDE_NAME.search(statement.content)
     )
 
 
@@ -103,16 +124,20 @@ _CHEAP_CHARACTERS = 600
 def _relation(new: Statement, told: Sequence[Assertion], old: Statement, similarity: float) -> Judgement:
     if _says_the_same(new, old, similarity):
         return Judgement(Relation.DUPLICATE, min(1.0, similarity), "says the same", None)
-    if not told or old.role is not Role.USER or old.occurred_at_us > new.occurred_at_us:
+    if old.role is not Role.USER or old.occurred_at_us > new.occurred_at_us:
         return UNRELATED
-    if similarity < LEAST_SIMILARITY and new.terms.keys().isdisjoint(old.terms):
+    brief = len(old.terms) <= BRIEF_TERMS and len(new.terms) <= BRIEF_NEW_TERMS
+    alike = brief and similarity >= MUCH_ALIKE
+    nearby = [one for one in told if alike or _touches(one, old.terms)]
+    if not nearby:
         return UNRELATED
-    strangers = new.author != old.author
     earlier = assertions(old.content)
+    strangers = new.author != old.author
+    compact = len(old.terms) <= MOST_TERMS and len(new.terms) <= MOST_NEW_TERMS
     found = [
-        _compared(after, before, similarity)
+        _compared(after, before, similarity if compact else 0.0, brief=brief)
         for before in earlier
-        for after in told
+        for after in nearby
         if not (strangers and _own(after, before))
     ]
     best = max(found, key=lambda one: (_RANK[one.relation], one.confidence), default=UNRELATED)
@@ -121,6 +146,15 @@ def _relation(new: Statement, told: Sequence[Assertion], old: Statement, similar
     return best
 
 
+def _touches(after: Assertion, terms: Mapping[str, int]) -> bool:
+    """Tell, cheaply, whether an assertion and a text of these terms have a topic in common."""
+    if len(terms) <= MOST_TERMS and not after.frame.isdisjoint(terms):
+        return True
+    return bool(after.hints) and any(one.name in after.hints for term in terms for one in BY_TERM.get(term, ()))
+
+
+MOST_NEW_TERMS = 20
+BRIEF_TERMS, BRIEF_NEW_TERMS = 9, 12
 LEAST_SIMILARITY = 0.2
 _RANK = {Relation.UNRELATED: 0, Relation.DUPLICATE: 0, Relation.CONFLICTS: 1, Relation.UPDATES: 2}
 MOST_TERMS = 14
@@ -142,7 +176,7 @@ class _Comparison:
     """What speaks for two assertions giving one attribute two values.
 
     `shared` are the terms both are about, `covered` the share of the older one's frame among them. `certain` tells
-    that nothing speaks for two different subjects.
+    that nothing speaks for two different subjects, `brief` that both texts say one thing only.
     """
 
     shared: frozenset[str]
@@ -151,11 +185,13 @@ class _Comparison:
     hinted: str | None
     other_value: bool
     other_name: bool
+    fresh: bool
     left: bool
     corrects: bool
     explicit: bool
     changes: bool
     certain: bool
+    brief: bool
     similarity: float
 
     @property
@@ -174,19 +210,19 @@ MOST_OF_FRAME = 0.6
 ALIKE = 0.6
 
 
-def _compared(after: Assertion, before: Assertion, similarity: float) -> Judgement:
+def _compared(after: Assertion, before: Assertion, similarity: float, *, brief: bool) -> Judgement:
     certain = _sure_of_subject(after, before)
     if certain is None:
         return UNRELATED
-    found = _comparison(after, before, similarity, certain=certain)
+    found = _comparison(after, before, similarity, certain=certain, brief=brief)
     if cues.ADDITIVE.search(after.text) and not (found.left or found.corrects):
         return UNRELATED
-    if not (found.left or found.explicit or found.differs or after.frame - before.frame):
+    if not (found.left or found.explicit or found.differs or found.fresh):
         return UNRELATED
     return _updates(found, before) or _conflicts(found) or UNRELATED
 
 
-def _comparison(after: Assertion, before: Assertion, similarity: float, *, certain: bool) -> _Comparison:
+def _comparison(after: Assertion, before: Assertion, similarity: float, *, certain: bool, brief: bool) -> _Comparison:
     shared = after.frame & before.frame
     values, older = after.values, before.values
     about = before.frame - (older.names - shared)
@@ -199,11 +235,13 @@ def _comparison(after: Assertion, before: Assertion, similarity: float, *, certa
         hinted=hinted[0] if hinted else None,
         other_value=any(a - b and b - a for a, b in zip(values.kinds(), older.kinds(), strict=True)),
         other_name=bool(values.names - before.terms) and not older.names & values.names,
-        left=_leaves(after, before),
+        fresh=bool(after.frame - before.frame),
+        left=_leaves(after, before, brief=brief),
         corrects=bool(cues.CORRECTION.search(after.text)),
         explicit=bool(cues.EXPLICIT.search(after.text)),
         changes=bool(cues.CHANGE.search(after.text)),
         certain=certain,
+        brief=brief,
         similarity=similarity,
     )
 
@@ -224,19 +262,30 @@ def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
     return False
 
 
-def _leaves(after: Assertion, before: Assertion) -> bool:
-    """Tell whether `after` names something of `before` as left behind: not X, instead of X, X closed."""
-    known = {word for word in before.words if len(word) > 1 or word.isdigit()} - _WEAK
+def _leaves(after: Assertion, before: Assertion, *, brief: bool) -> bool:
+    """Tell whether `after` names something of `before` as left behind: not X, instead of X, X closed.
+
+    Among long texts any word may stand beside such a word by chance; there only names and numbers count.
+    """
+    known = before.marks if not brief else before.marks.union(_long(before.words)) - _WEAK
     words = after.words
+    if "never" in words:
+        return False
     for place, word in enumerate(words):
         if word in known and (
-            OVER_AFTER.intersection(words[place + 1 : place + 4])
-            or LEFT_BEFORE.intersection(words[max(0, place - 3) : place])
+            not OVER_AFTER.isdisjoint(words[place + 1 : place + 4])
+            or not LEFT_BEFORE.isdisjoint(words[max(0, place - 3) : place])
+            or (words[place - 1 : place] == ("from",) and "to" in words[place + 1 : place + 4])
         ):
             return True
     return False
 
 
+def _long(words: Sequence[str]) -> frozenset[str]:
+    return frozenset(word for word in words if len(word) > _SHORT)
+
+
+_SHORT = 2
 OVER_AFTER = frozenset(map(root, cues.OVER_AFTER))
 LEFT_BEFORE = frozenset(map(root, cues.LEFT_BEFORE))
 
@@ -246,37 +295,51 @@ def _updates(found: _Comparison, before: Assertion) -> Judgement | None:
         cues.EVENTFUL.search(before.text) and not (found.left or found.corrects or found.attribute)
     ):
         return None
-    related = bool(found.shared) or found.attribute is not None
-    if found.left and related and (found.similarity >= LEAST_ALIKE or found.attribute):
+    if found.left and _left_for_sure(found):
         return _verdict(Relation.UPDATES, 0.9, "names the old value as left", found)
     if found.corrects and found.differs and found.framed:
         return _verdict(Relation.UPDATES, 0.9, "corrects", found)
-    if found.attribute and found.changes and (found.differs or found.explicit):
+    if found.attribute and found.changes and found.differs:
         return _verdict(Relation.UPDATES, 0.85, "same attribute, changed", found)
+    if found.brief and found.attribute in STATE_LIKE and found.changes and found.fresh:
+        return _verdict(Relation.UPDATES, 0.8, "same attribute, changed", found)
+    if found.brief and found.changes and found.fresh and found.framed and found.similarity >= ALIKE:
+        return _verdict(Relation.UPDATES, 0.8, "same frame, changed value", found)
     if found.explicit and found.differs and found.framed:
         return _verdict(Relation.UPDATES, 0.8, "same frame, changed value", found)
-    if found.explicit and found.other_name and found.shared & ROLES:
+    if found.changes and found.other_name and found.shared & ROLES:
         return _verdict(Relation.UPDATES, 0.85, "same role, another person", found)
     return None
 
+
+def _left_for_sure(found: _Comparison) -> bool:
+    if found.attribute or (found.shared and found.covered >= MOST_OF_FRAME):
+        return True
+    return bool(found.shared) and found.similarity >= (LEAST_ALIKE if found.brief else ALIKE)
+
+
+STATE_LIKE = frozenset({"relationship", "diet", "smoking", "expecting", "status", "commute"})
+"""Attributes whose values are words of the attribute itself, seldom names or numbers."""
 
 LEAST_ALIKE = 0.35
 
 
 def _conflicts(found: _Comparison) -> Judgement | None:
-    cue = found.left or found.corrects or found.explicit or found.changes
-    if found.attribute and found.differs:
+    cue = found.left or found.corrects or found.explicit
+    alike = found.similarity >= (LEAST_ALIKE_BRIEF if found.brief else LEAST_ALIKE)
+    if found.attribute and (found.differs or (found.changes and alike)):
         return _verdict(Relation.CONFLICTS, 0.6, "same attribute, another value", found)
-    if found.shared and (cue or found.other_value) and found.similarity >= LEAST_ALIKE:
+    if found.shared and (cue or found.other_value or (found.other_name and (found.changes or found.brief))) and alike:
         return _verdict(Relation.CONFLICTS, 0.5, "same topic, changed", found)
-    if (found.attribute or found.hinted) and cue:
+    if found.hinted and (cue or found.changes) and alike:
         return _verdict(Relation.CONFLICTS, 0.4, "same topic, changed", found)
-    if found.similarity >= MUCH_ALIKE and (cue or found.differs):
+    if found.similarity >= MUCH_ALIKE and (cue or found.changes or found.differs):
         return _verdict(Relation.CONFLICTS, 0.4, "much alike, changed", found)
     return None
 
 
 MUCH_ALIKE = 0.5
+LEAST_ALIKE_BRIEF = 0.25
 
 
 def _verdict(relation: Relation, confidence: float, reason: str, found: _Comparison) -> Judgement:
