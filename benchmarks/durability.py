@@ -21,6 +21,9 @@ from tiered_memory.failpoints import POINTS
 
 COLD = "/cold"
 SHOWN = 20
+RECOVERY_BAR_MS = 3_000
+"""How long a store may take from open() to its first answer after a kill, imports of a fresh process included."""
+NEVER = ("lost", "duplicated", "half_applied", "power_cut_lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ async def cut_power(extent: Extent, seed: int, progress: Progress) -> Cuts:
 def _results(killed: Outcome, cuts: Cuts | None) -> Results:
     faults = killed.faults
     other = cuts.faults if cuts is not None else None
+    slowest = max(killed.recoveries_ms, default=None)
     return {
         "cycles": killed.cycles,
         "acked": killed.acked,
@@ -84,18 +88,19 @@ def _results(killed: Outcome, cuts: Cuts | None) -> Results:
         "failpoints_total": len(POINTS),
         "failpoints": sorted(killed.hit),
         "recovery_p50_ms": percentile(killed.recoveries_ms, 50) if killed.recoveries_ms else None,
-        "recovery_max_ms": max(killed.recoveries_ms, default=None),
+        "recovery_max_ms": slowest,
+        "recovery_within_bar": None if slowest is None else int(slowest < RECOVERY_BAR_MS),
         "power_cuts": None if cuts is None else cuts.cuts,
         "power_cut_lost": None if other is None else other.lost,
     }
 
 
 def tables(results: Results) -> list[Table]:
-    """Return the counts, those that must be 0 marked."""
+    """Return the counts, those that must be 0 first."""
     table = Table(title="durability")
     table.add_column("")
     table.add_column("figure", justify="right")
-    for name in ("lost", "duplicated", "half_applied", "power_cut_lost"):
+    for name in NEVER:
         count = results[name]
         table.add_row(name.replace("_", " "), "needs strace" if count is None else str(count))
     hit, total = results["failpoints_hit"], results["failpoints_total"]
@@ -106,8 +111,19 @@ def tables(results: Results) -> list[Table]:
     )
     if results["recovery_max_ms"] is not None:
         slowest = f"{results['recovery_p50_ms']:.0f} ms, slowest {results['recovery_max_ms']:.0f} ms"
-        table.add_row("open to first answer", slowest)
+        table.add_row(f"open to first answer (at most {RECOVERY_BAR_MS} ms)", slowest)
     return [table]
 
 
-BENCHMARK = Benchmark("durability", run, tables)
+def missed(results: Results) -> list[str]:
+    """Name what is worse than it may be: anything lost, a fail point nobody came to, a slow recovery."""
+    worse = [f"{name.replace('_', ' ')} is {results[name]}, not 0" for name in NEVER if results[name]]
+    hit, total = results["failpoints_hit"], results["failpoints_total"]
+    if hit < total <= results["cycles"]:
+        worse.append(f"only {hit} of {total} fail points were hit")
+    if results["recovery_within_bar"] == 0:
+        worse.append(f"a recovery took {results['recovery_max_ms']:.0f} ms, not under {RECOVERY_BAR_MS} ms")
+    return worse
+
+
+BENCHMARK = Benchmark("durability", run, tables, missed=missed)

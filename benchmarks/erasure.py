@@ -218,4 +218,11 @@ def tables(results: Results) -> list[Table]:
     return [table]
 
 
-BENCHMARK = Benchmark("erasure", run, tables)
+def missed(results: Results) -> list[str]:
+    """Name what is worse than it may be: anything that is left, or back, or a right that a full disk denies."""
+    never = ("marker_hits", "resurrected", "bricked")
+    worse = [f"{name.replace('_', ' ')} is {results[name]}, not 0" for name in never if results[name]]
+    return worse + (["a full disk stands in the way of rights"] if results["full_disk_ok"] == 0 else [])
+
+
+BENCHMARK = Benchmark("erasure", run, tables, missed=missed)

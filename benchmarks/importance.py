@@ -31,9 +31,13 @@ from benchmarks.store import (
 from benchmarks.suite import Benchmark, Measured, Request, Results
 from tiered_memory import TieredMemory, User
 from tiered_memory.config import Settings
+from tiered_memory.forgetting.gate import ImportanceSpread, judge_gate
+from tiered_memory.policy.rules import RoutingRules
 from tiered_memory.testing import ManualClock
 
 SHARES = (0.1, 0.2, 0.3, 0.5)
+THRESHOLDS = (0.0, 0.05, 0.1, 0.12, 0.15, 0.18, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7)
+QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 DEFAULT_POLICY = "default"
 TOLERANCE = 1e-9
 
@@ -48,10 +52,15 @@ async def run(request: Request) -> Measured:
     pairs = list(zip(chosen, told, strict=True))
     kept = {str(share): fmean(_kept(pairs, share)) for share in SHARES}
     results = {"evidence_kept": kept, "auc": fmean(_areas(pairs)), "demo_lines": lines}
+    results["gate_curve"] = [_gated(pairs, rules) for rules in GATES]
     results["demo_lines_in_band"] = sum(_in_band(line) for line in lines) / len(lines)
     return Measured(config, results)
 
 
+GATES = (
+    *(RoutingRules(cold_threshold=one) for one in THRESHOLDS),
+    *(RoutingRules(gate="quantile", cold_quantile=one) for one in QUANTILES),
+)
 Pairs = Sequence[tuple[Conversation, Sequence[Told]]]
 
 
@@ -92,6 +101,37 @@ def _kept(pairs: Pairs, share: float) -> list[float]:
     return kept
 
 
+def _gated(pairs: Pairs, rules: RoutingRules) -> Results:
+    """Return what a gate lets through of the evidence, of the turns, and of the bytes of their texts."""
+    kept, passed, total = list[float](), [0, 0], [0, 0]
+    for conversation, told in pairs:
+        through = set[str]()
+        for one, passes in zip(told, _passing(told, rules), strict=True):
+            size = len(one.turn.text.encode())
+            total = [total[0] + 1, total[1] + size]
+            if passes:
+                through.add(one.turn.id)
+                passed = [passed[0] + 1, passed[1] + size]
+        asked = [frozenset(question.evidence) for question in conversation.questions if question.evidence]
+        kept += [len(through & evidence) / len(evidence) for evidence in asked]
+    value = rules.cold_quantile if rules.gate == "quantile" else rules.cold_threshold
+    return {
+        rules.gate: value,
+        "evidence_kept": fmean(kept) if kept else None,
+        "turns_share": passed[0] / total[0],
+        "bytes_share": passed[1] / total[1],
+    }
+
+
+def _passing(told: Sequence[Told], rules: RoutingRules) -> list[bool]:
+    """Tell of each turn, in its order, whether it would pass a gate that knows of those before it."""
+    spread, passing = ImportanceSpread(), []
+    for one in told:
+        passing.append(judge_gate(one.receipt.importance, rules, spread).to_cold)
+        spread.add(one.receipt.importance)
+    return passing
+
+
 def _areas(pairs: Pairs) -> list[float]:
     """Return per conversation the chance that an evidence turn outranks another; none where all turns are alike."""
     areas = []
@@ -127,14 +167,35 @@ def tables(results: Results) -> list[Table]:
     for line in results["demo_lines"]:
         band = f"{line['low']:.2f} to {line['high']:.2f}"
         lines.add_row(line["text"], f"{line['importance']:.2f}", band, "in" if _in_band(line) else "out")
-    return [curve, lines]
+    return [curve, gates(results), lines]
+
+
+def gates(results: Results) -> Table:
+    """Return what each gate lets through."""
+    table = Table(title="the gate to cold: evidence kept against what is stored")
+    for column in ("gate", "evidence kept", "turns", "bytes of text"):
+        table.add_column(column, justify="left" if column == "gate" else "right")
+    for point in results["gate_curve"]:
+        name = next(iter(point))
+        share = point["evidence_kept"]
+        table.add_row(
+            f"{name} {point[name]:.2f}",
+            "none" if share is None else f"{share:.3f}",
+            f"{point['turns_share']:.1%}",
+            f"{point['bytes_share']:.1%}",
+        )
+    return table
 
 
 def charts(results: Results) -> list[Chart]:
     """Return evidence kept over turns kept, beside chance."""
     kept = results["evidence_kept"]
     series = {"importance": list(kept.values()), "chance": [float(share) for share in kept]}
-    return [Chart("importance", "evidence kept", [f"{float(share):.0%}" for share in kept], series)]
+    shown = [Chart("importance", "evidence kept", [f"{float(share):.0%}" for share in kept], series)]
+    gated = [point for point in results["gate_curve"] if "threshold" in point]
+    lines = {name: [point[name] or 0.0 for point in gated] for name in ("evidence_kept", "bytes_share")}
+    places = [f"{point['threshold']:.2f}" for point in gated]
+    return [*shown, Chart("gate", "evidence kept and bytes stored by threshold", places, lines)]
 
 
 BENCHMARK = Benchmark("importance", run, tables, charts)

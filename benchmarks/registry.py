@@ -13,6 +13,8 @@ MODULES = {
     "latency": "benchmarks.latency",
     "durability": "benchmarks.durability",
     "erasure": "benchmarks.erasure",
+    "supersession": "benchmarks.supersession",
+    "forgetting": "benchmarks.forgetting",
 }
 
 

@@ -8,7 +8,7 @@ the last turn. No forgetting cycle runs: what forgetting costs is another benchm
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,10 +18,11 @@ from rich.table import Table
 from benchmarks.baselines import by_bm25, by_vector
 from benchmarks.charts import Chart
 from benchmarks.datasets import Conversation, Question
-from benchmarks.metrics import bootstrap_interval, recall_at
+from benchmarks.metrics import bootstrap_interval
 from benchmarks.store import (
     OPEN_POLICY,
     SEARCHED_AFTER,
+    Told,
     conversations,
     count_searchable,
     engines,
@@ -43,11 +44,15 @@ DEFAULT_POLICY = "default"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A question of one conversation, and the ids of the turns returned for it, best first."""
+    """A question of one conversation, and the ids of the turns returned for it, best first.
+
+    A turn that was merged into an earlier one is `held_as` that one: where it is returned, both are found.
+    """
 
     conversation: str
     question: Question
     ranked: Sequence[str]
+    held_as: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +86,12 @@ async def ask_product(
     title: str, chosen: Sequence[Conversation], settings: Settings, progress: Progress
 ) -> Asked:
     """Tell the product every conversation, open it anew, and ask every question."""
-    clock, turn_of = ManualClock(), dict[str, str]()
+    clock, told_of = ManualClock(), dict[str, list[Told]]()
     progress.stage(f"{title}: adding turns", sum(len(one.turns) for one in chosen))
     async with TieredMemory.open(settings, clock=clock) as memory:
         for conversation in chosen:
             told = await tell(user_of(memory, conversation), conversation, clock)
-            turn_of.update({one.receipt.id: one.turn.id for one in told})
+            told_of[conversation.name] = told
             await memory.drain()
             progress.step(len(told))
     answers, searchable = [], 0
@@ -97,14 +102,24 @@ async def ask_product(
             user = user_of(memory, conversation)
             searchable += await count_searchable(user)
             for question in conversation.questions:
-                answers.append(await _answer(user, conversation.name, question, turn_of))
+                answers.append(await _answer(user, conversation.name, question, told_of[conversation.name]))
                 progress.step()
     return Asked(answers, searchable)
 
 
-async def _answer(user: User, name: str, question: Question, turn_of: Mapping[str, str]) -> Answer:
+async def _answer(user: User, name: str, question: Question, told: Sequence[Told]) -> Answer:
     hits = await user.search(question.text, limit=DEPTH)
-    return Answer(name, question, [turn_of[hit.memory.id] for hit in hits])
+    first_of = first_turns(told)
+    held_as = {one.turn.id: first_of[one.receipt.id] for one in told}
+    return Answer(name, question, [first_of[hit.memory.id] for hit in hits], held_as)
+
+
+def first_turns(told: Iterable[Told]) -> dict[str, str]:
+    """Return for each memory the first turn it was made of."""
+    first_of = dict[str, str]()
+    for one in told:
+        first_of.setdefault(one.receipt.id, one.turn.id)
+    return first_of
 
 
 def summary(answers: Sequence[Answer], seed: int) -> Results:
@@ -124,7 +139,9 @@ def _mean_recall(answers: Sequence[Answer], cut: int) -> float | None:
 
 
 def _recall(answer: Answer, cut: int) -> float:
-    return recall_at(answer.ranked, answer.question.evidence, cut)
+    evidence = frozenset(answer.question.evidence)
+    found = set(answer.ranked[:cut])
+    return sum(answer.held_as.get(one, one) in found for one in evidence) / len(evidence)
 
 
 def _interval(answers: Sequence[Answer], seed: int) -> list[float]:

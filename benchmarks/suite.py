@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks.charts import Chart
 
 DOCUMENT_VERSION = 1
+MISSED = 3
 
 Results = dict[str, Any]
 
@@ -42,7 +43,8 @@ class Silent:
 class Request:
     """What was asked of a benchmark. `data` and `policy` are None where the benchmark's own are meant.
 
-    `seconds` (> 0) is for load that runs for a time; None is the benchmark's own for quick and full.
+    `seconds` (> 0) is for load that runs for a time; None is the benchmark's own for quick and full. `scale` asks for
+    what grows with the number of rows, where the benchmark has that.
     """
 
     data: Path | None = None
@@ -50,6 +52,7 @@ class Request:
     full: bool = False
     seed: int = 0
     seconds: float | None = None
+    scale: bool = False
     progress: Progress = field(default_factory=Silent)
 
 
@@ -61,6 +64,11 @@ class Measured:
     results: Results
 
 
+def no_bars(_results: Results) -> Sequence[str]:
+    """Set no bar: what is measured is for people to judge."""
+    return ()
+
+
 def no_charts(_results: Results) -> Sequence[Chart]:
     """Draw nothing."""
     return ()
@@ -68,12 +76,16 @@ def no_charts(_results: Results) -> Sequence[Chart]:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One benchmark. `tables` and `charts` show results to people, from nothing but the results."""
+    """One benchmark. `tables` and `charts` show results to people, from nothing but the results.
+
+    `missed` names the results that are worse than they may be: a run with one ends with the status `MISSED`.
+    """
 
     name: str
     run: Callable[[Request], Coroutine[Any, Any, Measured]]
     tables: Callable[[Results], Sequence[Table]]
     charts: Callable[[Results], Sequence[Chart]] = no_charts
+    missed: Callable[[Results], Sequence[str]] = no_bars
 
 
 def document(name: str, measured: Measured, machine: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,20 +21,27 @@ from tiered_memory.errors import (
     TieredMemoryError,
 )
 from tiered_memory.forgetting.decay import StrengthState
+from tiered_memory.forgetting.gate import ImportanceSpread
 from tiered_memory.formats.record import decode_fields, memory_of, repeats_of
-from tiered_memory.model import Memory, Subject, TierName
+from tiered_memory.model import Kind, Memory, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
+from tiered_memory.scoring.reconcile import Claim
+from tiered_memory.scoring.supersession import Statement
 from tiered_memory.state.base import ConsentRow, MemoryRow
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
-HELD_BYTES = 400
+HELD_BYTES = 520
+CLAIMS_KEPT = 500
 
 
 @dataclass(slots=True)
 class HeldMemory:
-    """A memory in RAM: its verified plaintext, and the few fields that filters ask for."""
+    """A memory in RAM: its verified plaintext, and the few fields that filters ask for.
+
+    `ram_only`: wherever else it rests, it is sealed under the key that is in RAM only.
+    """
 
     id: str
     order: int
@@ -47,10 +54,13 @@ class HeldMemory:
     occurred_us: int
     importance: float
     expires_us: int | None = None
+    ram_only: bool = False
     valid_from_us: int | None = None
     valid_to_us: int | None = None
     superseded_by: str | None = None
     conflicts: tuple[str, ...] = ()
+    wording: int = 0
+    """A digest of its index terms, within this process."""
 
     def held_good(self, at_us: int) -> bool:
         """Tell whether it was so at a moment, as far as is known now."""
@@ -89,11 +99,14 @@ class ActiveSubject:
     index: RecallIndex
     keys: dict[str, SealingKey] = field(default_factory=dict)
     consents: list[ConsentEvent] = field(default_factory=list)
+    spread: ImportanceSpread = field(default_factory=ImportanceSpread)
     held: dict[str, HeldMemory] = field(default_factory=dict)
     tracked: dict[str, Tracked] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     superseded: set[str] = field(default_factory=set)
     contested: dict[str, set[str]] = field(default_factory=dict)
+    worded: dict[int, list[str]] = field(default_factory=dict)
+    claims: OrderedDict[str, Claim] = field(default_factory=OrderedDict)
     damaged: set[str] = field(default_factory=set)
     damaged_keys: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
@@ -102,7 +115,16 @@ class ActiveSubject:
     operations: OrderedDict[str, tuple[bytes, Any, str]] = field(default_factory=OrderedDict)
     expiring: list[tuple[int, str]] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
+    moving: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while a volatile memory becomes a durable one, or is removed: the state store knows of none."""
     held_bytes: int = 0
+    paged: bool = False
+    """Whether RAM holds some of its memories only; see `paging.py`."""
+    pages: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    settled: bool = False
+    bringing: int = 0
+    left: set[str] = field(default_factory=set)
+    """What left while memories were being brought in: it must not come with them."""
     users: int = 0
     last_order: int = 0
     alive: bool = True
@@ -163,7 +185,12 @@ class ActiveSubject:
     def hold(self, entries: Sequence[HeldMemory], turns: Sequence[IndexedTurn]) -> None:
         """Make memories searchable."""
         self.index.add(turns)
+        wordings = {turn.id: wording_of(turn.terms) for turn in turns}
         for entry in entries:
+            entry.wording = wordings[entry.id]
+            alike = self.worded.setdefault(entry.wording, [])
+            if entry.id not in alike:
+                alike.append(entry.id)
             self.held[entry.id] = entry
             self.held_bytes += len(entry.plaintext) + HELD_BYTES
             self._relate(entry)
@@ -183,6 +210,7 @@ class ActiveSubject:
         before = self.held.get(entry.id)
         if before is None or before.version != entry.version - 1:
             return  # it was removed meanwhile
+        entry.wording = before.wording
         self.held[entry.id] = entry
         self.held_bytes += len(entry.plaintext) - len(before.plaintext)
         self._relate(entry)
@@ -190,18 +218,37 @@ class ActiveSubject:
         if tracked is not None:
             tracked.row = replace(tracked.row, version=entry.version, bytes=len(entry.plaintext))
 
+    def claim(self, memory_id: str) -> Claim:
+        """Return a held memory as it is compared; what was read of the latest compared is kept with them."""
+        known = self.claims.get(memory_id)
+        if known is None:
+            known = self.claims[memory_id] = _claim_of(self.held[memory_id])
+        self.claims.move_to_end(memory_id)
+        while len(self.claims) > CLAIMS_KEPT:
+            self.claims.popitem(last=False)
+        return known
+
     def rivals(self, memory_id: str) -> tuple[str, ...]:
         """Return the current memories that say otherwise, in order of their ids."""
         others = self.contested.get(memory_id, ())
         return tuple(sorted(one for one in others if one in self.held and one not in self.superseded))
 
+    def rivals_since(self, memory_id: str) -> list[str]:
+        """Return those of them that are newer, the newest first."""
+        own, others = self.held[memory_id], [self.held[one] for one in self.rivals(memory_id)]
+        newer = [one for one in others if (one.occurred_us, one.order) > (own.occurred_us, own.order)]
+        return [one.id for one in sorted(newer, key=lambda one: (-one.occurred_us, -one.order))]
+
     def release(self, ids: Sequence[str]) -> list[str]:
         """Make memories unfindable; return those that were held."""
+        if self.bringing:
+            self.left.update(ids)
         gone = [self.held.pop(one) for one in ids if one in self.held]
         self.damaged.difference_update(ids)
         self.index.remove(one.id for one in gone)
         for entry in gone:
             self.tracked.pop(entry.id, None)
+            self.pages.pop(entry.id, None)
             self.used.discard(entry.id)
             self.superseded.discard(entry.id)
             self._unrelate(entry)
@@ -210,6 +257,11 @@ class ActiveSubject:
 
     def _unrelate(self, entry: HeldMemory) -> None:
         """Take back what the memory itself says of others; what others say of it may come true again."""
+        self.claims.pop(entry.id, None)
+        alike = self.worded[entry.wording]
+        alike.remove(entry.id)
+        if not alike:
+            del self.worded[entry.wording]
         for other in entry.conflicts:
             for one, against in ((entry.id, other), (other, entry.id)):
                 self.contested.get(one, set()).discard(against)
@@ -223,6 +275,11 @@ class ActiveSubject:
             entry = self.held.get(memory_id)
             if entry is not None and entry.expires_us == expires_us:
                 self.release([memory_id])
+
+    @property
+    def irreplaceable(self) -> bool:
+        """Whether something of it, not expired at the last `expire`, could not be read again once it leaves RAM."""
+        return any(one in self.held and self.held[one].ram_only for _, one in self.expiring)
 
     def sessions_of(self, memory_id: str) -> set[str]:
         """Return the sessions in which a held memory was said, first or again."""
@@ -240,6 +297,25 @@ class ActiveSubject:
     def bytes_used(self) -> int:
         """Estimate of the RAM this subject takes, in bytes."""
         return self.index.bytes_used + self.held_bytes
+
+
+def _claim_of(held: HeldMemory) -> Claim:
+    fields = decode_fields(held.plaintext)
+    role, author = Role(fields["role"]), fields.get("author")
+    return Claim(
+        id=held.id,
+        order=held.order,
+        statement=Statement(fields["content"], role, author, held.occurred_us, fields["terms"]),
+        kind=Kind(held.kind),
+        sensitivity=Sensitivity(fields["sensitivity"]),
+        agent=held.agent,
+        metadata=fields.get("metadata", {}),
+    )
+
+
+def wording_of(terms: Mapping[str, int]) -> int:
+    """Return a number that is the same for the same index terms, within this process."""
+    return hash(frozenset(terms.items()))
 
 
 def state_of(row: MemoryRow) -> StrengthState:
@@ -280,10 +356,10 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
         fields["occurred"][0],
         fields["importance"],
         record.expires_at_us,
-        fields.get("valid_from"),
-        fields.get("valid_to"),
-        fields.get("superseded_by"),
-        tuple(fields.get("conflicts", ())),
+        valid_from_us=fields.get("valid_from"),
+        valid_to_us=fields.get("valid_to"),
+        superseded_by=fields.get("superseded_by"),
+        conflicts=tuple(fields.get("conflicts", ())),
     )
 
 

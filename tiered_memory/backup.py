@@ -20,12 +20,12 @@ import anyio.to_thread
 
 from tiered_memory.core import Core
 from tiered_memory.errors import ConfigurationError, CorruptionError, InvalidInputError
-from tiered_memory.highwater import replace_file
+from tiered_memory.files import replace_file, sync_path
 from tiered_memory.marks import ERASED_NAME, RESTORED_NAME
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import SubjectState
 from tiered_memory.tiers.base import SubjectRef
-from tiered_memory.tiers.durable_files import files_below, sync_files, sync_path
+from tiered_memory.tiers.durable_files import files_below, sync_files
 
 ARCHIVE_FORMAT = 1
 MANIFEST = "manifest.json"
@@ -109,23 +109,33 @@ def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = No
 
     Raises:
         CorruptionError: the archive is damaged; nothing was written.
-        ConfigurationError: the directory holds a store already.
+        ConfigurationError: the directory holds a store already, or the list cannot be read; nothing was written.
     """
     verify_archive(archive)
     if (data_dir / STATE).exists() or (data_dir / COLD).exists():
         raise ConfigurationError("the directory holds a store: restore into an empty one")
+    listed = None if erased_list is None else _read_list(erased_list)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The marker comes first: a restore that a crash cut short is no store that may be opened as it was.
-    replace_file(data_dir / RESTORED_NAME, b"restoring\n", durable=True)
-    if erased_list is not None:
-        shutil.copyfile(erased_list, data_dir / ERASED_NAME)
+    replace_file(data_dir / RESTORED_NAME, b"restoring\n")
+    if listed is not None:
+        replace_file(data_dir / ERASED_NAME, listed)
     if (archive / COLD).exists():
         shutil.copytree(archive / COLD, data_dir / COLD)
     shutil.copyfile(archive / STATE_KEY, data_dir / STATE_KEY)
     shutil.copyfile(archive / STATE, data_dir / STATE)
     sync_files(data_dir, set())
-    replace_file(data_dir / RESTORED_NAME, b"restored\n", durable=True)
+    replace_file(data_dir / RESTORED_NAME, b"restored\n")
     sync_path(data_dir)
+
+
+def _read_list(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the erased list cannot be read ({type(error).__name__}); nothing was written"
+        ) from None
 
 
 def _claim(archive: Path) -> None:
@@ -139,7 +149,7 @@ def _seal_archive(archive: Path) -> dict[str, tuple[str, int]]:
     files = _digests(archive)
     sync_files(archive, set())
     manifest = {"format": ARCHIVE_FORMAT, "files": files}
-    replace_file(archive / MANIFEST, json.dumps(manifest, sort_keys=True, indent=1).encode(), durable=True)
+    replace_file(archive / MANIFEST, json.dumps(manifest, sort_keys=True, indent=1).encode())
     sync_path(archive)
     return files
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, Tracked, state_of
@@ -13,7 +14,8 @@ from tiered_memory.drafts import Amendment, Draft, DraftWriter
 from tiered_memory.errors import ConsentRequiredError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
-from tiered_memory.state import commands as c
+from tiered_memory.leaving import Quotas
+from tiered_memory.metrics import Routed
 from tiered_memory.state.base import JournalEntry, MemoryRow, OperationRow, Repeated, Stale, WriteBatch
 
 WITHDRAWN = "the consent was withdrawn while this was being written; nothing was stored"
@@ -21,13 +23,22 @@ WITHDRAWN = "the consent was withdrawn while this was being written; nothing was
 
 @dataclass(frozen=True, slots=True)
 class Commission:
-    """What is to be committed together, for one purpose, by one operation (16 bytes)."""
+    """What is to be committed together, for one purpose, by one operation (16 bytes).
+
+    `drafts` are said now and join their sessions; `promoted` were said before.
+    """
 
     purpose: str
     operation: bytes
     drafts: Sequence[Draft]
     amendments: Sequence[Amendment] = ()
+    promoted: Sequence[Draft] = ()
     remembered: OperationRow | None = None
+
+    @property
+    def every(self) -> list[Draft]:
+        """All drafts, those said before at the end."""
+        return [*self.drafts, *self.promoted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +52,25 @@ class Written:
 class Committer:
     """Puts commissions down. `publish` follows when it is sure that the subject is still as it was."""
 
-    def __init__(self, core: Core, flusher: Flusher) -> None:
+    def __init__(self, core: Core, flusher: Flusher, quotas: Quotas) -> None:
         self._core = core
         self._flusher = flusher
+        self._quotas = quotas
         self._writer = DraftWriter(core)
+
+    def turn(self, active: ActiveSubject) -> AbstractAsyncContextManager[None]:
+        """See `Quotas.turn`."""
+        return self._quotas.turn(active)
 
     async def commit(self, active: ActiveSubject, given: Commission) -> Written | Repeated | Stale:
         """Make a commission durable as a whole; what has no durable part is written nowhere.
 
         Raises:
             ConsentRequiredError: the purpose's key is gone.
+            QuotaExceededError: what is protected fills the quota; nothing was stored.
         """
-        durable = [draft for draft in given.drafts if draft.placement.durable]
+        said = [draft for draft in given.drafts if draft.placement.durable]
+        durable = [*said, *given.promoted]
         if not durable and not given.amendments:
             return Written()
         key = active.keys.get(given.purpose)
@@ -68,15 +86,15 @@ class Committer:
             entries=tuple(entries),
             memories=rows,
             revisions=tuple(revisions),
-            tails=tuple(write.tails(active, durable, now_us)),
+            tails=tuple(write.tails(active, said, now_us)),
             tail_turns=self._core.policy.warm.tail_turns,
-            routing=Counter((draft.placement.target, draft.placement.reason) for draft in given.drafts),
+            routing=Counter((one.placement.target, one.placement.reason) for one in given.every),
             operation=given.remembered,
             key_id=key.key_id,
             purpose=given.purpose,
         )
         reach("append.before")
-        outcome = await self._core.state.write(c.Append(batch))
+        outcome = await self._quotas.append(active, batch)
         if isinstance(outcome, (Repeated, Stale)):
             return outcome
         # With nothing awaited in between: who removes one of them after this commit finds it on its way.
@@ -93,12 +111,16 @@ class Committer:
         self, active: ActiveSubject, given: Commission, rows: Sequence[MemoryRow], expires_us: int
     ) -> None:
         """Make what was committed findable; what is in no cold tier ends at `expires_us`."""
+        active.release([draft.memory.id for draft in given.promoted])
         active.tracked.update({row.memory_id: Tracked(row, state_of(row)) for row in rows})
-        found = [draft for draft in given.drafts if draft.placement.searchable]
+        found = [draft for draft in given.every if draft.placement.searchable]
         held = [draft.held(None if draft.placement.cold else expires_us) for draft in found]
         active.hold(held, [draft.turn for draft in found])
         for amendment in given.amendments:
             self._take_up(active, amendment)
+        for draft in given.every:
+            routed = Routed(draft.placement.target, draft.placement.reason, draft.memory.importance)
+            self._core.observer.observe(routed)
 
     def _take_up(self, active: ActiveSubject, amendment: Amendment) -> None:
         active.revise(amendment.held)

@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     """Where the state store, the cold tables and the root key live; owned by one process at a time."""
     policy: str = "default"
     """Name of a shipped policy (`default`, `seed`) or path of a policy file."""
+    embedder: str = "static"
+    """`static` is the shipped one; else the directory of a model (static or model2vec), or `module:factory`."""
     redis_url: str = "private"
     """`private` starts a redis-server of its own, `local` uses none, else a redis://, rediss:// or unix:// URL."""
     redis_maxmemory_mib: int = Field(64, ge=8, le=65_536)
@@ -43,6 +45,12 @@ class Settings(BaseSettings):
     """Longest content of one interaction, in bytes of UTF-8."""
     active_users_mib: int = Field(1024, ge=16, le=1 << 20)
     """RAM for the recall indexes of active users; the least recently used are evicted beyond it."""
+    indexed_above_memories: int | None = Field(None, ge=0, le=1_000_000_000)
+    """Above so many memories a user is searched through LanceDB's own indexes instead of in RAM; unset: nobody is.
+
+    With it the cold tier keeps vectors in clear and terms blinded, for every user: a vector gives its text's words
+    back. What is confidential or restricted is never revealed. Unset it again and what was revealed is removed.
+    """
     journal_max_records: int = Field(200_000, ge=100, le=100_000_000)
     """Acknowledged records that may wait for the cold tier; beyond it writes are refused."""
     commit_deadline_seconds: float = Field(10.0, gt=0, le=600)
@@ -55,6 +63,8 @@ class Settings(BaseSettings):
     """How often the strengths that uses changed are written."""
     forget_interval_seconds: float = Field(60.0, gt=0, le=86_400)
     """How often what is due is forgotten."""
+    forget_hook_seconds: float = Field(10.0, gt=0, le=600)
+    """How long `before_forget` may take to answer; after that nothing is forgotten by decay in that run."""
     idempotency_hours: float = Field(24.0, gt=0, le=8760)
     """How long a repeated `operation_id` is answered with the receipts of its first call."""
     strength_weight: float = Field(0.02, ge=0, le=0.5)

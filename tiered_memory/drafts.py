@@ -6,15 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tiered_memory.active import ActiveSubject, HeldMemory, Tracked, held_memory
+from tiered_memory.active import ActiveSubject, HeldMemory, Tracked, held_memory, indexed_turn
 from tiered_memory.clock import from_us, to_us
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import deadline
-from tiered_memory.forgetting.routing import Placement
-from tiered_memory.formats.record import amended, closed, decode_fields, repeated, settled
+from tiered_memory.forgetting.routing import PROMOTED, Placement
+from tiered_memory.formats.record import (
+    amended,
+    closed,
+    decode_fields,
+    memory_of,
+    repeated,
+    settled,
+    vectors_of,
+)
 from tiered_memory.model import Memory, Repeat, Role, Sensitivity
+from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.scoring.recall_index import IndexedTurn
 from tiered_memory.state.base import (
     JournalAction,
@@ -95,6 +104,7 @@ class Draft:
             self.turn.occurred_at_us,
             memory.importance,
             expires_us,
+            not self.placement.durable,
             None if memory.valid_from is None else to_us(memory.valid_from),
             None if memory.valid_to is None else to_us(memory.valid_to),
             memory.superseded_by,
@@ -201,7 +211,8 @@ class DraftWriter:
     def row(self, active: ActiveSubject, draft: Draft, now_us: int) -> MemoryRow:
         """Return what the state store keeps of a memory: its strength from now on and its deadline."""
         memory, policy, curve = draft.memory, self._core.policy, self._core.curve
-        state = curve.start(memory.importance, now_us, self._core.policy_version)
+        started = curve.start(memory.importance, now_us, self._core.policy_version)
+        state = replace(started, ingested_at_us=to_us(memory.ingested_at))
         retention = policy.retention[memory.sensitivity]
         due = deadline(state, curve, retention, policy.decay.grace_hours)
         return MemoryRow(
@@ -220,7 +231,7 @@ class DraftWriter:
             t_last_us=state.t_last_us,
             n_spaced=state.n_spaced,
             policy_version=self._core.policy_version,
-            ingested_us=now_us,
+            ingested_us=state.ingested_at_us,
             forget_at_us=curve.forget_at_us(state),
             deadline_us=due.at_us,
             deadline_rule=due.rule,
@@ -272,6 +283,29 @@ class DraftWriter:
             for draft in drafts
             if draft.placement.searchable
         ]
+
+
+def promoted(core: Core, active: ActiveSubject, held: HeldMemory, now_us: int) -> Draft | None:
+    """Return the draft that keeps a volatile memory after all; None when it may not be kept, or is kept already.
+
+    It must have been said on lawful grounds and have them now. It is as important as the gate asks at least: what is
+    used deserves the least that is kept.
+    """
+    if not held.volatile:
+        return None
+    fields = decode_fields(held.plaintext)
+    memory = memory_of(fields, record_id=held.id, order=held.order, version=held.version)
+    policy, consents = core.policy, open_consents(active.consents, now_us)
+    grounds = decide_grounds(policy, consents, memory.purpose, memory.sensitivity, now_us)
+    if memory.lawful_basis is None or not grounds.durable or memory.purpose not in active.keys:
+        return None
+    importance = max(memory.importance, policy.routing.cold_threshold)
+    reasons = (*memory.reasons, PROMOTED.reason)
+    changes = {"importance": importance, "reasons": list(reasons)}
+    vector = vectors_of([fields], core.embedder.dimensions)[0]
+    turn = indexed_turn(TierRecord(held.id, held.order, held.version, b""), fields, vector)
+    kept = replace(memory, importance=importance, reasons=reasons)
+    return Draft(kept, PROMOTED, amended(settled(held.plaintext), changes), turn)
 
 
 def strength_update(core: Core, tracked: Tracked) -> StrengthUpdate:

@@ -117,6 +117,8 @@ class Eraser:
 
     async def apply_list(self) -> int:
         """Erase again what the erased list names and an older state brought back; return how many subjects."""
+        if self._core.marks.list_was_cut:
+            await self._complete_list()
         if not self._core.marks.must_apply:
             return 0
         latest: dict[str, int] = {}
@@ -134,6 +136,17 @@ class Eraser:
                 await self._erase_again(row, generation)
                 again += 1
         return again
+
+    async def _complete_list(self) -> None:
+        """Enter what the state store knows of and the list has lost."""
+        listed = {(one.subject, one.memory or one.generation) for one in await self._core.marks.erased()}
+        known = [
+            ErasedEntry(subject.hex(), generation, at_us, memory)
+            for subject, generation, at_us, memory in await self._core.state.read(c.Removed())
+        ]
+        await self._core.marks.add(
+            [one for one in known if (one.subject, one.memory or one.generation) not in listed]
+        )
 
     async def _erase_again(self, row: SubjectRow, generation: int) -> None:
         if row.state != SubjectState.ERASING:

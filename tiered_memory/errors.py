@@ -63,6 +63,10 @@ class EmbedderMismatchError(ConfigurationError):
     """The store was written with another embedder; open it with that one or re-embed it."""
 
 
+class ReembeddingUnfinishedError(EmbedderMismatchError):
+    """Moving the store to another embedder was interrupted: run `tiered-memory reembed` again to finish it."""
+
+
 class RootKeyError(ConfigurationError):
     """The root key is missing, unreadable, or not the one this store was made with."""
 

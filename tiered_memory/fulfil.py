@@ -17,7 +17,9 @@ from tiered_memory.erasure import Eraser
 from tiered_memory.errors import ErasureIncompleteError, InvalidInputError, NotFoundError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent
+from tiered_memory.holdings import Opened
 from tiered_memory.inflight import InFlight
+from tiered_memory.leaving import Leavers
 from tiered_memory.ledger import leaf_for, said
 from tiered_memory.metrics import ConsentChanged, ErasureDone
 from tiered_memory.model import Certificate, LawfulBasis, Memory, Subject
@@ -26,7 +28,7 @@ from tiered_memory.recall import Recall
 from tiered_memory.receipts import disremember
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import ConsentRow, MemoryState, StateChange
-from tiered_memory.subjects import Opened, SubjectDirectory
+from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.sweep import Sweeper
 
 
@@ -51,8 +53,11 @@ class Fulfil:
         recall: Recall,
         eraser: Eraser,
         inflight: InFlight,
+        *,
+        leavers: Leavers,
     ) -> None:
         self._core = core
+        self._quotas, self._announcer = leavers.quotas, leavers.announcer
         self._inflight = inflight
         self._directory = directory
         self._sweeper = sweeper
@@ -98,10 +103,17 @@ class Fulfil:
         event = self._event(ConsentAction.WITHDRAWN, purpose, ConsentGiven("", details={"reason": reason}))
         key, now_us = active.ledger_key, event.at_us
         leaf = leaf_for(active, key, AuditEvent.CONSENT_WITHDRAWN, now_us, about=purpose)
-        covered = [one for one, tracked in active.tracked.items() if tracked.row.purpose == purpose]
+        covered = await self._resting_on(active, purpose)
         command = c.WithdrawPurpose(self._row(active, event), leaf, now_us)
         await self._inflight.complete(self._end_purpose(active, command, event))
-        return len(covered)
+        return covered
+
+    async def _resting_on(self, active: ActiveSubject, purpose: str) -> int:
+        """Return how many active memories are kept for a purpose."""
+        if not active.paged:
+            return sum(tracked.row.purpose == purpose for tracked in active.tracked.values())
+        rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        return sum(row.purpose == purpose and row.state == MemoryState.ACTIVE for row in rows)
 
     async def _end_purpose(
         self, active: ActiveSubject, command: c.WithdrawPurpose, event: ConsentEvent
@@ -128,6 +140,14 @@ class Fulfil:
             HotTierError: hot could not be reached. A memory that is only there is left as it was; any other is
                 removed, but for a sealed copy in hot, which goes when it is back.
         """
+        await self._inflight.complete(self._delete_alone(active, memory_id, reason))
+
+    async def _delete_alone(self, active: ActiveSubject, memory_id: str, reason: str) -> None:
+        """Nobody keeps a volatile memory while it is being removed."""
+        async with active.moving:
+            await self._delete(active, memory_id, reason)
+
+    async def _delete(self, active: ActiveSubject, memory_id: str, reason: str) -> None:
         held = active.held.get(memory_id)
         volatile = held.volatile if held is not None else await self._only_spoken(active, memory_id)
         if volatile:
@@ -142,9 +162,6 @@ class Fulfil:
         leaf = leaf_for(active, key, AuditEvent.MEMORY_DELETED, now_us, about=memory_id, detail=detail)
         change = StateChange(memory_id, MemoryState.REMOVING, now_us, "deleted")
         command = c.ChangeStates(active.ref.pseudonym, active.ref.generation, (change,), (leaf,))
-        await self._inflight.complete(self._delete(active, memory_id, command))
-
-    async def _delete(self, active: ActiveSubject, memory_id: str, command: c.ChangeStates) -> None:
         await self._core.ballast.spend(lambda: self._core.state.write(command))
         reach("remove.after_mark")
         await self._sweeper.take_out(active, [memory_id])
@@ -158,7 +175,7 @@ class Fulfil:
         now_us = self._core.now_us()
         fresh = self._core.curve.start(row.importance, now_us, self._core.policy_version)
         state = replace(fresh, ingested_at_us=row.ingested_us, n_spaced=row.n_spaced)
-        tracked = Tracked(replace(row, state=MemoryState.ACTIVE.value), state)
+        tracked = Tracked(replace(row, state=MemoryState.ACTIVE.value, forgotten_us=None), state)
         leaf = leaf_for(active, active.ledger_key, AuditEvent.MEMORY_RESTORED, now_us, about=memory_id)
         command = c.RestoreMemory(
             active.ref.pseudonym, active.ref.generation, self._sweeper.strength_update(tracked), leaf
@@ -174,11 +191,13 @@ class Fulfil:
     async def _restore(
         self, active: ActiveSubject, tracked: Tracked, command: c.RestoreMemory, opened: Sequence[Opened]
     ) -> Memory:
-        if not await self._core.state.write(command):
-            raise NotFoundError
-        active.check_alive()
-        active.tracked[tracked.row.memory_id] = tracked
-        self._directory.admit(active, opened)
+        async with self._quotas.turn(active):
+            if not await self._quotas.restore(active, command, tracked.row.bytes):
+                raise NotFoundError
+            active.check_alive()
+            active.tracked[tracked.row.memory_id] = tracked
+            self._directory.holdings.admit(active, opened)
+        self._announcer.restored(active.subject, tracked.row.memory_id, command.leaf.at_us)
         return self._recall.get(active, tracked.row.memory_id)
 
     async def pin(self, active: ActiveSubject, memory_id: str, *, pinned: bool) -> None:

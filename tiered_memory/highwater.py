@@ -9,31 +9,40 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import struct
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from tiered_memory.errors import CorruptionError
 
-MARK_FORMAT = 1
+MARK_FORMAT = 2
+MARK_FORMAT_WITHOUT_LIST = 1
 ERASED_FORMAT = 1
 _LATEST_MAGIC = b"TMHW\x01"
 _LATEST = struct.Struct(">5s16sQ")
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """How long the erased list was (bytes), and the SHA-256 (hex) of that much of it."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """How far a store had come, and which incarnation of it that was.
 
-    `journal_seq` is the last journal number, `leaf_index` the last audit leaf, `commits` how many commits there were.
+    `journal_seq` is the last journal number, `leaf_index` the last audit leaf, `commits` how many commits there were,
+    `erased` how far the erased list had come; None in marks of format 1.
     """
 
     incarnation: str
     journal_seq: int = 0
     leaf_index: int = -1
     commits: int = 0
+    erased: Listed | None = None
 
     def is_behind(self, other: Mark) -> bool:
         """Tell whether this store, of the same incarnation, is older than `other` says it was."""
@@ -57,14 +66,18 @@ class ErasedEntry:
 
 def encode_mark(mark: Mark, key: bytes) -> bytes:
     """Return the bytes of a mark's file."""
-    return _signed({"format": MARK_FORMAT, **asdict(mark)}, key)
+    fields = asdict(mark)
+    if mark.erased is None:
+        del fields["erased"]
+    return _signed({"format": MARK_FORMAT if mark.erased else MARK_FORMAT_WITHOUT_LIST, **fields}, key)
 
 
 def decode_mark(data: bytes, key: bytes) -> Mark:
     """Return the mark in a file; raises CorruptionError when it was altered."""
     fields = _verified(data, key)
-    commits = fields.get("commits", 0)
-    return Mark(fields["incarnation"], fields["journal_seq"], fields["leaf_index"], commits)
+    commits, erased = fields.get("commits", 0), fields.get("erased")
+    listed = None if erased is None else Listed(erased["bytes"], erased["sha256"])
+    return Mark(fields["incarnation"], fields["journal_seq"], fields["leaf_index"], commits, listed)
 
 
 def encode_latest(incarnation: bytes, commits: int, key: bytes) -> bytes:
@@ -97,40 +110,6 @@ def decode_erased(data: bytes, key: bytes) -> list[ErasedEntry]:
     whole = [line for line in lines[:-1] if line]
     fields = [_verified(line + b"\n", key) for line in whole]
     return [ErasedEntry(one["subject"], one["generation"], one["at_us"], one["memory"]) for one in fields]
-
-
-def append_durably(path: Path, line: bytes) -> None:
-    """Append a line and force it to disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(descriptor, line)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
-    """Put `data` in the place of a file, whole or not at all; forced to disk when `durable`."""
-    fresh = path.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, data)
-        if durable:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    fresh.replace(path)
-    if durable:
-        _sync_directory(path.parent)
 
 
 def _signed(fields: dict[str, object], key: bytes) -> bytes:

@@ -14,23 +14,23 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
+from tiered_memory.erased_list import ErasedList
 from tiered_memory.errors import CorruptionError, DiskFullError, RolledBackError, StorageError
+from tiered_memory.failpoints import reach
+from tiered_memory.files import replace_file
 from tiered_memory.highwater import (
     ErasedEntry,
     Mark,
-    append_durably,
-    decode_erased,
     decode_latest,
     decode_mark,
-    encode_erased,
     encode_latest,
     encode_mark,
-    replace_file,
 )
 
 logger = logging.getLogger("tiered_memory")
@@ -48,7 +48,7 @@ class Marks:
     def __init__(self, data_dir: Path, key: bytes) -> None:
         self._mark_path = data_dir / MARK_NAME
         self._latest_path = data_dir / LATEST_NAME
-        self._erased_path = data_dir / ERASED_NAME
+        self._list = ErasedList(data_dir / ERASED_NAME, key)
         self._restored_path = data_dir / RESTORED_NAME
         self._key = key
         self._latest: int | None = None
@@ -60,13 +60,15 @@ class Marks:
         self._writing = threading.Lock()
         self.must_apply = True
         """Whether the store may hold what the erased list names: it is not the one that was marked last."""
+        self.list_was_cut = False
+        """Whether the erased list has lost entries, and that was accepted."""
 
     async def check(self, present: Mark, *, accept_rollback: bool) -> None:
-        """Compare the store with how far it had come.
+        """Compare the store, and the erased list, with how far they had come.
 
         Raises:
-            RolledBackError: it is older than it was, and nobody said that this is meant.
-            CorruptionError: the mark was altered.
+            RolledBackError: one is older than it was, and nobody said that this is meant.
+            CorruptionError: the mark, or the list, was altered.
         """
         known = await anyio.to_thread.run_sync(self._read_mark)
         latest = await anyio.to_thread.run_sync(self._read_latest)
@@ -74,13 +76,17 @@ class Marks:
         self.must_apply = known is None or known.incarnation != present.incarnation or behind
         if behind and not accept_rollback:
             raise RolledBackError
+        noted = None if known is None else known.erased
+        self.list_was_cut = await anyio.to_thread.run_sync(
+            lambda: self._list.check(noted, accept_shorter=accept_rollback)
+        )
 
     async def note(self, present: Mark) -> None:
-        """Remember how far the store has come; on disk when this returns."""
+        """Remember how far the store and the erased list have come; on disk when this returns."""
         async with self._noting:
             if self._noted is None or not present.is_behind(self._noted):
-                data = encode_mark(present, self._key)
-                await _in_thread(lambda: replace_file(self._mark_path, data, durable=True))
+                data = encode_mark(replace(present, erased=self._list.listed), self._key)
+                await _in_thread(lambda: replace_file(self._mark_path, data))
                 self._noted = present
         await anyio.to_thread.run_sync(self.note_commit, present.incarnation, present.commits)
 
@@ -122,13 +128,22 @@ class Marks:
 
     async def erased(self) -> list[ErasedEntry]:
         """Return everything that was erased from this directory and must not come back."""
-        return await anyio.to_thread.run_sync(self._read_erased)
+        return await anyio.to_thread.run_sync(self._list.entries)
 
     async def add(self, entries: Sequence[ErasedEntry]) -> None:
-        """Enter what was erased; on disk when this returns."""
-        lines = b"".join(encode_erased(entry, self._key) for entry in entries)
-        if lines:
-            await _in_thread(lambda: append_durably(self._erased_path, lines))
+        """Enter what was erased; on disk when this returns.
+
+        A mark that cannot be written is no reason to refuse a right: a list longer than its mark says is sound.
+        """
+        if not entries:
+            return
+        await _in_thread(lambda: self._list.append(entries))
+        reach("list.after_entry")
+        if self._noted is not None:
+            try:
+                await self.note(self._noted)
+            except StorageError as error:
+                logger.warning("the erased list's length cannot be noted (%s)", type(error).__name__)
 
     def _read_mark(self) -> Mark | None:
         if not self._mark_path.exists():
@@ -143,11 +158,6 @@ class Marks:
         except CorruptionError:
             logger.warning("the mark of the latest commit does not verify: only the mark before it counts")
             return None
-
-    def _read_erased(self) -> list[ErasedEntry]:
-        if not self._erased_path.exists():
-            return []
-        return decode_erased(self._erased_path.read_bytes(), self._key)
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

@@ -144,6 +144,31 @@ class ForgetCycle:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryMoved:
+    """One memory was "forgotten", "evicted" (forgotten for its user's quota), "purged" or "restored", by a rule."""
+
+    change: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswered:
+    """The application was asked before forgetting: "ok", "timeout" or "error"; it kept `vetoed` memories."""
+
+    outcome: str
+    vetoed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """After a policy change `records` deadlines were computed anew; `remaining` still follow another policy."""
+
+    records: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
 class ErasureDone:
     """An erasure ended as `outcome`; `phases` gives the seconds of each of its phases."""
 
@@ -173,7 +198,8 @@ StoringFact: TypeAlias = (
     TierUp | BreakerChanged | JournalState | JournalCommitted | Flushed | Recovered | CorruptionDetected
 )
 RightsFact: TypeAlias = ForgetCycle | ErasureDone | ConsentChanged | OldestOverdueDeletion
-Fact: TypeAlias = ServingFact | StoringFact | RightsFact
+ForgettingFact: TypeAlias = MemoryMoved | HookAnswered | Reindexed
+Fact: TypeAlias = ServingFact | StoringFact | RightsFact | ForgettingFact
 F = TypeVar("F", bound=Fact)
 
 
@@ -215,6 +241,9 @@ class Vocabulary:
     stores: frozenset[str] = _words("hot warm cold state journal keyring ledger snapshot")
     phases: frozenset[str] = _words("fence hold keys hot warm journal cold state verify certificate")
     erasure_outcomes: frozenset[str] = _words("verified incomplete failed")
+    changes: frozenset[str] = _words("forgotten evicted purged restored")
+    rules: frozenset[str] = _words("decay grace floor ceiling quota undated restored") | {"undo window"}
+    hook_outcomes: frozenset[str] = _words("ok timeout error")
     consent_states: frozenset[str] = _words("given refused withdrawn expired renewed")
 
 

@@ -12,6 +12,8 @@ from tiered_memory.errors import DataDirectoryInUseError
 
 LOCK_NAME = "owner.lock"
 OWNER_NAME = "owner.pid"
+HEIR_SECONDS = 5.0
+"""How long a dead owner's directory is waited for: a process it was just starting has the lock until it has begun."""
 
 
 class Ownership:
@@ -28,7 +30,7 @@ class Ownership:
             DataDirectoryInUseError: names the process that has it.
         """
         try:
-            self._lock.acquire(timeout=0)
+            self._take()
         except Timeout:
             raise DataDirectoryInUseError(
                 f"process {self._present_owner()} owns this data directory: use it there, or stop it first"
@@ -42,8 +44,29 @@ class Ownership:
         self._owner.unlink(missing_ok=True)
         self._lock.release()
 
+    def _take(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            if _lives(self._present_owner()):
+                raise
+            self._lock.acquire(timeout=HEIR_SECONDS)
+
     def _present_owner(self) -> str:
         try:
             return self._owner.read_text(encoding="ascii").strip() or "(unknown)"
         except OSError:
             return "(unknown)"
+
+
+def _lives(pid: str) -> bool:
+    """Tell whether a process of this id may be there; an id that cannot be read is no proof of death."""
+    if not pid.isdecimal():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -19,7 +19,15 @@ from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricF
 from prometheus_client.registry import Collector
 
 from tiered_memory import __version__, metrics
-from tiered_memory.metrics import OTHER, Fact, RightsFact, ServingFact, StoringFact, Vocabulary
+from tiered_memory.metrics import (
+    OTHER,
+    Fact,
+    ForgettingFact,
+    RightsFact,
+    ServingFact,
+    StoringFact,
+    Vocabulary,
+)
 
 PREFIX = "tiered_memory_"
 
@@ -306,6 +314,32 @@ class _Rights:
         _record(self._cycle, fact.seconds)
 
 
+class _Forgetting:
+    def __init__(self, make: _Families, words: Vocabulary) -> None:
+        moved = make.counter("memory_changes_total", "Memories that left or came back.", "change")
+        rules = make.counter("forget_rules_total", "Those changes by the rule behind them.", "rule")
+        asked = make.counter("forget_hook_calls_total", "Times the application was asked.", "outcome")
+        self._moved, self._rules = _Children(moved, words.changes), _Children(rules, words.rules)
+        self._asked = _Children(asked, words.hook_outcomes, show=_each(words.hook_outcomes))
+        self._vetoed = make.counter("forget_vetoed_total", "Memories the application kept.")
+        self._reindexed = make.counter("policy_reindexed_total", "Deadlines computed anew.")
+        self._remaining = make.gauge("policy_reindex_remaining", "Deadlines that follow another policy.")
+
+    def observe(self, fact: ForgettingFact) -> None:
+        match fact:
+            case metrics.MemoryMoved(change=change, rule=rule):
+                self._moved.at(change).inc()
+                self._rules.at(rule).inc()
+            case metrics.HookAnswered():
+                self._asked.at(fact.outcome).inc()
+                _add(self._vetoed, fact.vetoed)
+            case metrics.Reindexed():
+                _add(self._reindexed, fact.records)
+                _set(self._remaining, fact.remaining)
+            case _:
+                assert_never(fact)
+
+
 class PrometheusObserver:
     """Turns facts into metrics named `tiered_memory_…` in `registry` (its own one when None is given).
 
@@ -321,6 +355,7 @@ class PrometheusObserver:
         self._serving = _Serving(families, words, self._requests)
         self._storing = _Storing(families, words)
         self._rights = _Rights(families, words)
+        self._forgetting = _Forgetting(families, words)
         info = families.gauge("build_info", "The running version.", "version", "python_version")
         info.labels(__version__, platform.python_version()).set(1)
         self.registry.register(families)
@@ -345,6 +380,8 @@ class PrometheusObserver:
                 | metrics.OldestOverdueDeletion()
             ):
                 self._rights.observe(fact)
+            case metrics.MemoryMoved() | metrics.HookAnswered() | metrics.Reindexed():
+                self._forgetting.observe(fact)
             case (
                 metrics.TierUp()
                 | metrics.BreakerChanged()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
 from tiered_memory.bulk import in_bulk
@@ -15,6 +13,7 @@ from tiered_memory.errors import NotFoundError
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import deadline
 from tiered_memory.formats.record import decode_fields, memory_of
+from tiered_memory.holdings import Opened
 from tiered_memory.metrics import ContextPacked, Embedded
 from tiered_memory.model import (
     Context,
@@ -26,18 +25,21 @@ from tiered_memory.model import (
     Sensitivity,
     TierName,
 )
+from tiered_memory.paging import FILTERED, NOMINATED, Pager
+from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
-from tiered_memory.scoring.ranking import Candidates, Scored, apply_strength, rank
+from tiered_memory.scoring.ranking import Scored, apply_strength, rank
 from tiered_memory.scoring.recall_index import PER_ARM, Query
-from tiered_memory.scoring.reconcile import newer_first
+from tiered_memory.scoring.succession import Successions, current_first
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
-from tiered_memory.subjects import Opened, SubjectDirectory
+from tiered_memory.subjects import SubjectDirectory
 
 OVERSAMPLE = 2
 SUPERSEDED = "superseded"
 RECALL_LIMIT = 30
+PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,14 @@ class ContextOptions:
 class Recall:
     """Reads for active subjects."""
 
-    def __init__(self, core: Core, directory: SubjectDirectory, sessions: Sessions) -> None:
+    def __init__(
+        self, core: Core, directory: SubjectDirectory, sessions: Sessions, pager: Pager, promoter: Promoter
+    ) -> None:
         self._core = core
+        self._promoter = promoter
         self._directory = directory
         self._sessions = sessions
+        self._pager = pager
 
     async def search(
         self, active: ActiveSubject, question: str, limit: int, where: Filter | None = None
@@ -66,17 +72,19 @@ class Recall:
         vector = (await self._core.embedder.embed([question], "query"))[0]
         self._core.observer.observe(Embedded(1, stopwatch() - begun))
         active.check_alive()
-        eligible = None if where is None else _matching(active, where)
-        query, hidden = Query.of(question, vector), min(len(active.superseded), PER_ARM)
-        found = active.index.candidates(query, eligible=eligible, per_arm=max(PER_ARM, limit) + hidden)
-        if eligible is None and hidden:
-            found = _current(active, found)
+        query = Query.of(question, vector)
+        await self._pager.bring_for(
+            active, [query], max(NOMINATED, limit) * (1 if where is None else FILTERED)
+        )
+        wanted, hidden = _Wanted.by(active, where), min(len(active.superseded), PER_ARM)
+        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=max(PER_ARM, limit) + hidden)
         now_us = self._core.now_us()
         scored = rank(found, limit * OVERSAMPLE)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
-        weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)[:limit]
-        self._retrieved(active, weighed)
-        return _ordered([_hit(active, one, strengths[one.id]) for one in weighed])
+        weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
+        chosen = current_first(weighed, wanted.successions(active, weighed))[:limit]
+        self._retrieved(active, chosen)
+        return [_hit(active, one, self._strength(active, one.id, now_us)) for one in chosen]
 
     async def context(self, active: ActiveSubject, question: str, options: ContextOptions) -> Context:
         """Return the session's turns and what is recalled for `question`, fitted to the token budget.
@@ -94,7 +102,7 @@ class Recall:
         )
         packed = pack(sections, options.token_budget, self._core.count_tokens)
         recalled = [item.memory_id for item in packed.items if item.section == "recalled" and item.memory_id]
-        self.use(active, recalled)
+        await self.used(active, recalled)
         self._core.observer.observe(ContextPacked(packed.tokens))
         return packed
 
@@ -105,10 +113,12 @@ class Recall:
             raise active.missing(memory_id)
         return held.memory()
 
-    def page(
+    async def page(
         self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
     ) -> list[Memory]:
         """Return memories newest first; `before` is the `order` of the last one of the page before."""
+        if active.paged:
+            return await self._page_of_large(active, where, limit, before)
         ids = active.held.keys() - active.superseded if where is None else _matching(active, where)
         chosen = [active.held[one] for one in ids]
         if before is not None:
@@ -116,12 +126,35 @@ class Recall:
         chosen.sort(key=lambda held: held.order, reverse=True)
         return [held.memory() for held in chosen[:limit]]
 
-    def history(self, active: ActiveSubject, memory_id: str) -> list[HistoryEntry]:
+    async def _page_of_large(
+        self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
+    ) -> list[Memory]:
+        """Like `page`, for a subject of which RAM holds a part: read on until enough is found that matches."""
+        chosen: list[HeldMemory] = []
+        while len(chosen) < limit:
+            page = await self._pager.page(active, max(limit, PAGE), before)
+            lowest = page[-1].order if page else 0
+            volatile = (one for one in active.held.values() if one.volatile)
+            here = [active.held[one.memory_id] for one in page if one.memory_id in active.held]
+            here += [
+                one for one in volatile if lowest <= one.order and (before is None or one.order < before)
+            ]
+            passing = (
+                {one.id for one in here} - active.superseded if where is None else _matching(active, where)
+            )
+            chosen += sorted((o for o in here if o.id in passing), key=lambda one: one.order, reverse=True)
+            if not page:
+                break
+            before = lowest
+        return [held.memory() for held in chosen[:limit]]
+
+    async def history(self, active: ActiveSubject, memory_id: str) -> list[HistoryEntry]:
         """Return the held memories of the chain of supersession that goes through one, oldest first.
 
         A link to one that was removed meanwhile stays as an id that leads nowhere.
         """
         self.get(active, memory_id)
+        await self._bring_chain(active, memory_id)
         linked = dict[str, set[str]]()
         for one in active.superseded:
             linked.setdefault(one, set()).add(str(active.held[one].superseded_by))
@@ -134,6 +167,15 @@ class Recall:
                 ahead += linked.get(one, ())
         held = [active.held[one] for one in found if one in active.held]
         return [_entry(one.memory()) for one in sorted(held, key=lambda one: (one.occurred_us, one.order))]
+
+    async def _bring_chain(self, active: ActiveSubject, memory_id: str) -> None:
+        known, ahead = set[str](), [memory_id]
+        while active.paged and ahead:
+            known.update(ahead)
+            await self._pager.bring(active, ahead)
+            memories = [active.held[one].memory() for one in ahead if one in active.held]
+            linked = {str(one.superseded_by) for one in memories}.union(*(one.supersedes for one in memories))
+            ahead = sorted(linked - known - {"None"})
 
     async def forgotten(self, active: ActiveSubject) -> list[Memory]:
         """Return the memories that were forgotten and can still be restored, newest first."""
@@ -152,22 +194,22 @@ class Recall:
     async def read(self, active: ActiveSubject, ids: Iterable[str]) -> list[Opened]:
         """Return records read and verified from cold; what is not there, or does not verify, is counted."""
         wanted = set(ids)
-        records = [record for record in await self._directory.records(active) if record.id in wanted]
-        opened = self._directory.open_all(active, records)
+        records = [record for record in await self._directory.holdings.records(active) if record.id in wanted]
+        opened = self._directory.holdings.open_all(active, records)
         active.check_alive()
         lost = wanted - {record.id for record, _ in opened} - active.damaged
         if lost:
             lost &= {row.memory_id for row in await self._kept(active)}
-            self._directory.report_damage(len(lost))
+            self._directory.holdings.report_damage(len(lost))
             active.damaged |= lost
         return opened
 
     async def damaged(self, active: ActiveSubject) -> list[str]:
         """Read everything stored of the subject and return the ids of the memories that are not there, or not whole."""
         before = await self._kept(active)
-        stored = {record.id: record for record in await self._directory.records(active)}
+        stored = {record.id: record for record in await self._directory.holdings.records(active)}
         found = [stored[row.memory_id] for row in before if is_current(row, stored)]
-        opened = await in_bulk(len(found), self._directory.open_all, active, found)
+        opened = await in_bulk(len(found), self._directory.holdings.open_all, active, found)
         lost = {row.memory_id for row in before} - {record.id for record, _ in opened}
         return [row.memory_id for row in await self._kept(active) if row.memory_id in lost] if lost else []
 
@@ -191,6 +233,12 @@ class Recall:
         if not memories:
             raise active.missing(memory_id)
         return self._explained(memories[0], row, state_of(row))
+
+    async def used(self, active: ActiveSubject, memory_ids: Sequence[str]) -> int:
+        """Strengthen memories that were used, and keep those that hot alone has; return how many became stronger."""
+        strengthened = self.use(active, memory_ids)
+        await self._promoter.promote(active, memory_ids)
+        return strengthened
 
     def use(self, active: ActiveSubject, memory_ids: Sequence[str], weight: float = 1.0) -> int:
         """Strengthen memories that were used; written behind. Return how many became stronger."""
@@ -269,20 +317,43 @@ def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
     )
 
 
-def _current(active: ActiveSubject, found: Candidates) -> Candidates:
-    """Return candidates of which the superseded ones lend to their neighbours only."""
-    current = np.array([one not in active.superseded for one in found.ids], dtype=np.bool_)
-    return replace(found, eligible=found.eligible & current)
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which memories a search may return (None: all), and which it ranks: what another took the place of as well.
 
+    A question is often put in the words of the old one, so what holds now stands where that would.
+    """
 
-def _ordered(hits: list[Hit]) -> list[Hit]:
-    """Return hits in their order, but the newer of two that conflict above the older."""
-    conflicts = {hit.memory.id: hit.conflicts_with for hit in hits if hit.conflicts_with}
-    if not conflicts:
-        return hits
-    by_id = {hit.memory.id: hit for hit in hits}
-    when = {one: (to_us(hit.memory.occurred_at), hit.memory.order) for one, hit in by_id.items()}
-    return [by_id[one] for one in newer_first(list(by_id), conflicts, when)]
+    returned: Collection[str] | None
+    ranked: Collection[str] | None
+    current: bool
+
+    @classmethod
+    def by(cls, active: ActiveSubject, where: Filter | None) -> _Wanted:
+        if where is None:
+            return cls(None, None, current=True)
+        matching = _matching(active, where)
+        if where.include_superseded or where.as_of is not None:
+            return cls(matching, matching, current=False)
+        return cls(matching, matching | active.superseded, current=True)
+
+    def successions(self, active: ActiveSubject, ranked: Sequence[Scored]) -> Successions:
+        """Return what took the place of what is ranked, as far as it may be returned, and what speaks against it."""
+        successor = dict[str, str | None]()
+        ahead = [one.id for one in ranked if self.current and one.id in active.superseded]
+        while ahead:
+            one = ahead.pop()
+            heir = active.held[one].superseded_by
+            if one in successor:
+                continue
+            if heir in active.superseded:
+                successor[one] = heir
+                ahead.append(str(heir))
+            else:
+                may = heir in active.held and (self.returned is None or heir in self.returned)
+                successor[one] = heir if may else None
+        contested = (one.id for one in ranked if one.id in active.contested)
+        return Successions(successor=successor, newer={one: active.rivals_since(one) for one in contested})
 
 
 def _entry(memory: Memory) -> HistoryEntry:

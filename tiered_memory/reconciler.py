@@ -14,48 +14,54 @@ from typing import Any, assert_never
 import anyio
 import numpy as np
 
-from tiered_memory.active import ActiveSubject, HeldMemory
+from tiered_memory.active import ActiveSubject, HeldMemory, wording_of
 from tiered_memory.core import Core
-from tiered_memory.drafts import Amendment, Draft
+from tiered_memory.drafts import Amendment, Draft, promoted
 from tiered_memory.forgetting.routing import MERGED, UPDATING
-from tiered_memory.formats.record import closed, decode_fields, repeated
-from tiered_memory.model import Kind, Repeat, Role, Sensitivity
+from tiered_memory.formats.record import closed, decode_fields, repeated, vectors_of
+from tiered_memory.model import Kind, Repeat
+from tiered_memory.paging import Pager
 from tiered_memory.scoring.recall_index import Query
 from tiered_memory.scoring.reconcile import Claim, Close, Conflict, Finding, Merge, Rival, reconcile
-from tiered_memory.scoring.supersession import SAME_VECTOR, Judgement, Statement, worth_comparing
+from tiered_memory.scoring.supersession import Judgement, Statement, worth_comparing
 
 logger = logging.getLogger("tiered_memory")
 
-RIVALS = 20
+RIVALS = 8
+TINY = 1e-12
 HOOK_SECONDS = 2.0
 
 
 @dataclass(slots=True)
 class Settled:
-    """A write's drafts with their links, and the next versions of held memories by id."""
+    """A write's drafts with their links, the next versions of held memories, and volatile ones that it promotes."""
 
     drafts: list[Draft]
     amendments: dict[str, Amendment] = field(default_factory=dict)
+    promoted: dict[str, Draft] = field(default_factory=dict)
 
 
 class Reconciler:
     """Finds, for new memories, what they bring up to date, repeat, or contradict."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, pager: Pager) -> None:
         self._core = core
+        self._pager = pager
 
     async def settle(
         self, active: ActiveSubject, drafts: Sequence[Draft], besides: Collection[str] = ()
     ) -> Settled:
         """Return the write as it is to be put down; memories `besides` are left as they are."""
         now_us = self._core.now_us()
-        work = _Work(active, self._core, frozenset(besides), now_us)
-        for draft in drafts:
+        purpose = drafts[0].memory.purpose if drafts else ""
+        work = _Work(active, self._core, _Scope(purpose, frozenset(besides), now_us))
+        for number, draft in enumerate(drafts, 1):
             rivals: list[Rival] = []
             if _comparable(draft):
+                await self._pager.bring_for(active, [Query(draft.turn.terms, draft.turn.vector)], RIVALS)
                 rivals = await self._judged(draft, work.rivals(draft))
-            work.take(draft, rivals)
-        return Settled(work.drafts, work.amendments)
+            work.take(draft, rivals, last=number == len(drafts))
+        return Settled(work.drafts, work.amendments, work.promoted)
 
     async def _judged(self, draft: Draft, rivals: list[Rival]) -> list[Rival]:
         """Let the hook judge; the rules stand in for one that is late, fails, or answers something else."""
@@ -73,60 +79,77 @@ class Reconciler:
         return [replace(rival, told=one) for rival, one in zip(rivals, told, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The purpose of a write, the memories it is to leave alone, and its moment."""
+
+    purpose: str
+    besides: frozenset[str]
+    now_us: int
+
+
 class _Work:
     """One write being settled: what was decided so far."""
 
-    def __init__(self, active: ActiveSubject, core: Core, besides: frozenset[str], now_us: int) -> None:
+    def __init__(self, active: ActiveSubject, core: Core, scope: _Scope) -> None:
         self._active = active
         self._core = core
-        self._besides = besides
-        self._now_us = now_us
+        self._purpose, self._besides, self._now_us = scope.purpose, scope.besides, scope.now_us
         self._earlier = _Earlier()
         self.drafts: list[Draft] = []
         self.amendments: dict[str, Amendment] = {}
+        self.promoted: dict[str, Draft] = {}
 
     def rivals(self, draft: Draft) -> list[Rival]:
         """Return the current memories, and the drafts before this one, that are nearest to it.
 
-        One that can change nothing may still repeat: then only what is as good as the same is a rival.
+        One that can change nothing may still repeat: then only what has the same words is a rival.
         """
-        least = SAME_VECTOR
-        if self._core.supersession or draft.memory.kind is Kind.PROFILE or worth_comparing(_statement(draft)):
-            least = -1.0
-        elif not draft.mergeable:
-            return []
-        found = self._held_rivals(draft, least)
+        statement, kind = _statement(draft), draft.memory.kind
+        same = self._same_words(draft) if draft.mergeable else []
+        if not (self._core.supersession or kind is Kind.PROFILE or worth_comparing(statement)):
+            return same
+        known = {one.claim.id for one in same}
+        found = same + [one for one in self._held_rivals(draft) if one.claim.id not in known]
         for at, near in self._earlier.nearest(draft):
             one = self.drafts[at]
-            if near >= least and one.placement.cold and one.memory.superseded_by is None:
+            if one.memory.id not in known and one.placement.cold and one.memory.superseded_by is None:
                 found.append(Rival(claim_of(one), near))
         return found
 
-    def take(self, draft: Draft, rivals: Sequence[Rival]) -> None:
-        """Add a draft and carry out what follows from it."""
+    def _same_words(self, draft: Draft) -> list[Rival]:
+        active, purpose = self._active, draft.memory.purpose
+        alike = active.worded.get(wording_of(draft.turn.terms), ())
+        held = [active.held[one] for one in alike if self._is_current(one, purpose) or self._may_be_kept(one)]
+        found = [Rival(active.claim(one.id), _nearness(draft, one)) for one in held]
+        found += [
+            Rival(claim_of(one), _cosine(draft.turn.vector, one.turn.vector))
+            for one in map(self.drafts.__getitem__, self._earlier.worded(draft))
+            if one.placement.cold and one.memory.superseded_by is None
+        ]
+        return found
+
+    def take(self, draft: Draft, rivals: Sequence[Rival], *, last: bool) -> None:
+        """Add a draft and carry out what follows from it; those after it, if any, may follow up on it."""
         place = len(self.drafts)
         self.drafts.append(draft)
         for finding in reconcile(claim_of(draft), rivals) if rivals else ():
             self._carry_out(finding, place)
-        self._earlier.add(self.drafts[place], place)
+        if not last:
+            self._earlier.add(self.drafts[place], place)
 
-    def _held_rivals(self, draft: Draft, least: float) -> list[Rival]:
-        active, query = self._active, Query(draft.turn.terms, draft.turn.vector)
-        found = active.index.candidates(query, per_arm=RIVALS)
+    def _held_rivals(self, draft: Draft) -> list[Rival]:
+        active, purpose = self._active, draft.memory.purpose
+        found = active.index.candidates(Query(draft.turn.terms, draft.turn.vector), per_arm=RIVALS)
         cosines, lexical = found.arms[0], found.arms[1]
-        nearness = cosines + lexical / max(float(lexical.max(initial=0.0)), 1e-9)
-        rows = (row for row in np.argsort(-nearness).tolist() if cosines[row] >= least)
-        likely = ((found.ids[row], float(cosines[row])) for row in rows)
-        chosen = [pair for pair in likely if self._is_current(pair[0], draft.memory.purpose)][:RIVALS]
-        known = {memory_id for memory_id, _ in chosen}
+        nearness = cosines + lexical / max(float(lexical.max(initial=0.0)), TINY)
+        likely = ((found.ids[row], float(cosines[row])) for row in np.argsort(-nearness).tolist())
+        chosen = [pair for pair in likely if self._is_current(pair[0], purpose)][:RIVALS]
         if draft.memory.kind is Kind.PROFILE:
-            profiles = (one.id for one in active.held.values() if one.kind == Kind.PROFILE.value)
-            chosen += [
-                (one, 0.0)
-                for one in profiles
-                if one not in known and self._is_current(one, draft.memory.purpose)
-            ]
-        return [Rival(_claim_of_held(active.held[one]), near) for one, near in chosen]
+            known = {memory_id for memory_id, _ in chosen}
+            others = (one.id for one in active.held.values() if one.kind == Kind.PROFILE.value)
+            chosen += [(one, 0.0) for one in others if one not in known and self._is_current(one, purpose)]
+        return [Rival(active.claim(one), near) for one, near in chosen]
 
     def _is_current(self, memory_id: str, purpose: str) -> bool:
         """Tell whether a memory is durable, kept for the same purpose, and nothing has taken its place."""
@@ -139,6 +162,14 @@ class _Work:
             and memory_id not in self._besides
             and (amendment is None or amendment.held.superseded_by is None)
         )
+
+    def _may_be_kept(self, memory_id: str) -> bool:
+        """Tell whether a volatile memory, said again, goes to cold."""
+        held = self._active.held.get(memory_id)
+        if held is None or memory_id in self._besides:
+            return False
+        draft = promoted(self._core, self._active, held, self._now_us)
+        return draft is not None and draft.memory.purpose == self._purpose
 
     def _carry_out(self, finding: Finding, at: int) -> None:
         match finding:
@@ -154,6 +185,8 @@ class _Work:
     def _close(self, finding: Close, at: int) -> None:
         """What changes the knowledge that is kept is kept itself, however unimportant it sounds."""
         by, at_us, reason = finding.by, finding.at_us, finding.reason
+        if any(one in self._active.held and self._active.held[one].volatile for one in (finding.old_id, by)):
+            return  # what hot alone has ends by itself
         if finding.old_id == self.drafts[at].memory.id:
             self.drafts[at] = self.drafts[at].superseded(by, at_us, reason)
             return
@@ -169,9 +202,14 @@ class _Work:
     def _merge(self, into_id: str, at: int) -> None:
         memory = self.drafts[at].memory
         repeat = Repeat(memory.id, memory.order, memory.occurred_at, memory.session)
-        place = self._place_of(into_id)
+        place, held = self._place_of(into_id), self._active.held.get(into_id)
         if place is not None:
             self.drafts[place] = self.drafts[place].said_again(repeat)
+        elif held is not None and held.volatile:
+            kept = self.promoted.get(into_id) or promoted(self._core, self._active, held, self._now_us)
+            if kept is None:
+                return
+            self.promoted[into_id] = kept.said_again(repeat)
         else:
             before = self._active.tracked[into_id].state
             self._amend(into_id, repeated(self._as_it_will_be(into_id).plaintext, repeat))
@@ -193,36 +231,44 @@ class _Work:
 
 
 class _Earlier:
-    """The drafts of the same call by their vectors and terms: they are not in the index yet."""
+    """The drafts of the same call by their words: they are not in the index yet."""
 
     def __init__(self) -> None:
-        self._places: list[int] = []
-        self._terms: list[frozenset[str]] = []
         self._vectors = np.zeros((0, 0), np.float32)
+        self._places: list[int] = []
+        self._by_term: dict[str, list[int]] = {}
+        self._by_wording: dict[int, list[int]] = {}
 
     def add(self, draft: Draft, place: int) -> None:
         """Take in a draft that later ones may bring up to date or repeat."""
         if not (draft.placement.cold and _comparable(draft)):
             return
-        count = len(self._places)
-        if count == len(self._vectors):
-            grown = np.zeros((2 * count + 16, draft.turn.vector.size), np.float32)
-            grown[:count] = self._vectors[:count] if count else 0
+        row = len(self._places)
+        if row == len(self._vectors):
+            grown = np.zeros((2 * row + 16, draft.turn.vector.size), np.float32)
+            grown[:row] = self._vectors if row else 0.0
             self._vectors = grown
-        self._vectors[count] = draft.turn.vector / max(float(np.linalg.norm(draft.turn.vector)), 1e-12)
+        self._vectors[row] = draft.turn.vector / max(float(np.linalg.norm(draft.turn.vector)), TINY)
         self._places.append(place)
-        self._terms.append(frozenset(draft.turn.terms))
+        self._by_wording.setdefault(wording_of(draft.turn.terms), []).append(place)
+        for term in draft.turn.terms:
+            self._by_term.setdefault(term, []).append(row)
+
+    def worded(self, draft: Draft) -> Sequence[int]:
+        """Return the places of the drafts of the same words."""
+        return self._by_wording.get(wording_of(draft.turn.terms), ())
 
     def nearest(self, draft: Draft) -> list[tuple[int, float]]:
         """Return the places of at most `RIVALS` drafts, each with its cosine, the nearest first."""
         if not self._places:
             return []
-        vector, terms = draft.turn.vector, draft.turn.terms.keys()
-        cosines = self._vectors[: len(self._places)] @ vector / max(float(np.linalg.norm(vector)), 1e-12)
-        shared = [len(terms & known) for known in self._terms]
-        nearness = cosines + np.array(shared) / max(1, len(terms))
+        vector, terms = draft.turn.vector, draft.turn.terms
+        cosines = self._vectors[: len(self._places)] @ vector / max(float(np.linalg.norm(vector)), TINY)
+        nearness = cosines.astype(np.float64)
+        for row in (row for term in terms for row in self._by_term.get(term, ())[-RIVALS:]):
+            nearness[row] += 1.0 / len(terms)
         best = np.argsort(-nearness, kind="stable")[:RIVALS].tolist()
-        return [(self._places[at], float(cosines[at])) for at in best]
+        return [(self._places[row], float(cosines[row])) for row in best]
 
 
 def claim_of(draft: Draft) -> Claim:
@@ -240,20 +286,6 @@ def claim_of(draft: Draft) -> Claim:
     )
 
 
-def _claim_of_held(held: HeldMemory) -> Claim:
-    fields = decode_fields(held.plaintext)
-    role, author = Role(fields["role"]), fields.get("author")
-    return Claim(
-        id=held.id,
-        order=held.order,
-        statement=Statement(fields["content"], role, author, held.occurred_us, fields["terms"]),
-        kind=Kind(held.kind),
-        sensitivity=Sensitivity(fields["sensitivity"]),
-        agent=held.agent,
-        metadata=fields.get("metadata", {}),
-    )
-
-
 def _statement(draft: Draft) -> Statement:
     memory, turn = draft.memory, draft.turn
     return Statement(memory.content, memory.role, memory.author, turn.occurred_at_us, turn.terms)
@@ -262,3 +294,13 @@ def _statement(draft: Draft) -> Statement:
 def _comparable(draft: Draft) -> bool:
     """What may not be kept, or only with its session, changes nothing that is."""
     return draft.placement.durable and draft.placement.searchable and bool(draft.turn.terms)
+
+
+def _nearness(draft: Draft, held: HeldMemory) -> float:
+    fields = decode_fields(held.plaintext)
+    return _cosine(draft.turn.vector, vectors_of([fields], draft.turn.vector.size)[0])
+
+
+def _cosine(one: Any, other: Any) -> float:
+    length = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
+    return float(np.dot(one, other)) / length if length else 0.0

@@ -24,11 +24,11 @@ from tiered_memory.errors import (
     TieredMemoryError,
 )
 from tiered_memory.flusher import Flusher
-from tiered_memory.forgetting.routing import place
+from tiered_memory.forgetting.routing import Placement, place
 from tiered_memory.formats.record import Features, encode_record
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
-from tiered_memory.metrics import Embedded, Routed
+from tiered_memory.metrics import Embedded
 from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role, SourceKind
 from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
 from tiered_memory.receipts import Operations, fingerprint_of, receipt_for, remember
@@ -66,14 +66,17 @@ class Router:
         flusher: Flusher,
         sessions: Sessions,
         inflight: InFlight,
+        *,
+        committer: Committer,
+        reconciler: Reconciler,
     ) -> None:
         self._core = core
         self._directory = directory
         self._flusher = flusher
         self._sessions = sessions
         self._writer = DraftWriter(core)
-        self._committer = Committer(core, flusher)
-        self._reconciler = Reconciler(core)
+        self._committer = committer
+        self._reconciler = reconciler
         self._operations = Operations(core)
         self._inflight = inflight
 
@@ -96,7 +99,9 @@ class Router:
         drafts = await self._drafts(active, accepted, grounds, options)
         settled = await self._reconciler.settle(active, drafts)
         self._flusher.check_room(
-            sum(draft.placement.cold for draft in settled.drafts) + len(settled.amendments)
+            sum(draft.placement.cold for draft in settled.drafts)
+            + len(settled.amendments)
+            + len(settled.promoted)
         )
         work = _Work(options, fingerprint, options.operation_id or self._core.new_id(), drafts)
         given = self._commission(active, work, settled)
@@ -136,15 +141,17 @@ class Router:
         self._core.observer.observe(Embedded(len(masked), stopwatch() - begun))
         active.check_alive()
         now_us, embedder = self._core.now_us(), self._core.embedder.name
-        seen, drafts = set[str](), list[Draft]()
+        seen, asking, drafts = set[str](), dict[str, bool](), list[Draft]()
         for one, ground, vector in zip(masked, grounds, vectors, strict=True):
             terms = text.analyze(one.interaction.content).terms
-            importance = _importance(one.interaction, _novelty(active.index, terms, seen))
+            answers = _answers(active.index, one.interaction, asking)
+            importance = _importance(one.interaction, _novelty(active.index, terms, seen), answers=answers)
             seen.update(terms)
             memory = self._memory(active, one, importance, _Frame(options.purpose, ground, now_us))
-            draft = self._draft(
-                memory, ground, Features(text.ANALYZER, terms, embedder, vector), options.require
-            )
+            features = Features(text.ANALYZER, terms, embedder, vector)
+            placement = self._place(active, memory, ground, options.require)
+            plaintext = encode_record(memory, features, volatile=not placement.cold)
+            draft = Draft(memory, placement, plaintext, _turn(memory, features))
             drafts.append(replace(draft, mergeable=self._is_mergeable(one.interaction)))
         return drafts
 
@@ -153,13 +160,15 @@ class Router:
         asked = given.importance is not None or given.provenance is not None
         return self._core.policy.routing.merge_duplicates and not asked
 
-    def _draft(
-        self, memory: Memory, ground: Grounds, features: Features, require: Durability | None
-    ) -> Draft:
+    def _place(
+        self, active: ActiveSubject, memory: Memory, ground: Grounds, require: Durability | None
+    ) -> Placement:
         rules, required = self._core.policy.routing, _needs_cold(memory.session, require)
-        placement = place(memory.importance, memory.role, ground, rules, required=required)
-        plaintext = encode_record(memory, features, volatile=not placement.cold)
-        return Draft(memory, placement, plaintext, _turn(memory, features))
+        spread = active.spread
+        placed = place(memory.importance, memory.role, ground, rules, required=required, spread=spread)
+        if memory.role is not Role.SYSTEM:
+            spread.add(memory.importance)
+        return placed
 
     async def _masked(self, accepted: Accepted) -> Accepted:
         if self._core.pii is None:
@@ -197,9 +206,20 @@ class Router:
         """The commit section. It runs to its end whatever becomes of the caller."""
         active.users += 1
         try:
-            return await self._acknowledge(active, work, given)
+            async with self._committer.turn(active):
+                return await self._written(active, work, given)
         finally:
             active.users -= 1
+
+    async def _written(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
+        if not given.promoted:
+            return await self._acknowledge(active, work, given)
+        async with active.moving:
+            held = [active.held.get(draft.memory.id) for draft in given.promoted]
+            if not all(one is not None and one.volatile for one in held):
+                settled = await self._reconciler.settle(active, work.drafts)
+                given = self._commission(active, work, settled)
+            return await self._acknowledge(active, work, given)
 
     async def _acknowledge(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
         pushed = asyncio.ensure_future(self._push_hot(active, given.drafts))
@@ -234,7 +254,9 @@ class Router:
         self, active: ActiveSubject, work: _Work, stale: Stale
     ) -> tuple[Commission, Written | Repeated]:
         """Somebody was faster: judge again without the memories that changed, and at last without any."""
-        settled = await self._reconciler.settle(active, work.drafts, besides=stale.memory_ids)
+        volatile = [one.id for one in active.held.values() if one.volatile]
+        besides = (*stale.memory_ids, *volatile)
+        settled = await self._reconciler.settle(active, work.drafts, besides=besides)
         given = self._commission(active, work, settled)
         outcome = await self._committer.commit(active, given)
         if isinstance(outcome, Stale):
@@ -251,8 +273,14 @@ class Router:
                 active, options.purpose, work.operation_id, work.fingerprint, settled.drafts
             )
         name = self._operation_name(active, options, work.operation_id)
-        amendments = tuple(settled.amendments.values())
-        return Commission(options.purpose, name, settled.drafts, amendments, remembered)
+        return Commission(
+            purpose=options.purpose,
+            operation=name,
+            drafts=settled.drafts,
+            amendments=tuple(settled.amendments.values()),
+            promoted=tuple(settled.promoted.values()),
+            remembered=remembered,
+        )
 
     def _operation_name(self, active: ActiveSubject, options: WriteOptions, operation_id: str) -> bytes:
         """A caller's operation id may mean something and is hidden; one made here is chance already."""
@@ -279,8 +307,6 @@ class Router:
         """Make acknowledged interactions findable and part of their session."""
         self._committer.publish(active, given, rows, self._expires_us())
         for draft in given.drafts:
-            routed = Routed(draft.placement.target, draft.placement.reason, draft.memory.importance)
-            self._core.observer.observe(routed)
             if draft.memory.session is not None:
                 await self._join_session(active, draft, draft.memory.session)
 
@@ -330,16 +356,25 @@ def _check_key(active: ActiveSubject, purpose: str, key: SealingKey) -> None:
         raise ConsentRequiredError(WITHDRAWN)
 
 
-def _importance(interaction: Interaction, novelty: float | None) -> Importance:
+def _importance(interaction: Interaction, novelty: float | None, *, answers: bool) -> Importance:
     if interaction.importance is not None:
         return Importance(interaction.importance, ("given by the caller",))
-    return score_importance(interaction.content, interaction.role, novelty)
+    return score_importance(interaction.content, interaction.role, novelty, answers=answers)
 
 
 def _novelty(index: RecallIndex, terms: Mapping[str, int], seen: set[str]) -> float | None:
     """How new the terms are beside what is held and what came before in the same call."""
     fresh = {term: count for term, count in terms.items() if term not in seen}
     return index.novelty(fresh) * len(fresh) / len(terms) if terms else None
+
+
+def _answers(index: RecallIndex, given: Interaction, asking: dict[str, bool]) -> bool:
+    """Tell whether what came before in the session asks; `asking` notes it for what came in the same call."""
+    if given.session is None:
+        return False
+    before = asking.get(given.session)
+    asking[given.session] = text.is_question(given.content)
+    return index.ends_asking(given.session) if before is None else before
 
 
 def _turn(memory: Memory, features: Features) -> IndexedTurn:

@@ -13,18 +13,26 @@ import anyio
 import anyio.to_thread
 
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
+from tiered_memory.announcing import Announcer
 from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
+from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
 from tiered_memory.core import Core
 from tiered_memory.erasure import Eraser
 from tiered_memory.errors import StorageError, TieredMemoryError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
+from tiered_memory.forecasts import Forecaster
 from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
+from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
+from tiered_memory.paging import Pager, Revealer
+from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
+from tiered_memory.reconciler import Reconciler
+from tiered_memory.reembed import Reembedder
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
@@ -44,6 +52,7 @@ class Parts:
 
     core: Core
     directory: SubjectDirectory
+    pager: Pager
     flusher: Flusher
     sessions: Sessions
     router: Router
@@ -54,6 +63,9 @@ class Parts:
     fulfil: Fulfil
     analytics: AnalyticsProjection
     backup: Backup
+    reembedder: Reembedder
+    announcer: Announcer
+    forecaster: Forecaster
 
 
 def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Parts:
@@ -61,23 +73,42 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     flusher = Flusher(core)
     inflight = InFlight(core.limits.commit_deadline_seconds)
     directory = SubjectDirectory(core, flusher.pending, inflight)
-    sessions = Sessions(core, directory)
-    sweeper = Sweeper(core, directory, flusher, sessions, inflight)
-    recall = Recall(core, directory, sessions)
+    pager = Pager(core, directory)
+    if core.indexed is not None:
+        core.indexed.reveal = Revealer(core, directory).reveal
+    sessions = Sessions(core, directory, pager)
+    announcer = Announcer(core)
+    sweeper = Sweeper(core, directory, flusher, sessions, inflight, announcer)
+    hands = Hands(write_uses_of=sweeper.write_uses_of, take_out=sweeper.take_out)
+    quotas = Quotas(core, announcer, hands)
+    committer = Committer(core, flusher, quotas)
+    recall = Recall(core, directory, sessions, pager, Promoter(core, flusher, committer, inflight))
     eraser = Eraser(core, directory, flusher, analytics.discard)
     return Parts(
         core=core,
         directory=directory,
+        pager=pager,
         flusher=flusher,
         sessions=sessions,
-        router=Router(core, directory, flusher, sessions, inflight),
+        router=Router(
+            core,
+            directory,
+            flusher,
+            sessions,
+            inflight,
+            committer=committer,
+            reconciler=Reconciler(core, pager),
+        ),
         inflight=inflight,
         recall=recall,
         sweeper=sweeper,
         eraser=eraser,
-        fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight),
+        fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight, leavers=Leavers(quotas, announcer)),
         analytics=analytics,
         backup=Backup(core, data_dir),
+        reembedder=Reembedder(core, directory, flusher),
+        announcer=announcer,
+        forecaster=Forecaster(core),
     )
 
 
@@ -109,6 +140,7 @@ class Runtime:
         if not self.open:
             return
         self.open = False
+        self.parts.announcer.events.close()
         with anyio.CancelScope(shield=True):
             try:
                 await self._end_background()

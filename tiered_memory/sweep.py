@@ -7,37 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import assert_never
+from dataclasses import dataclass, field, replace
 
 from tiered_memory.active import ActiveSubject, Tracked, state_of
+from tiered_memory.announcing import Announcer
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core, chunks
 from tiered_memory.drafts import strength_update
 from tiered_memory.errors import HotTierError, StorageError, SubjectErasedError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
-from tiered_memory.forgetting.decay import DAY_US
-from tiered_memory.forgetting.placement import (
-    Decision,
-    Due,
-    Forget,
-    Keep,
-    Plan,
-    Purge,
-    plan_forgetting,
-)
-from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.forgetting.placement import Due, Forget, Keep, Plan, Purge, plan_forgetting
+from tiered_memory.forgetting.veto import VETO, disputable, unheard, veto_until_us, with_veto
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.inflight import InFlight
-from tiered_memory.ledger import leaf_for
+from tiered_memory.leaving import deadline_anew, due_of, moves
 from tiered_memory.metrics import ForgetCycle, OldestOverdueDeletion
-from tiered_memory.model import ForgetReport, Sensitivity
+from tiered_memory.model import ForgetBatch, ForgetReport
+from tiered_memory.reindex import Reindexer, by_subject
+from tiered_memory.reports import Tally, planned_of
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
-from tiered_memory.state.base import MemoryRow, MemoryState, StateChange, StrengthUpdate
+from tiered_memory.state.base import DeadlineUpdate, MemoryRow, MemoryState, StrengthUpdate
+from tiered_memory.state.forgetting import HasExpired
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.tiers.base import SubjectRef
 
@@ -45,43 +38,6 @@ logger = logging.getLogger("tiered_memory")
 
 DUE_LIMIT = 50_000
 REMOVE_BATCH = 500
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What a cycle came to."""
-
-    evaluated: int = 0
-    kept: int = 0
-    forgotten: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
-    stopped: bool = False
-
-    def count(self, decisions: Iterable[Decision]) -> None:
-        for decision in decisions:
-            self.evaluated += 1
-            self.reasons[decision.reason] += 1
-            match decision:
-                case Keep():
-                    self.kept += 1
-                case Forget(id=memory_id):
-                    self.forgotten.append(memory_id)
-                case Purge(id=memory_id):
-                    self.removed.append(memory_id)
-                case _:
-                    assert_never(decision)
-
-    def report(self, *, dry_run: bool) -> ForgetReport:
-        return ForgetReport(
-            dry_run=dry_run,
-            evaluated=self.evaluated,
-            forgotten=tuple(self.forgotten),
-            removed=tuple(self.removed),
-            kept=self.kept,
-            reasons=dict(self.reasons),
-            stopped=self.stopped,
-        )
 
 
 class Sweeper:
@@ -94,8 +50,11 @@ class Sweeper:
         flusher: Flusher,
         sessions: Sessions,
         inflight: InFlight,
+        announcer: Announcer,
     ) -> None:
         self._core = core
+        self._announcer = announcer
+        self._reindexer = Reindexer(core)
         self._directory = directory
         self._flusher = flusher
         self._sessions = sessions
@@ -113,21 +72,68 @@ class Sweeper:
     async def cycle(
         self, pseudonym: bytes | None = None, *, dry_run: bool = False, confirmed: bool = False
     ) -> ForgetReport:
-        """Forget what is due now, of one subject or all; a dry run plans the same and does nothing."""
-        begun, now_us, tally = stopwatch(), self._core.now_us(), _Tally()
+        """Forget what is due now, of one subject or all; a dry run plans the same and does nothing.
+
+        The application is asked before anything decays away (`before_forget`), but not by a dry run.
+        """
+        begun, run = stopwatch(), _Run(self._core.now_us(), confirmed)
         await self.write_uses()
-        rows = await self._core.state.read(c.Due(now_us, DUE_LIMIT, pseudonym))
-        for subject, due in _by_subject(rows).items():
-            plan = await self._plan(subject, due, now_us, confirmed=confirmed)
-            tally.count(plan.decisions)
-            tally.stopped = tally.stopped or bool(plan.stopped)
-            if not dry_run:
-                await self._carry_out(subject, due, plan, now_us)
+        for subject, due in by_subject(await self._due_rows(run, pseudonym, dry_run=dry_run)).items():
+            plan = await self._plan(due, run)
+            if dry_run:
+                run.tally.list_planned(self._core, self._items(due), plan, run.now_us)
+            else:
+                due, plan = await self._heard(subject, due, plan, run)  # noqa: PLW2901 - what is left of them
+                await self._carry_out(subject, due, plan, run.now_us)
+            run.tally.count(plan)
         if not dry_run:
             await self._remove_what_is_due()
-            await self._core.state.write(c.Expire(now_us))
-        self._observe(tally, stopwatch() - begun)
-        return tally.report(dry_run=dry_run)
+            if await self._core.state.read(HasExpired(run.now_us)):
+                await self._core.state.write(c.Expire(run.now_us))
+        self._observe(run.tally, stopwatch() - begun)
+        return run.tally.report(dry_run=dry_run)
+
+    async def _due_rows(self, run: _Run, pseudonym: bytes | None, *, dry_run: bool) -> list[MemoryRow]:
+        """The index first follows the present policy, as far as one step goes."""
+        if not dry_run:
+            await self._reindexer.step()
+        rows = await self._core.state.read(c.Due(run.now_us, DUE_LIMIT, pseudonym))
+        return rows if not dry_run else rows + await self._reindexer.overlooked(run.now_us, pseudonym)
+
+    async def _heard(
+        self, subject: bytes, rows: list[MemoryRow], plan: Plan, run: _Run
+    ) -> tuple[list[MemoryRow], Plan]:
+        """Ask the application about what decay would take.
+
+        Once it could not answer it is not asked again in this run. While it thinks memories may be used, pinned or
+        deleted: what it was asked about is planned anew.
+        """
+        disputed = disputable(plan) if self._announcer.asks else []
+        if not disputed:
+            return rows, plan
+        kept = None if run.tally.unheard else await self._ask(subject, rows, disputed, run)
+        if kept is None:
+            run.tally.unheard = True
+            return rows, unheard(plan)
+        rows = await self._core.state.read(c.Due(run.now_us, DUE_LIMIT, subject))
+        policy, now_us = self._core.policy, run.now_us
+        until = {one.id: veto_until_us(one, now_us, policy) for one in self._items(rows) if one.id in kept}
+        return rows, with_veto(await self._plan(rows, run), {one.id for one in disputed}, until)
+
+    async def _ask(
+        self, subject: bytes, rows: list[MemoryRow], disputed: Sequence[Forget | Purge], run: _Run
+    ) -> frozenset[str] | None:
+        stored = await self._core.state.read(c.GetSubject(subject))
+        if stored is None:
+            return frozenset()
+        try:
+            active = await self._directory.peek(stored)
+        except SubjectErasedError:
+            return frozenset()
+        items = {item.id: item for item in self._items(rows)}
+        planned = [planned_of(self._core, items[one.id], one, run.now_us) for one in disputed]
+        whose = self._announcer.subject_of(active, stored)
+        return await self._announcer.ask(ForgetBatch(subject=whose, memories=tuple(planned)))
 
     async def _remove_what_is_due(self) -> None:
         """Hot is a cache: what it could not be told this time it is told the next."""
@@ -253,26 +259,19 @@ class Sweeper:
         reach("uses.after_write")
         return len(updates)
 
-    async def _plan(self, subject: bytes, rows: Sequence[MemoryRow], now_us: int, *, confirmed: bool) -> Plan:
-        totals = await self._core.state.read(c.ActiveTotals((subject,)))
-        items = [self._due(row) for row in rows if row.state != MemoryState.REMOVING]
-        users = {subject.hex(): count for subject, count in totals.items()}
-        return plan_forgetting(items, now_us, self._core.policy, users, confirmed=confirmed)
+    async def _plan(self, rows: Sequence[MemoryRow], run: _Run) -> Plan:
+        items = self._items(rows)
+        users = await self._core.state.read(c.ActiveTotals(tuple({row.subject for row in rows})))
+        totals = {subject.hex(): count for subject, count in users.items()}
+        return plan_forgetting(items, run.now_us, self._core.policy, totals, confirmed=run.confirmed)
+
+    def _items(self, rows: Iterable[MemoryRow]) -> list[Due]:
+        return [self._due(row) for row in rows if row.state != MemoryState.REMOVING]
 
     def _due(self, row: MemoryRow) -> Due:
         resident = self._directory.resident(row.subject)
         tracked = None if resident is None else resident.tracked.get(row.memory_id)
-        undo_us = round(self._core.policy.forgetting.undo_days * DAY_US)
-        forgotten = row.state == MemoryState.FORGOTTEN and row.deadline_us is not None
-        return Due(
-            id=row.memory_id,
-            user=row.subject.hex(),
-            state=state_of(row) if tracked is None else tracked.state,
-            sensitivity=Sensitivity(row.sensitivity),
-            pinned=row.pinned,
-            held=row.held,
-            forgotten_at_us=(row.deadline_us or 0) - undo_us if forgotten else None,
-        )
+        return due_of(row, state_of(row) if tracked is None else tracked.state, self._core.policy)
 
     async def _carry_out(self, subject: bytes, rows: Sequence[MemoryRow], plan: Plan, now_us: int) -> None:
         stored = await self._core.state.read(c.GetSubject(subject))
@@ -280,57 +279,47 @@ class Sweeper:
             return
         try:
             active = await self._directory.peek(stored)
-            await self._recheck(active, rows, plan)
-            await self._inflight.complete(self._move(active, plan, now_us))
+            await self._recheck(rows, plan)
+            changes, leaves = moves(active, plan.decisions, now_us)
+            if changes:
+                command = c.ChangeStates(subject, stored.generation, changes, leaves)
+                await self._inflight.complete(self._move(active, command))
+                self._announcer.moved(self._announcer.subject_of(active, stored), changes, now_us)
         except SubjectErasedError:
             return
 
-    async def _recheck(self, active: ActiveSubject, rows: Sequence[MemoryRow], plan: Plan) -> None:
+    async def _recheck(self, rows: Sequence[MemoryRow], plan: Plan) -> None:
         """A kept memory's entry in the index fired early: enter its deadline anew."""
-        kept = {d.id: d.recheck_at_us for d in plan.decisions if isinstance(d, Keep)}
-        updates = tuple(
-            self.strength_update(Tracked(row, state_of(row)))
+        kept = {d.id: d for d in plan.decisions if isinstance(d, Keep)}
+        updates = [
+            update
             for row in rows
-            if row.memory_id in kept and kept[row.memory_id] != row.deadline_us
-        )
-        if updates:
-            command = c.UpdateStrengths(active.ref.pseudonym, active.ref.generation, updates)
-            await self._core.state.write(command)
+            if row.memory_id in kept
+            and (update := self._kept(row, kept[row.memory_id])).deadline_us != row.deadline_us
+        ]
+        await self._reindexer.enter(updates)
 
-    async def _move(self, active: ActiveSubject, plan: Plan, now_us: int) -> None:
-        changes, leaves = [], []
-        for decision in plan.decisions:
-            match decision:
-                case Keep():
-                    continue
-                case Forget(id=memory_id, purge_at_us=purge_at_us, reason=reason):
-                    changes.append(StateChange(memory_id, MemoryState.FORGOTTEN, purge_at_us, reason))
-                    leaves.append(_leaf(active, AuditEvent.MEMORY_FORGOTTEN, now_us, memory_id, reason))
-                case Purge(id=memory_id, reason=reason):
-                    changes.append(StateChange(memory_id, MemoryState.REMOVING, now_us, reason))
-                    leaves.append(_leaf(active, AuditEvent.MEMORY_PURGED, now_us, memory_id, reason))
-                case _:
-                    assert_never(decision)
-        if changes:
-            command = c.ChangeStates(
-                active.ref.pseudonym, active.ref.generation, tuple(changes), tuple(leaves)
-            )
-            await self._core.state.write(command)
-            reach("remove.after_mark")
-            await self.take_out(active, [change.memory_id for change in changes])
+    def _kept(self, row: MemoryRow, decision: Keep) -> DeadlineUpdate:
+        update = deadline_anew(self._core, row)
+        if decision.reason != VETO:
+            return update
+        return replace(update, deadline_us=decision.recheck_at_us, deadline_rule=VETO)
 
-    def _observe(self, tally: _Tally, seconds: float) -> None:
+    async def _move(self, active: ActiveSubject, command: c.ChangeStates) -> None:
+        await self._core.state.write(command)
+        reach("remove.after_mark")
+        await self.take_out(active, [change.memory_id for change in command.changes])
+
+    def _observe(self, tally: Tally, seconds: float) -> None:
         self._core.observer.observe(
             ForgetCycle(tally.evaluated, len(tally.forgotten), len(tally.removed), tally.kept, seconds)
         )
 
 
-def _leaf(active: ActiveSubject, event: AuditEvent, now_us: int, about: str, reason: str) -> AuditLeaf:
-    return leaf_for(active, active.ledger_key, event, now_us, about=about, reason=reason)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One cycle: its moment, whether a person confirmed it, what it came to so far."""
 
-
-def _by_subject(rows: Iterable[MemoryRow]) -> dict[bytes, list[MemoryRow]]:
-    grouped: dict[bytes, list[MemoryRow]] = {}
-    for row in rows:
-        grouped.setdefault(row.subject, []).append(row)
-    return grouped
+    now_us: int
+    confirmed: bool
+    tally: Tally = field(default_factory=Tally)

@@ -16,12 +16,13 @@ from tiered_memory.analytics.duckdb_views import AnalyticsProjection
 from tiered_memory.ballast import Ballast
 from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy, to_us
 from tiered_memory.config import Settings
-from tiered_memory.core import Core, HotTier, Limits, PiiHook, SupersessionHook
+from tiered_memory.core import Core, ForgetHook, HotTier, Limits, PiiHook, SupersessionHook
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_or_create_state_key, read_root_key
 from tiered_memory.embedding.base import Embedder
-from tiered_memory.embedding.static_embedder import StaticEmbedder
+from tiered_memory.embedding.load import load_embedder
 from tiered_memory.errors import ConfigurationError, PolicyError, RootKeyError
+from tiered_memory.files import sync_path
 from tiered_memory.forgetting.decay import curve_for
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import Mark
@@ -30,13 +31,14 @@ from tiered_memory.metrics import CorruptionDetected, FanOut, JournalCommitted, 
 from tiered_memory.ownership import Ownership
 from tiered_memory.policy.load import parse_policy
 from tiered_memory.policy.rules import Policy
+from tiered_memory.reembed import refuse_unfinished
 from tiered_memory.runtime import Runtime, assemble
 from tiered_memory.scoring.tokens import TokenCounter, count_tokens
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import StateStore
 from tiered_memory.state.sqlite_state import SqliteState
 from tiered_memory.tiers.base import SubjectRef
-from tiered_memory.tiers.durable_files import sync_path
+from tiered_memory.tiers.indexed_tier import IndexedTier
 from tiered_memory.tiers.lance_tier import LanceTier
 from tiered_memory.tiers.local_tier import LocalTier
 from tiered_memory.tiers.observed_tier import ObservedHot
@@ -63,12 +65,19 @@ class Overrides:
     pii: PiiHook | None = None
     supersession: SupersessionHook | None = None
     count_tokens: TokenCounter | None = None
+    before_forget: ForgetHook | None = None
 
 
-async def build(settings: Settings, overrides: Overrides) -> Runtime:
-    """Return a runtime that owns its data directory and is ready to start."""
+async def build(settings: Settings, overrides: Overrides, *, moving: bool = False) -> Runtime:
+    """Return a runtime that owns its data directory and is ready to start.
+
+    Raises:
+        ReembeddingUnfinishedError: the store is half-way to another embedder, and nobody is `moving` it there.
+    """
     async with AsyncExitStack() as stack:
         core, analytics = await _engines(settings, overrides, stack)
+        if not moving:
+            await refuse_unfinished(core)
         runtime = Runtime(assemble(core, analytics, settings.data_dir), settings, stack.pop_all().aclose)
     return runtime  # noqa: RET504 - see `Router.add`
 
@@ -80,17 +89,21 @@ async def _engines(
     clock, entropy = overrides.clock or SystemClock(), overrides.entropy or SystemEntropy()
     observer = FanOut(overrides.observer or NullObserver())
     policy = await anyio.to_thread.run_sync(load_policy, settings.policy)
+    embedder = overrides.embedder
+    if embedder is None:
+        embedder = await anyio.to_thread.run_sync(load_embedder, settings.embedder)
     await anyio.to_thread.run_sync(_own, data_dir, stack)
     ballast = Ballast(data_dir / "ballast.bin", settings.ballast_mib)
     await anyio.to_thread.run_sync(ballast.lend)
     keyring = Keyring(_root_key(settings, entropy), entropy)
     state = await _state(data_dir, keyring, entropy, observer, stack)
     names = Pseudonyms(await _master(state, keyring, entropy))
-    embedder = overrides.embedder or StaticEmbedder()
     marks, incarnation = await _marks(settings, state, names, overrides)
     stack.callback(marks.close)
+    await state.migrate()
     await anyio.to_thread.run_sync(ballast.take)
-    cold = LanceTier(data_dir / "cold", _table_namer(names), embedder=embedder.name)
+    indexed = _indexed(settings, names, embedder)
+    cold = indexed or LanceTier(data_dir / "cold", _table_namer(names), embedder=embedder.name)
     stack.push_async_callback(cold.close)
     analytics = AnalyticsProjection(data_dir / "analytics.duckdb")
     stack.callback(analytics.close)
@@ -113,7 +126,9 @@ async def _engines(
         ballast=ballast,
         marks=marks,
         incarnation=incarnation,
+        indexed=indexed,
         pii=overrides.pii,
+        before_forget=overrides.before_forget,
         supersession=overrides.supersession,
     )
     return core, analytics
@@ -228,6 +243,18 @@ async def _marks(
     return marks, present.incarnation
 
 
+def _indexed(settings: Settings, names: Pseudonyms, embedder: Embedder) -> IndexedTier | None:
+    """Who says what may be shown of a record needs the keys; `assemble` brings the two together."""
+    if settings.indexed_above_memories is None:
+        return None
+    return IndexedTier(
+        settings.data_dir / "cold",
+        _table_namer(names),
+        embedder=embedder.name,
+        dimensions=embedder.dimensions,
+    )
+
+
 async def _hot(
     settings: Settings, policy: Policy, clock: Clock, observer: Observer, stack: AsyncExitStack
 ) -> HotTier:
@@ -281,4 +308,6 @@ def _limits(settings: Settings) -> Limits:
         commit_deadline_seconds=settings.commit_deadline_seconds,
         idempotency_hours=settings.idempotency_hours,
         strength_weight=settings.strength_weight,
+        indexed_above=settings.indexed_above_memories,
+        forget_hook_seconds=settings.forget_hook_seconds,
     )

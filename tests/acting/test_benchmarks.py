@@ -87,6 +87,31 @@ async def test_importance_ranks_evidence_and_shows_the_demo_lines(data: Path) ->
     assert len(results["demo_lines"]) == 5
 
 
+async def test_a_turn_that_was_merged_is_found_where_its_memory_is(tmp_path: Path) -> None:
+    """Evidence that repeats an earlier turn is no miss, and takes no second place either."""
+    told = conversation("c")
+    told["conversation"]["session_1"].append(
+        turn(5, "I adopted a grey cat called Pixel from the shelter.", "Ann")
+    )
+    told["qa"] = [{"question": "Which cat did Ann adopt?", "evidence": ["D1:1", "D1:5"], "category": 4}]
+    (tmp_path / "merged.json").write_text(json.dumps([told]))
+    results = (await retrieval.run(Request(data=tmp_path / "merged.json"))).results
+    assert results["recall_at_5"] == 1.0
+    assert results["searchable_ratio"] == 0.8
+
+
+async def test_the_gate_s_curve_falls_and_ends_open(data: Path) -> None:
+    results = (await importance.run(Request(data=data))).results
+    by_threshold = [point for point in results["gate_curve"] if "threshold" in point]
+    for name in ("evidence_kept", "turns_share", "bytes_share"):
+        values = [point[name] for point in by_threshold]
+        assert values == sorted(values, reverse=True)
+        assert values[0] == 1.0
+    assert len(results["gate_curve"]) > len(by_threshold) > 5
+    assert [chart.name for chart in importance.charts(results)] == ["importance", "gate"]
+    assert len(importance.tables(results)) == 3
+
+
 TINY = latency.Extent(
     reads=Reads(sizes=(3, 40), queries=2, reopenings=1),
     writes=Writes(adds=3, seconds=0.05, users=3, callers=4),

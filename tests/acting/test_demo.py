@@ -88,10 +88,11 @@ def test_spaced_use_slows_fading(acts: Any) -> None:
         assert one["half_life_days"] > 1.5 * one["fresh_half_life_days"]
 
 
-def test_a_changed_fact_is_found_newest_first(acts: Any) -> None:
-    first, second = (hit["memory"]["content"] for hit in acts["searches"]["searches"][0]["hits"][:2])
-    assert "PostgreSQL 16" in first
-    assert "PostgreSQL 14" in second
+def test_a_changed_fact_is_found_as_it_is_now(acts: Any) -> None:
+    first, *others = acts["searches"]["searches"][0]["hits"]
+    assert "PostgreSQL 16" in first["memory"]["content"]
+    assert first["memory"]["supersedes"]
+    assert not any("primary runs PostgreSQL 14" in hit["memory"]["content"] for hit in others)
 
 
 def test_meaning_finds_what_shares_no_word(acts: Any) -> None:

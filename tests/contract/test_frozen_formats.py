@@ -21,9 +21,11 @@ from tiered_memory.crypto.envelope import Place, SealContext, SealingKey, key_id
 from tiered_memory.crypto.keyring import EpochRecord, KeyRecord, Keyring, Pseudonyms
 from tiered_memory.errors import CorruptionError, KeyUnavailableError, RootKeyError
 from tiered_memory.formats.record import decode_fields, encode_record, memory_of, vectors_of
+from tiered_memory.highwater import Listed, Mark, decode_erased, decode_latest, decode_mark
 from tiered_memory.model import Subject
 from tiered_memory.state.queries import load_sql
 
+LISTED = Listed(446, "52695905dbc90f0b41ab4472e625cc62e4530e9730bada08b3e69cc5995e0168")
 SCHEMA_1_SHA256 = "b3ed04695706c8d152dfa9cf85b07ab7ce8e292f26fe78063102d65d37d5ea32"
 
 
@@ -70,6 +72,38 @@ def test_a_frozen_tail_opens() -> None:
     fields = decode_fields(frozen.KEY.open(row["sealed"], context))
     assert fields["content"] == frozen.memory().content
     assert fields["volatile"] is True
+
+
+@pytest.mark.parametrize(("name", "erased"), [("highwater_v1", None), ("highwater_v2", LISTED)])
+def test_a_frozen_mark_reads_back(name: str, erased: Listed | None) -> None:
+    golden = frozen.stored(name)
+    read = decode_mark(golden["file"].encode(), bytes.fromhex(golden["key"]))
+    assert read == replace(frozen.MARK, erased=erased)
+
+
+def test_a_frozen_mark_of_the_latest_commit_reads_back() -> None:
+    golden = frozen.stored("highwater_latest_v1")
+    read = decode_latest(bytes.fromhex(golden["file"]), bytes.fromhex(golden["key"]))
+    assert read == Mark(frozen.MARK.incarnation, commits=frozen.MARK.commits)
+
+
+def test_a_frozen_erased_list_reads_back() -> None:
+    golden = frozen.stored("erased_v1")
+    key, lines = bytes.fromhex(golden["key"]), "".join(golden["lines"]).encode()
+    assert decode_erased(lines, key) == list(frozen.ERASED)
+    assert decode_erased(lines[:-1], key) == list(frozen.ERASED[:1])
+
+
+@given(position=st.integers(0, 2**16), flip=st.integers(1, 255))
+def test_no_flipped_byte_of_a_mark_goes_unnoticed(position: int, flip: int) -> None:
+    for name, decode in (("highwater_v2", decode_mark), ("highwater_latest_v1", decode_latest)):
+        golden = frozen.stored(name)
+        text = golden["file"]
+        data = bytearray(text.encode() if decode is decode_mark else bytes.fromhex(text))
+        data[position % len(data)] ^= flip
+        if bytes(data).rstrip(b"\n") != text.encode().rstrip(b"\n"):
+            with pytest.raises(CorruptionError):
+                decode(bytes(data), bytes.fromhex(golden["key"]))
 
 
 def test_another_root_key_is_refused_by_name() -> None:

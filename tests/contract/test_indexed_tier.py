@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tiered_memory.testing import TierContract, record_numbered, subject_named
-from tiered_memory.tiers.base import SubjectRef, TierRecord
+from tiered_memory.tiers.base import Probe, Revealed, SubjectRef, TierRecord
 from tiered_memory.tiers.durable_files import files_below
-from tiered_memory.tiers.indexed_tier import FLAT_LIMIT, IndexedTier, Probe, Revealed
+from tiered_memory.tiers.indexed_tier import FLAT_LIMIT, IndexedTier
 from tiered_memory.tiers.lance_tier import LanceTier
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,9 @@ async def reveal(subject: SubjectRef, records: Sequence[TierRecord]) -> list[Rev
 
 
 def indexed(folder: Path) -> IndexedTier:
-    return IndexedTier(folder / "cold", table_name, reveal, embedder="test-embedder", dimensions=DIMENSIONS)
+    tier = IndexedTier(folder / "cold", table_name, embedder="test-embedder", dimensions=DIMENSIONS)
+    tier.reveal = reveal
+    return tier
 
 
 def sealed(folder: Path) -> LanceTier:

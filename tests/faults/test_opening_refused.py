@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 from support import consenting, contents, files_of, opened, parts_of, state_of
 
 from tiered_memory import TieredMemory
@@ -25,6 +29,7 @@ from tiered_memory.errors import (
     RootKeyError,
     StateStoreError,
 )
+from tiered_memory.ownership import LOCK_NAME, OWNER_NAME, Ownership
 
 pytestmark = pytest.mark.anyio
 
@@ -149,6 +154,39 @@ async def test_a_second_process(store: Path) -> None:
     holder.kill()
     await holder.wait()
     assert await _opens(store) == ["I live here"]
+
+
+HEIR = """
+import os, subprocess, sys
+from pathlib import Path
+from tiered_memory.ownership import LOCK_NAME, Ownership
+ownership = Ownership(Path(sys.argv[1]))
+ownership.acquire()
+held = [int(fd) for fd in os.listdir("/dev/fd") if os.path.realpath(f"/dev/fd/{fd}").endswith(LOCK_NAME)]
+subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], pass_fds=held, stdout=subprocess.DEVNULL)
+print("ready", flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_dead_owner_was_just_starting_is_waited_for(data: Path) -> None:
+    """A child that has not begun yet has its parent's lock for a moment, and keeps it when the parent is killed."""
+    data.mkdir()
+    command = [sys.executable, "-c", HEIR, str(data)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as dead:
+        assert dead.stdin is not None
+        assert dead.stdout is not None
+        assert dead.stdout.readline() == b"ready\n"
+        assert dead.wait() == -signal.SIGKILL
+        with pytest.raises(Timeout):
+            FileLock(data / LOCK_NAME).acquire(timeout=0)
+        ownership = Ownership(data)
+        with ThreadPoolExecutor(1) as threads:
+            taking = threads.submit(ownership.acquire)
+            dead.stdin.close()
+            taking.result()
+    assert (data / OWNER_NAME).read_text() == f"{os.getpid()}\n"
+    ownership.release()
 
 
 async def test_twice_in_one_process(store: Path) -> None:

@@ -5,10 +5,11 @@ A golden file, once landed, is never rewritten: old stores hold such bytes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
 from tiered_memory.crypto.keyring import KeyOwner, Keyring, Pseudonyms
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.formats.record import Features, encode_record
+from tiered_memory.highwater import ErasedEntry, Listed, Mark, encode_erased, encode_latest, encode_mark
 from tiered_memory.model import (
     Kind,
     LawfulBasis,
@@ -43,6 +45,13 @@ TENANT, SUBJECT = b"t" * 32, b"s" * 32
 KEY = SealingKey(b"k" * 16, 3, bytes(range(32, 64)))
 CONTEXT = SealContext(
     TENANT, SUBJECT, Place.MEMORY, "0a" * 16, "personalization", generation=2, order=17, version=4
+)
+
+MARKS_KEY = bytes(range(96, 128))
+MARK = Mark("0f" * 16, journal_seq=41, leaf_index=7, commits=1234)
+ERASED = (
+    ErasedEntry(SUBJECT.hex(), 3, to_us(NOW)),
+    ErasedEntry(SUBJECT.hex(), 2, to_us(NOW) + 1, "0a" * 16),
 )
 
 
@@ -145,6 +154,25 @@ def session_tail_v1() -> dict[str, Any]:
     return {"row": _stored("session_tail", WriteBatch(SUBJECT, 0, tails=(tail,)))}
 
 
+def highwater_v1() -> dict[str, Any]:
+    return {"key": MARKS_KEY.hex(), "file": encode_mark(MARK, MARKS_KEY).decode()}
+
+
+def highwater_v2() -> dict[str, Any]:
+    lines = b"".join(encode_erased(one, MARKS_KEY) for one in ERASED)
+    mark = replace(MARK, erased=Listed(len(lines), hashlib.sha256(lines).hexdigest()))
+    return {"key": MARKS_KEY.hex(), "file": encode_mark(mark, MARKS_KEY).decode()}
+
+
+def highwater_latest_v1() -> dict[str, Any]:
+    file = encode_latest(bytes.fromhex(MARK.incarnation), MARK.commits, MARKS_KEY)
+    return {"key": MARKS_KEY.hex(), "file": file.hex()}
+
+
+def erased_v1() -> dict[str, Any]:
+    return {"key": MARKS_KEY.hex(), "lines": [encode_erased(one, MARKS_KEY).decode() for one in ERASED]}
+
+
 SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "envelope_v1": envelope_v1,
     "record_v1": record_v1,
@@ -152,6 +180,10 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "audit_leaf_v1": audit_leaf_v1,
     "journal_entry_v1": journal_entry_v1,
     "session_tail_v1": session_tail_v1,
+    "highwater_v1": highwater_v1,
+    "highwater_v2": highwater_v2,
+    "highwater_latest_v1": highwater_latest_v1,
+    "erased_v1": erased_v1,
 }
 
 

@@ -41,6 +41,7 @@ def curves(draw: st.DrawFn) -> Curve:
         importance_slowdown=draw(st.floats(0, 10)),
         use_slowdown=draw(st.floats(0, 100)),
         use_boost=draw(st.floats(0, 1)),
+        use_half_life_days=draw(st.just(0) | st.floats(0.01, 3650)),
         max_half_life_days=draw(st.floats(1, 36_500)),
     )
     return curve_for(rules)
@@ -55,7 +56,7 @@ def live(curve: Curve, importance: float, gaps: Sequence[int]) -> StrengthState:
     return state
 
 
-@pytest.mark.parametrize(("importance", "days"), [(0.25, 29), (0.5, 85), (0.75, 176), (1.0, 332)])
+@pytest.mark.parametrize(("importance", "days"), [(0.25, 24), (0.5, 81), (0.75, 195), (1.0, 427)])
 def test_lifetimes_without_any_use(importance: float, days: int) -> None:
     curve = ExponentialCurve(DecayRules())
     forget_at_us = curve.forget_at_us(curve.start(importance, NOW_US))
@@ -64,7 +65,7 @@ def test_lifetimes_without_any_use(importance: float, days: int) -> None:
 
 
 def test_the_rate_at_importance_nothing_is_the_stated_share_a_day() -> None:
-    curve = ExponentialCurve(DecayRules(importance_slowdown=0))
+    curve = ExponentialCurve(DecayRules(importance_slowdown=0, daily_rate=0.05))
     state = curve.start(1.0, NOW_US)
     assert curve.strength(state, NOW_US + DAY_US) == pytest.approx(0.95)
     assert curve.half_life_days(state) == pytest.approx(13.5, abs=0.05)
@@ -78,12 +79,44 @@ def test_the_power_curve_crosses_where_its_formula_says(importance: float, days:
     assert curve.forget_at_us(curve.start(importance, NOW_US)) == NOW_US + days * DAY_US
 
 
-def test_a_use_restores_a_share_of_what_is_missing() -> None:
-    curve, gap_days = ExponentialCurve(DecayRules()), 13.513
+def test_a_boost_restores_a_share_of_what_is_missing() -> None:
+    rules = DecayRules(daily_rate=0.05, importance_slowdown=2, use_boost=0.3, use_half_life_days=0)
+    curve, gap_days = ExponentialCurve(rules), 13.513
     used = curve.use(curve.start(0.5, NOW_US), NOW_US + round(gap_days * DAY_US))
     faded = 0.5 * math.exp(-0.051293 * math.exp(-1) * gap_days)
     assert used.n_spaced == pytest.approx(0.5, abs=1e-4)
     assert used.strength_last == pytest.approx(faded + 0.3 * 0.5 * (1 - faded), abs=1e-4)
+
+
+def test_a_use_leaves_a_trace_that_fades_by_its_own_half_life() -> None:
+    """13.513 days at 5 % are worth half a use: the trace starts at .5 / 1.5 = 1/3 and has its half-life to halve."""
+    curve = ExponentialCurve(DecayRules(daily_rate=0.05, use_half_life_days=10))
+    used_us = NOW_US + round(13.513 * DAY_US)
+    used = curve.use(curve.start(0.15, NOW_US), used_us)
+    assert curve.strength(used, used_us) == pytest.approx(1 / 3, abs=1e-4)
+    assert curve.strength(used, used_us + 10 * DAY_US) == pytest.approx(1 / 6, abs=1e-4)
+    at_us = curve.forget_at_us(used)
+    assert at_us is not None
+    assert (at_us - used_us) / DAY_US == pytest.approx(10 * math.log2(10 / 3), abs=1e-2)
+
+
+def test_what_lasts_longer_than_its_trace_is_not_shortened_by_it() -> None:
+    curve = ExponentialCurve(DecayRules())
+    state = curve.start(1.0, NOW_US)
+    used = curve.use(state, NOW_US + 30 * DAY_US)
+    assert curve.forget_at_us(used) == pytest.approx(curve.forget_at_us(state), abs=ROUNDING_US)
+    assert curve.strength(used, NOW_US + 300 * DAY_US) == pytest.approx(
+        curve.strength(state, NOW_US + 300 * DAY_US)
+    )
+
+
+def test_what_a_use_leaves_is_bounded_however_often_it_is_used() -> None:
+    """At most 1, so at most log2(1 / threshold) of its half-lives after the last use."""
+    curve = ExponentialCurve(DecayRules(use_half_life_days=10))
+    state = live(curve, 0.1, [20 * DAY_US] * 50)
+    at_us = curve.forget_at_us(state)
+    assert at_us is not None
+    assert 30 * DAY_US < at_us - state.t_last_us < 10 * math.log2(10) * DAY_US
 
 
 def test_start_carries_what_it_was_given() -> None:

@@ -224,6 +224,71 @@ def test_new_words_count() -> None:
     assert known < unknown < new
 
 
+def value(content: str, *, answers: bool = False) -> float:
+    return score_importance(content, USER, None, answers=answers).value
+
+
+def test_what_is_asked_tells_nothing() -> None:
+    told = "My brother Karl opened a bakery in Ghent."
+    asked_too = f"{told} Did your aunt Maud go to Paris in August 2019, and were you ever in Rome?"
+    assert value(asked_too) <= value(told)
+    assert (
+        "names someone or something"
+        not in score_importance("Was Karl in Ghent, with Maud?", USER, None).reasons
+    )
+
+
+def test_who_is_spoken_to_is_no_news_but_who_is_spoken_of_is() -> None:
+    to, of = (
+        "The concert was long, Karl. Hey Maud, it went on and on.",
+        "The concert with Karl was long and Maud left.",
+    )
+    assert "names someone or something" not in score_importance(to, USER, None).reasons
+    assert "names someone or something" in score_importance(of, USER, None).reasons
+
+
+@pytest.mark.parametrize("name", ["Lisbon, Paris and Rome", "Karl and Maud", "Ghent"])
+def test_a_name_within_what_is_told_is_spoken_of(name: str) -> None:
+    assert value(f"we were in {name} with them") > value("we were in there with them")
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        ("your garden and your house were painted", "my garden and my house were painted"),
+        (
+            "wow, that is such an awesome and inspiring garden",
+            "well, that is such an ordinary and untended garden",
+        ),
+        ("the strength to believe in each journey", "the ladder to mend in each greenhouse"),
+        ("the ladder could break in the greenhouse", "the ladder broke in the greenhouse"),
+        ("the greenhouse has several panes", "the greenhouse has 24 panes"),
+        ("the dog sleeps in the greenhouse", "the dog slept while the greenhouse was painted"),
+    ],
+)
+def test_what_is_told_of_outweighs_talk(less: str, more: str) -> None:
+    assert value(less) < value(more)
+
+
+def test_an_answer_matters_more_and_keeps_its_band() -> None:
+    content = "In the old mill by the canal"
+    assert value(content, answers=True) > value(content)
+    assert "answers a question" in score_importance(content, USER, None, answers=True).reasons
+    assert value("yes, thanks", answers=True) <= 0.2
+
+
+@pytest.mark.parametrize(
+    "text", ["I never felt so tired", "I always thought so", "We've always wanted a dog"]
+)
+def test_a_feeling_is_no_preference(text: str) -> None:
+    assert score_importance(text, USER, None).reasons[0] != "states a preference"
+
+
+def test_scripts_without_spaces_are_read_to_their_questions_too() -> None:
+    told = "\u79c1\u306f\u6771\u4eac\u306b\u4f4f\u3093\u3067\u3044\u307e\u3059\u3002"
+    assert value(told) > value(told.replace("\u3002", "\uff1f"))
+
+
 def test_long_texts_are_cheap_to_score_and_still_count() -> None:
     assert (
         score_importance("lorem ipsum " * 20_000, USER, None).value

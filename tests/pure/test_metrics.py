@@ -47,6 +47,9 @@ SAMPLES: list[Fact] = [
     metrics.Recovered(12, 0.2),
     metrics.CorruptionDetected("cold"),
     metrics.ForgetCycle(10, 3, 2, 1, 0.02),
+    metrics.MemoryMoved("evicted", "quota"),
+    metrics.HookAnswered("timeout", 2, 0.5),
+    metrics.Reindexed(100, 40),
     ErasureDone("verified", {"keys": 0.001, "cold": 0.02}),
     metrics.ConsentChanged("withdrawn"),
     metrics.OldestOverdueDeletion(3600.0),
@@ -86,6 +89,8 @@ def everything(words: Vocabulary) -> Iterator[Fact]:
     yield from (ErasureDone(outcome, {}) for outcome in words.erasure_outcomes)
     yield from (metrics.ConsentChanged(state) for state in {*words.consent_states, "?"})
     yield from (metrics.CorruptionDetected(store) for store in {*words.stores, "?"})
+    yield from (metrics.MemoryMoved(change, "?") for change in sorted({*words.changes, "?"}))
+    yield from (metrics.MemoryMoved("?", rule) for rule in sorted({*words.rules, "?"}))
     yield from SAMPLES
 
 
@@ -141,6 +146,12 @@ def test_amounts_land_under_their_names() -> None:
     assert value(observer, "journal_oldest_unapplied_seconds") == 1.5
     assert value(observer, "forget_evaluated_total") == 10
     assert value(observer, "forget_protected_total") == 1
+    assert value(observer, "memory_changes_total", change="evicted") == 1
+    assert value(observer, "forget_rules_total", rule="quota") == 1
+    assert value(observer, "forget_hook_calls_total", outcome="timeout") == 1
+    assert value(observer, "forget_vetoed_total") == 2
+    assert value(observer, "policy_reindexed_total") == 100
+    assert value(observer, "policy_reindex_remaining") == 40
     assert value(observer, "erasures_total", outcome="verified") == 1
     assert value(observer, "erasure_duration_seconds_sum", phase="cold") == 0.02
     assert value(observer, "oldest_overdue_deletion_seconds") == 3600

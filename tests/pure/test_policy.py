@@ -104,7 +104,7 @@ def test_purposes_are_what_the_file_says() -> None:
         ("[dekay]\n", "my.toml: dekay is not a key of a policy; did you mean 'decay'?"),
         (
             "[routing]\nzzz = 1",
-            "my.toml: [routing] zzz is not a key of a policy; known keys: cold_threshold",
+            "my.toml: [routing] zzz is not a key of a policy; known keys: cold_quantile, cold_threshold, gate, merge_duplicates",
         ),
         (
             "[retention.publik]\n",

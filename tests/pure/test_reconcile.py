@@ -16,7 +16,6 @@ from tiered_memory.scoring.reconcile import (
     Conflict,
     Merge,
     Rival,
-    newer_first,
     reconcile,
 )
 from tiered_memory.scoring.supersession import UNRELATED, Judgement, Relation, Statement
@@ -173,20 +172,3 @@ def test_findings_name_the_new_one_and_its_rivals_only(data: st.DataObject) -> N
         assert new.id in {one.old_id, one.by}
         assert moments[one.old_id] <= moments[one.by] == one.at_us
     assert {one.old_id for one in found if isinstance(one, Conflict)} <= moments.keys() - {new.id}
-
-
-@given(st.permutations(list("abcdef")), st.data())
-def test_the_newer_of_two_that_conflict_stands_above(ranked: list[str], data: st.DataObject) -> None:
-    when = {one: (data.draw(st.integers(0, 3)), place) for place, one in enumerate("abcdef")}
-    one, other = data.draw(st.permutations(ranked))[:2]
-    conflicts = {one: [other, "gone"], other: [one]}
-    placed = newer_first(ranked, conflicts, when)
-    assert sorted(placed) == sorted(ranked)
-    newer, older = sorted([one, other], key=when.__getitem__, reverse=True)
-    assert placed.index(newer) < placed.index(older)
-    others = [name for name in ranked if name not in {one, other}]
-    assert [name for name in placed if name not in {one, other}] == others
-
-
-def test_without_conflicts_the_order_stays() -> None:
-    assert newer_first(["c", "a"], {}, {}) == ["c", "a"]

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tiered_memory.forgetting.decay import DAY_US, StrengthState, curve_for
-from tiered_memory.forgetting.placement import Deadline, deadline
+from tiered_memory.forgetting.placement import Deadline, Due, deadline
+from tiered_memory.forgetting.quota import Displaceable, plan_displacement
 from tiered_memory.model import Durability, Role, Sensitivity
 from tiered_memory.policy.load import parse_policy
 
@@ -55,15 +56,34 @@ MOST_SENSITIVE = {"advice": "restricted", "statistics": "internal", "service": "
 LEVELS = ["public", "internal", "confidential", "restricted"]
 COLD_ABOVE, TTL_US, IDLE_US = 0.2, 3_600_000_000, 3_600_000_000
 IDEMPOTENT_US = DAY_US
-POLICY = parse_policy(POLICY_TOML, "simulated.toml")
-CURVE = curve_for(POLICY.decay)
+QUOTA = 7
+CROWDED_TOML = POLICY_TOML.replace("for_brake = 8", "for_brake = 4") + f"\n[quota]\nmax_items = {QUOTA}\n"
+SHORTER_TOML = (
+    CROWDED_TOML.replace('"simulated"', '"shorter"').replace("= 300", "= 200").replace("= 60", "= 45")
+    + "\n[decay]\ndaily_rate = 0.12\n"
+)
+
+
+class Law:
+    """The policy in force, which a simulation may change."""
+
+    def __init__(self) -> None:
+        self.adopt(POLICY_TOML)
+
+    def adopt(self, text: str) -> None:
+        """Put another policy in force."""
+        self.policy = parse_policy(text, "simulated.toml")
+        self.curve = curve_for(self.policy.decay)
+
+
+LAW = Law()
 
 
 @dataclass(slots=True)
 class Item:
     """One memory. `state` is None for a volatile one, which ends at `expires_us`; `keyed` ones outlive the process.
 
-    `written` is the strength a crash falls back to; a forgotten memory has its `purge_us`.
+    `written` is the strength a crash falls back to; a forgotten memory knows when that was.
     """
 
     id: str
@@ -74,49 +94,66 @@ class Item:
     state: StrengthState | None = None
     written: StrengthState | None = None
     pinned: bool = False
-    purge_us: int | None = None
+    forgotten_us: int | None = None
     expires_us: int = 0
     keyed: bool = False
+    importance: float = 0.0
 
     @property
     def ceiling_us(self) -> int:
         """When it must go, whatever protects it."""
-        days = POLICY.retention[Sensitivity(self.sensitivity)].ceiling_days
+        days = LAW.policy.retention[Sensitivity(self.sensitivity)].ceiling_days
         assert days is not None
         return self.ingested_us + round(days * DAY_US)
+
+    @property
+    def purge_us(self) -> int | None:
+        """When what was forgotten goes for good; None when it was not."""
+        if self.forgotten_us is None:
+            return None
+        floor_days = LAW.policy.retention[Sensitivity(self.sensitivity)].floor_days or 0
+        purge_us = max(
+            self.forgotten_us + round(LAW.policy.forgetting.undo_days * DAY_US),
+            self.ingested_us + round(floor_days * DAY_US),
+        )
+        return min(purge_us, self.ceiling_us)
 
     def due(self) -> Deadline:
         """When and why it is to be forgotten."""
         assert self.state is not None
-        rule = POLICY.retention[Sensitivity(self.sensitivity)]
-        return deadline(self.state, CURVE, rule, POLICY.decay.grace_hours, pinned=self.pinned)
+        rule = LAW.policy.retention[Sensitivity(self.sensitivity)]
+        return deadline(self.state, LAW.curve, rule, LAW.policy.decay.grace_hours, pinned=self.pinned)
+
+    def as_due(self) -> Due:
+        """The memory as the plans take it."""
+        return Due(self.id, "", self.state, Sensitivity(self.sensitivity), pinned=self.pinned)
 
     def strength(self, now_us: int) -> float:
         """How strong it is now."""
-        return 1.0 if self.state is None else CURVE.strength(self.state, now_us)
+        return 1.0 if self.state is None else LAW.curve.strength(self.state, now_us)
 
     def use(self, now_us: int) -> bool:
         """Use it; tell whether it grew stronger."""
         before = self.state
         if before is not None and self.purge_us is None:
-            self.state = CURVE.use(before, now_us)
+            self.state = LAW.curve.use(before, now_us)
         return self.state != before
+
+    def promote(self, now_us: int) -> None:
+        """Keep it after all, as the least that passes the gate, at its old age."""
+        fresh = LAW.curve.start(max(self.importance, COLD_ABOVE), now_us, LAW.policy.version)
+        self.state = self.written = replace(fresh, ingested_at_us=self.ingested_us)
 
     def forget(self, now_us: int) -> None:
         """Forget it: it can be restored until its purge."""
-        floor_days = POLICY.retention[Sensitivity(self.sensitivity)].floor_days or 0
-        purge_us = max(
-            now_us + round(POLICY.forgetting.undo_days * DAY_US),
-            self.ingested_us + round(floor_days * DAY_US),
-        )
-        self.purge_us = min(purge_us, self.ceiling_us)
+        self.forgotten_us = now_us
 
     def restore(self, now_us: int) -> None:
         """Bring it back as strong as new, at its old age."""
         assert self.state is not None
-        fresh = CURVE.start(self.state.importance, now_us, POLICY.version)
+        fresh = LAW.curve.start(self.state.importance, now_us, LAW.policy.version)
         self.state = replace(fresh, ingested_at_us=self.ingested_us, n_spaced=self.state.n_spaced)
-        self.written, self.purge_us = self.state, None
+        self.written, self.forgotten_us = self.state, None
 
 
 @dataclass(slots=True)
@@ -211,6 +248,18 @@ class Person:
         """What can be restored, newest first."""
         return [item for item in reversed(self.items.values()) if item.purge_us is not None]
 
+    def displaced(self, count: int, now_us: int) -> list[Item] | None:
+        """Who makes room for `count` more under the quota; None when the write must be refused."""
+        most, active = LAW.policy.quota.max_items, self.durable()[::-1]
+        if most is None or len(active) + count <= most:
+            return []
+        if count > most:
+            return None
+        candidates = [Displaceable(item.as_due(), 0, order) for order, item in enumerate(active)]
+        policy, curve = LAW.policy, LAW.curve
+        made = plan_displacement(candidates, len(active) + count - most, 0, now_us, policy, curve)
+        return [self.items[one.id] for one in made.leaving] if made.enough else None
+
     def expire(self, now_us: int) -> None:
         """Whoever touches a user ends what has been volatile for too long."""
         ended = [one.id for one in self.items.values() if one.state is None and one.expires_us <= now_us]
@@ -237,6 +286,12 @@ class Person:
         if consent.expires_us is not None and consent.expires_us <= now_us:
             return False
         return sensitivity != "restricted" or consent.explicit
+
+    def promote(self, ids: Iterable[str], now_us: int) -> None:
+        """Keep what was used and is volatile, if there were grounds when it was said and are now."""
+        for item in [self.items[one] for one in ids if one in self.items]:
+            if item.state is None and item.keyed and self.grounds(item.purpose, item.sensitivity, now_us):
+                item.promote(now_us)
 
     def withdraw(self, purpose: str) -> int | None:
         """End a purpose; return how many memories rested on it, None when there was no consent to withdraw."""
@@ -312,7 +367,7 @@ def plan(person: Person, now_us: int, *, confirmed: bool) -> Plan:
             made.remove.append(item)
         elif item.purge_us is None and _passed(item.due().at_us, now_us):
             made.forget.append(item)
-    rules, total = POLICY.forgetting, len(person.durable())
+    rules, total = LAW.policy.forgetting, len(person.durable())
     too_many = len(made.forget) > rules.max_share_per_cycle * total and total >= rules.min_memories_for_brake
     if too_many and not confirmed:
         made.forget, made.stopped = [], True
@@ -325,11 +380,16 @@ def _passed(at_us: int | None, now_us: int) -> bool:
 
 def apply(person: Person, made: Plan, now_us: int) -> None:
     """Carry a plan out."""
-    for item in made.forget:
+    forget(person, made.forget, now_us)
+    person.remove([item.id for item in made.remove])
+
+
+def forget(person: Person, items: Iterable[Item], now_us: int) -> None:
+    """Take memories out of retrieval; they can be restored."""
+    for item in items:
         item.forget(now_us)
         for session in person.sessions.values():
             session.drop([item.id])
-    person.remove([item.id for item in made.remove])
 
 
 def promised(importance: float, session: str | None, role: Role, *, durable: bool) -> Durability:

@@ -13,7 +13,20 @@ pytestmark = pytest.mark.anyio
 
 FULL = bool(os.environ.get("TIERED_MEMORY_FULL"))
 USERS, SEEDS = (200, range(5)) if FULL else (40, range(1))
-HAPPENED = ["_add", "_use", "_pin", "_delete", "_restore", "_withdraw", "_erase", "reopened", "clock jumped"]
+HAPPENED = [
+    "_add",
+    "_use",
+    "_pin",
+    "_delete",
+    "_restore",
+    "_withdraw",
+    "_erase",
+    "reopened",
+    "clock jumped",
+    "evicted",
+    "refused",
+    "policy changed",
+]
 
 
 @pytest.mark.slow

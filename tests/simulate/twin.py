@@ -13,12 +13,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from crowding import Crowding
 from expected import (
+    COLD_ABOVE,
     CONSENTED,
-    CURVE,
     IDEMPOTENT_US,
     IDLE_US,
-    POLICY,
+    LAW,
     TTL_US,
     Consent,
     Item,
@@ -39,10 +40,11 @@ from tiered_memory.errors import (
     ErasureIncompleteError,
     InvalidInputError,
     NotFoundError,
+    QuotaExceededError,
     StorageError,
     SubjectErasedError,
 )
-from tiered_memory.model import Context, Durability, Interaction, Receipt, Role
+from tiered_memory.model import Durability, Interaction, Receipt, Role
 from tiered_memory.testing import ManualClock
 
 ENOUGH_TOKENS = 4000
@@ -72,6 +74,7 @@ class Twin:
     exact: bool = True
     people: dict[str, Person] = field(default_factory=dict)
     words: Iterator[int] = field(default_factory=itertools.count)
+    crowding: Crowding = field(default_factory=Crowding)
     memory: TieredMemory = field(init=False)
 
     async def open(self) -> None:
@@ -100,11 +103,18 @@ class Twin:
         """Say something new."""
         contents = [f"{name} w{next(self.words)} says hello" for _ in range(saying.count)]
         given = [_interaction(content, saying) for content in contents]
+        displaced = self._displaced(name, saying)
+        if displaced is None:
+            with pytest.raises(QuotaExceededError):
+                await self._give(name, given, saying)
+            self.crowding.refuse(self.touch(name), saying.session, self.now_us)
+            return []
         receipts = await self._give(name, given, saying)
         person = self.touch(name)
+        self.crowding.displace(person, displaced, self.now_us)
         durable = person.grounds(saying.purpose, saying.sensitivity, self.now_us)
-        expected = promised(saying.importance, saying.session, saying.role, durable=durable)
-        assert {one.durability for one in receipts} == {expected}
+        kept = promised(saying.importance, saying.session, saying.role, durable=durable)
+        assert {one.durability for one in receipts} == {kept}
         for content, receipt in zip(contents, receipts, strict=True):
             self._keep(person, content, receipt, saying, durable=durable)
         if saying.operation is not None:
@@ -113,6 +123,12 @@ class Twin:
             ids = tuple(receipt.id for receipt in receipts)
             person.operations[saying.operation] = Operation(said_then, ids, saying.purpose, until)
         return [receipt.id for receipt in receipts]
+
+    def _displaced(self, name: str, saying: Saying) -> list[Item] | None:
+        person, now_us = self.touch(name), self.now_us
+        kept = saying.importance > COLD_ABOVE and saying.role is not Role.SYSTEM
+        kept = kept and person.grounds(saying.purpose, saying.sensitivity, now_us)
+        return person.displaced(saying.count, now_us) if kept else []
 
     async def repeat(self, name: str, operation: str, *, altered: bool) -> None:
         """Give a known operation id again, with the same words or with others."""
@@ -145,8 +161,9 @@ class Twin:
         if saying.role is Role.SYSTEM:
             return
         item = Item(receipt.id, content, saying.purpose, saying.sensitivity, now_us, keyed=durable)
+        item.importance = saying.importance
         if cold:
-            item.state = item.written = CURVE.start(saying.importance, now_us, POLICY.version)
+            item.state = item.written = LAW.curve.start(saying.importance, now_us, LAW.policy.version)
         else:
             item.expires_us = now_us + TTL_US
         person.items[receipt.id] = item
@@ -201,7 +218,14 @@ class Twin:
             with pytest.raises(NotFoundError):
                 await self.user(name).restore(memory_id)
             return
+        displaced = [] if item.purge_us is None else person.displaced(1, self.now_us)
+        if displaced is None:
+            with pytest.raises(QuotaExceededError):
+                await self.user(name).restore(memory_id)
+            self.crowding.refuse(person, None, self.now_us)
+            return
         assert (await self.user(name).restore(memory_id)).content == item.content
+        self.crowding.displace(person, displaced, self.now_us)
         if item.purge_us is not None:
             item.restore(self.now_us)
 
@@ -223,6 +247,20 @@ class Twin:
         strengthened = await self.user(name).used(ids)
         person = self.touch(name)
         assert strengthened == sum(person.items[one].use(self.now_us) for one in ids if one in person.items)
+        await self._promote(name, ids)
+
+    async def _promote(self, name: str, ids: Sequence[str]) -> None:
+        """What was used is kept; where engines fail, whether it was is seen."""
+        person, kept = self.people[name], list(ids)
+        if not self.exact:
+            listed = {one for one in kept if one in person.items and person.items[one].state is None}
+            kept = [one for one in listed if await self._is_kept(name, one)]
+        person.promote(kept, self.now_us)
+
+    async def _is_kept(self, name: str, memory_id: str) -> bool:
+        with contextlib.suppress(NotFoundError):
+            return (await self.user(name).explain(memory_id)).state == "active"
+        return False
 
     async def erase(self, name: str) -> None:
         """Erase a user; when an engine fails the user stays closed until it is tried again."""
@@ -321,12 +359,10 @@ class Twin:
         assert all(any(full.startswith(content) for full in known) for content in whole)
         if token_budget >= ENOUGH_TOKENS and self.exact:
             assert {turn.content for turn in found.musts()} <= set(whole)
-        self._use_recalled(person, packed)
-
-    def _use_recalled(self, person: Person, packed: Context) -> None:
-        for item in packed.items:
-            if item.section == "recalled" and item.memory_id is not None:
-                person.items[item.memory_id].use(self.now_us)
+        recalled = [item.memory_id for item in packed.items if item.section == "recalled" and item.memory_id]
+        for memory_id in recalled:
+            person.items[memory_id].use(self.now_us)
+        await self._promote(name, recalled)
 
     async def check(self, name: str) -> None:
         """Compare everything one user can see."""

@@ -12,7 +12,17 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
-from expected import CONSENTED, LEVELS, POLICY_TOML, Person, everybody
+from expected import (
+    CONSENTED,
+    CROWDED_TOML,
+    LAW,
+    LEVELS,
+    POLICY_TOML,
+    QUOTA,
+    SHORTER_TOML,
+    Person,
+    everybody,
+)
 from support import sqlite_rows
 from twin import Saying, Twin
 
@@ -62,7 +72,7 @@ class Year:
     def __init__(self, seed: int, users: int, folder: Path) -> None:
         self._chance = random.Random(seed)
         self._folder = folder
-        (folder / "policy.toml").write_text(POLICY_TOML)
+        self._adopt(CROWDED_TOML)
         self._clock = ManualClock()
         self._entropy = SeededEntropy(seed)
         self._gate = FaultGate(self._chance)
@@ -77,8 +87,19 @@ class Year:
         """How often which operation of which tier was made to fail."""
         return self._gate.raised
 
+    def _adopt(self, policy: str) -> None:
+        """Put a policy in force, for the process that is opened next and for the oracle."""
+        (self._folder / "policy.toml").write_text(policy)
+        LAW.adopt(policy)
+
     async def run(self) -> None:
         """Live through the year, one day after the other."""
+        try:
+            await self._live()
+        finally:
+            LAW.adopt(POLICY_TOML)
+
+    async def _live(self) -> None:
         await self._twin.open()
         for name in self._twin.people:
             await self._twin.grant(name, "advice", explicit=self._chance.random() < 0.7, days=None)
@@ -89,6 +110,7 @@ class Year:
             if self._chance.random() < 0.8:
                 await self._cycle(everybody_is_asked=day % 7 == 0)
         await self._twin.memory.close()
+        self.done["evicted"], self.done["refused"] = self._twin.crowding.evicted, self._twin.crowding.refused
 
     # --- what people do --------------------------------------------------------------------------------------
 
@@ -190,6 +212,9 @@ class Year:
         if self._chance.random() < 0.05:
             await self._clock_jumps(timedelta(days=self._chance.uniform(-5, 0)))
         if self._chance.random() < 0.1:
+            if self._chance.random() < 0.3:
+                self._adopt(self._chance.choice([CROWDED_TOML, SHORTER_TOML]))
+                self.done["policy changed"] += 1
             self._gate.on = self._chance.random() < 0.3
             await self._twin.reopen(killed=self._chance.random() < 0.6)
             self._gate.on = False
@@ -237,6 +262,7 @@ class Year:
         if any(person.erasing for person in self._twin.people.values()):
             return
         people = self._twin.people.values()
+        assert all(len(person.durable()) <= QUOTA for person in people)
         held = {item.id for person in people for item in person.items.values() if item.state is not None}
         await self._twin.drain()
         assert {record.id for record in self._cold.records()} == held

@@ -7,7 +7,6 @@ ids, no keys.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from tiered_memory.errors import InvalidInputError, StorageError
+from tiered_memory.files import sync_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -172,7 +172,8 @@ class AnalyticsProjection:
             fresh.replace(self._path)
         finally:
             _unlink(fresh)
-        _sync_directory(self._path.parent)
+        # Otherwise a power loss could bring back the old file, with rows that were erased since.
+        sync_path(self._path.parent)
 
     def _filled(self, name: str, tables: Mapping[str, pa.Table], taken_at_us: int) -> DuckDBPyConnection:
         import duckdb
@@ -382,12 +383,3 @@ def _log(path: Path) -> Path:
 def _unlink(path: Path) -> None:
     _log(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-
-
-def _sync_directory(path: Path) -> None:
-    # Otherwise a power loss could bring back the old file, with rows that were erased since.
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,4 +1,4 @@
-"""Commands of whoever keeps the store: backup, restore, and the search for what an erasure may have left."""
+"""Commands of whoever keeps the store: backup, restore, another embedder, and the search for what an erasure may have left."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tiered_memory.errors import ErasureIncompleteError
 
 if TYPE_CHECKING:
     from tiered_memory.memory import TieredMemory
+    from tiered_memory.reembed import ReembedReport
 
 Archive = Annotated[Path, typer.Argument(show_default=False, help="Directory of the archive.")]
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     command(app, "backup", rich_help_panel="Upkeep")(backup)
     command(app, "restore", rich_help_panel="Upkeep")(restore)
+    command(app, "reembed", rich_help_panel="Upkeep")(reembed)
     command(app, "verify-erased", rich_help_panel="Upkeep")(verify_erased)
 
 
@@ -69,6 +71,55 @@ def restore(
     output.show(document, Text(f"restored {found.memories} memories of {found.subjects} users"))
 
 
+def reembed(
+    store: Store,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="EMBEDDER",
+            show_default=False,
+            help="'static', the directory of a model (static or model2vec), or 'module:factory'.",
+        ),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing: count, and estimate how long it takes.")
+    ] = False,
+) -> None:
+    """Move the store to another embedder. Interrupted at any moment, the same command goes on."""
+    from tiered_memory.memory import TieredMemory
+
+    settings, output = settings_of(store), output_of(store)
+    with output.progress("measuring" if dry_run else "re-embedding") as progress:
+        task = progress.task_ids[0]
+
+        async def work() -> ReembedReport:
+            return await TieredMemory.reembed(
+                settings,
+                to,
+                dry_run=dry_run,
+                progress=lambda done, of: progress.update(task, completed=done, total=of),
+            )
+
+        report = anyio.run(work)
+    output.show(report, Text(_moved(report)))
+    if report.left:
+        output.note(f"{report.left} users have a table that cannot be read and keep the embedder they had")
+    if not dry_run and settings.embedder != to:
+        output.note(
+            f"from now on open this store with TIERED_MEMORY_EMBEDDER={to}, or embedder in its settings"
+        )
+
+
+def _moved(report: ReembedReport) -> str:
+    would = "would take about" if report.dry_run else "in"
+    rest = f"{report.skipped} without a key, {report.damaged} damaged"
+    return (
+        f"{report.memories:,} memories of {report.subjects:,} users to {report.embedder}, {rest}; "
+        f"{would} {report.seconds:,.1f} s"
+    )
+
+
 def verify_erased(
     person: NamedPerson,
     word: Annotated[
@@ -77,12 +128,13 @@ def verify_erased(
 ) -> None:
     """Look for an erased user's id, and words of theirs, in everything the stopped store has left; decoded."""
     from tiered_memory.cli.leftovers import traces
+    from tiered_memory.model import Filter
 
     words = [person.user, *(word or [])]
 
     async def listed(memory: TieredMemory) -> int:
-        user = memory.user(person.user, person.tenant)
-        return len(await user.list(limit=1)) + len(await user.forgotten())
+        user, every = memory.user(person.user, person.tenant), Filter(include_superseded=True)
+        return len(await user.list(where=every, limit=1)) + len(await user.forgotten())
 
     async def search() -> Any:
         return await traces(settings_of(person), None, words, live=False)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ID_SHOWN = 8
 INDENT = 3
+PLANNED_SHOWN = 20
 STRONG, WEAK = 0.5, 0.2
 LEVELS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -150,9 +151,17 @@ def _hit(rank: int, hit: Hit) -> list[RenderableType]:
         tiers([hit.tier]),
         ("  strength ", "dim"),
         number(hit.strength),
+        (standing(memory, hit.conflicts_with), "yellow"),
     )
     body = Padding(Text(harmless(memory.content.strip())), (0, 0, 0, INDENT))
     return [head, body, Padding(Text(terms(hit.terms), style="dim"), (0, 0, 1, INDENT))]
+
+
+def standing(memory: Memory, conflicts: Sequence[str] = ()) -> str:
+    """Return what else is known of what a memory says: that it was superseded, or what says otherwise."""
+    ended = f"  until {day(memory.valid_to)}" if memory.superseded_by else ""
+    others = ", ".join(one[:ID_SHOWN] for one in conflicts)
+    return ended + (f"  conflicts with {others}" if others else "")
 
 
 def terms(given: Mapping[str, float]) -> str:
@@ -190,7 +199,7 @@ def explanation(given: Explanation) -> RenderableType:
             [
                 ("memory", memory.id),
                 ("said", said),
-                ("state", Text.assemble(given.state, "  ", tiers(given.tiers))),
+                ("state", Text.assemble(given.state, standing(memory), "  ", tiers(given.tiers))),
                 ("importance", Text.assemble(number(memory.importance), f"  {reasons(memory.reasons)}")),
                 ("strength", strength),
                 ("half-life", f"{given.half_life_days:.0f} days" if given.half_life_days else "none"),
@@ -232,6 +241,10 @@ def forgetting(report: ForgetReport, contents: Mapping[str, Memory]) -> Renderab
     ]
     if contents:
         lines.append(memories(list(contents.values())))
+    if report.planned:
+        lines.append(planned(report))
+    if report.unheard:
+        lines.append(Text("before_forget did not answer: decay took nothing", style="yellow"))
     if report.stopped:
         lines.append(
             Text(
@@ -241,6 +254,18 @@ def forgetting(report: ForgetReport, contents: Mapping[str, Memory]) -> Renderab
             )
         )
     return Group(*lines)
+
+
+def planned(report: ForgetReport) -> RenderableType:
+    """Return what a dry run lists, with the reasons; the first of them when they are many."""
+    shown = table("id", "rule", "strength", "due since", "gone for good", right=["strength"])
+    for one in report.planned[:PLANNED_SHOWN]:
+        strength = Text("unknown") if one.strength is None else number(one.strength)
+        shown.add_row(
+            one.memory_id[:ID_SHOWN], one.rule, strength, day(one.deadline, "unknown"), day(one.purge_at)
+        )
+    more = len(report.planned) + report.planned_left_out - PLANNED_SHOWN
+    return Group(shown, Text(f"and {more} more", style="dim")) if more > 0 else shown
 
 
 def consents(found: Mapping[str, ConsentEvent]) -> RenderableType:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import stat
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tiered_memory.clock import Entropy
 from tiered_memory.crypto.envelope import KEY_BYTES
 from tiered_memory.crypto.keyring import Keyring
 from tiered_memory.errors import RootKeyError
+from tiered_memory.files import replace_file
 
 logger = logging.getLogger("tiered_memory")
 
@@ -42,19 +42,11 @@ def create_root_key(path: Path, entropy: Entropy) -> bytes:
     """Make a new key, on disk before it is used."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = entropy.token(KEY_BYTES)
-    _write_new(path, f"{key.hex()}\n".encode("ascii"), 0o400)
+    replace_file(path, f"{key.hex()}\n".encode("ascii"), mode=0o400)
     logger.warning(
         "made a new root key (mode 0400): back it up apart from the data; without it every memory is unreadable"
     )
     return key
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_or_create_state_key(path: Path, keyring: Keyring, entropy: Entropy) -> bytes:
@@ -66,17 +58,5 @@ def read_or_create_state_key(path: Path, keyring: Keyring, entropy: Entropy) -> 
     if path.exists():
         return keyring.open_state_key(path.read_bytes())
     key = entropy.token(KEY_BYTES)
-    _write_new(path, keyring.wrap_state_key(key), 0o600)
+    replace_file(path, keyring.wrap_state_key(key))
     return key
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write a file that appears whole and on disk, or not at all."""
-    partial = path.with_suffix(".new")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    _sync_directory(path.parent)

@@ -43,5 +43,5 @@ def check_embedder(stored: str, present: str) -> None:
     if stored != present:
         raise EmbedderMismatchError(
             f"this user's memories were embedded with {stored!r}, the runtime has {present!r}: "
-            "open the store with that embedder, or re-embed it"
+            "open the store with that embedder, or re-embed it with `tiered-memory reembed`"
         )

@@ -57,18 +57,23 @@ class Curve(Protocol):
 
 
 class ExponentialCurve:
-    """S(t) = S_last * e^(-rate*(t - t_last)), rate = base * e^(-k*importance) / (1 + c*n_spaced).
+    """The stronger of two traces, each fading exponentially; of a trace fading at one rate half is left per half-life.
 
-    `base` = -ln(1 - daily_rate) per day. Half-life grows with importance and spaced use and is capped. A use
-    after a gap is worth g = weight*(1 - e^(-base*gap)): S += eta*g*(1 - S), n_spaced += g, so ten uses in a
-    minute are worth about one. Importance sets the rate, because equal-rate exponential decay never reorders
-    what is not used: it is first in, first out.
+    lasting: S_last * e^(-rate*(t - t_last)), rate = base * e^(-k*importance) / (1 + c*n_spaced);
+    fresh:   n_spaced / (1 + n_spaced) * 2^(-(t - t_last) / use_half_life).
+
+    `base` = -ln(1 - daily_rate) per day. The lasting trace's half-life grows with importance and, by c, with spaced
+    use, and is capped. Importance sets the rate, because equal-rate exponential decay never reorders what is not
+    used: it is first in, first out. A use after a gap is worth g = weight*(1 - e^(-base*gap)): n_spaced += g and
+    S_last += eta*g*(1 - S_last), so ten uses in a minute are worth about one. The fresh trace is what a use mainly
+    does: bounded, so that what every search returns outlives others by weeks and not by years.
     """
 
     def __init__(self, rules: DecayRules) -> None:
         self._rules = rules
         self._base = _base_rate(rules)
         self._slowest = math.log(2) / rules.max_half_life_days
+        self._fresh_half_life = min(rules.use_half_life_days, rules.max_half_life_days)
 
     def start(self, importance: float, now_us: int, policy_version: str = "") -> StrengthState:
         """Return the state of a memory stored now: strength = initial_strength * importance."""
@@ -79,29 +84,41 @@ class ExponentialCurve:
     def strength(self, state: StrengthState, now_us: int) -> float:
         """Return the strength (0..1) at `now_us`."""
         days = _days(state.t_last_us, now_us)
-        return _unit(state.strength_last) * math.exp(-self._rate(state) * days)
+        lasting, fresh = self._lasting(state, days), self._fresh(state)
+        return max(lasting, fresh * math.exp2(-days / self._fresh_half_life) if fresh else 0.0)
 
     def use(self, state: StrengthState, now_us: int, weight: float = 1.0) -> StrengthState:
         """Return the state after a use; `weight` scales what it is worth."""
         gain = _spaced_gain(self._base, state, now_us, weight)
         if gain is None:
             return state
-        strength = self.strength(state, now_us)
+        strength = self._lasting(state, _days(state.t_last_us, now_us))
         strength += self._rules.use_boost * gain * (1.0 - strength)
         return replace(state, strength_last=_unit(strength), t_last_us=now_us, n_spaced=_uses(state) + gain)
 
     def forget_at_us(self, state: StrengthState) -> int | None:
-        """Return t_last + ln(S_last / threshold) / rate."""
-        if self._rules.threshold <= 0:
-            return None
-        strength = _unit(state.strength_last)
-        if strength <= self._rules.threshold:
-            return state.t_last_us
-        return state.t_last_us + _us(math.log(strength / self._rules.threshold) / self._rate(state))
+        """Return when the longer trace reaches the threshold: t_last + ln(S_last / threshold) / rate, if lasting."""
+        threshold = self._rules.threshold
+        return None if threshold <= 0 else state.t_last_us + _us(self._days_until(state, threshold))
 
     def half_life_days(self, state: StrengthState) -> float:
-        """Return ln 2 / rate."""
-        return math.log(2) / self._rate(state)
+        """Return the days from `t_last_us` until half of the strength then is left."""
+        half = self.strength(state, state.t_last_us) / 2.0
+        return self._days_until(state, half) if half > 0 else math.log(2) / self._rate(state)
+
+    def _days_until(self, state: StrengthState, level: float) -> float:
+        """Return the days from `t_last_us` until both traces are at `level` (> 0) or below."""
+        lasting, fresh = _unit(state.strength_last), self._fresh(state)
+        days = math.log(lasting / level) / self._rate(state) if lasting > level else 0.0
+        return max(days, math.log2(fresh / level) * self._fresh_half_life) if fresh > level else days
+
+    def _lasting(self, state: StrengthState, days: float) -> float:
+        return _unit(state.strength_last) * math.exp(-self._rate(state) * days)
+
+    def _fresh(self, state: StrengthState) -> float:
+        """Return the fresh trace's strength at `t_last_us`."""
+        uses = _uses(state)
+        return uses / (1.0 + uses) if self._fresh_half_life > 0 else 0.0
 
     def _rate(self, state: StrengthState) -> float:
         slowed = self._base * math.exp(-self._rules.importance_slowdown * _unit(state.importance))

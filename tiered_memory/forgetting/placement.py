@@ -14,15 +14,16 @@ from tiered_memory.policy.rules import ForgettingRules, Policy, RetentionRule, R
 HOUR_US = DAY_US // 24
 
 HOLD, CEILING, FLOOR, PIN, DECAY, GRACE = "hold", "ceiling", "floor", "pin", "decay", "grace"
-UNDATED, UNDO_WINDOW, BRAKE = "undated", "undo window", "brake"
+UNDATED, UNDO_WINDOW, BRAKE, QUOTA = "undated", "undo window", "brake", "quota"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Whether a new memory goes to cold, and why."""
+    """Whether a new memory goes to cold, and why; `by_quantile`: beside what its user said before."""
 
     to_cold: bool
     reason: str
+    by_quantile: bool = False
 
 
 def route(importance: float, rules: RoutingRules) -> Route:
@@ -164,6 +165,19 @@ def plan_forgetting(
     return Plan(decisions, stopped)
 
 
+def displace(item: Due, now_us: int, policy: Policy) -> Decision:
+    """Return what becomes of an active item that has to make room for another.
+
+    It goes as what decayed goes, with the rule "quota"; a hold, a pin, or a floor that has not passed keeps it.
+    """
+    return _Judge(now_us, policy).displace(item)
+
+
+def purge_deadline_us(item: Due, forgotten_at_us: int, policy: Policy) -> int | None:
+    """Return when an item that was forgotten is removed for good; None: never, while something keeps it."""
+    return _Judge(forgotten_at_us, policy).purge_deadline_us(item, forgotten_at_us)
+
+
 def _by_decay(item: Due, decision: Decision) -> bool:
     """Tell whether the decision newly takes a memory away though no ceiling demands it."""
     fresh = item.forgotten_at_us is None and item.state is not None
@@ -197,6 +211,19 @@ class _Judge:
         if due.at_us is None or due.at_us > self._now_us:
             return Keep(item.id, due.at_us, due.rule)
         return self._forget(item, due.rule)
+
+    def displace(self, item: Due) -> Decision:
+        if item.held or item.pinned or item.forgotten_at_us is not None:
+            return Keep(item.id, None, HOLD if item.held else PIN if item.pinned else UNDO_WINDOW)
+        floor_us = self._bound_us(item, ceiling=False)
+        if floor_us is not None and floor_us > self._now_us:
+            return Keep(item.id, floor_us, FLOOR)
+        return self._forget(item, QUOTA)
+
+    def purge_deadline_us(self, item: Due, forgotten_at_us: int) -> int | None:
+        if item.held or item.pinned:
+            return None if item.held else self._bound_us(item, ceiling=True)
+        return self._purge_at_us(item, forgotten_at_us)
 
     def stopped(self, item: Due) -> Keep:
         at_us = self._deadline(item, item.state).at_us if item.state is not None else None

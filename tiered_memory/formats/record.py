@@ -31,6 +31,8 @@ from tiered_memory.model import (
 
 RECORD_FORMAT = 1
 INT8_MAX = 127.0
+SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
+"""Below it float32 has no steps left to divide by: such a vector is no direction, it is kept as the zero vector."""
 MOST_OFFSET_MINUTES = 24 * 60 - 1
 REPEATS_KEPT = 50
 
@@ -50,8 +52,6 @@ class Features:
 
 def encode_record(memory: Memory, features: Features, *, volatile: bool = False) -> bytes:
     """Return the plaintext of a record, ready to be sealed; `volatile` marks one that is nowhere durable."""
-    scale = float(np.abs(features.vector).max(initial=0.0)) / INT8_MAX
-    quantised = np.rint(features.vector / (scale or 1.0)).astype(np.int8)
     fields: dict[str, Any] = {
         "f": RECORD_FORMAT,
         "content": memory.content,
@@ -63,17 +63,33 @@ def encode_record(memory: Memory, features: Features, *, volatile: bool = False)
         "purpose": memory.purpose,
         "occurred": [to_us(memory.occurred_at), _offset_minutes(memory.occurred_at)],
         "ingested": to_us(memory.ingested_at),
-        "analyzer": features.analyzer,
-        "terms": dict(features.terms),
-        "embedder": features.embedder,
-        "scale": scale,
-        "vector": quantised.tobytes(),
+        **_feature_fields(features),
     }
     fields.update(_optional_fields(memory))
     if volatile:
         fields["volatile"] = True
     packed: bytes = msgpack.packb(fields)
     return packed
+
+
+def with_features(fields: Mapping[str, Any], features: Features) -> bytes:
+    """Return the plaintext of a decoded record with other features; what else it says stays, unknown keys too."""
+    packed: bytes = msgpack.packb({**fields, **_feature_fields(features)})
+    return packed
+
+
+def _feature_fields(features: Features) -> dict[str, Any]:
+    scale = float(np.abs(features.vector).max(initial=0.0)) / INT8_MAX
+    if scale < SMALLEST_SCALE:
+        scale = 0.0
+    quantised = np.rint(features.vector / (scale or 1.0)).astype(np.int8)
+    return {
+        "analyzer": features.analyzer,
+        "terms": dict(features.terms),
+        "embedder": features.embedder,
+        "scale": scale,
+        "vector": quantised.tobytes(),
+    }
 
 
 def _optional_fields(memory: Memory) -> dict[str, Any]:
@@ -202,8 +218,17 @@ def memory_of(fields: Mapping[str, Any], *, record_id: str, order: int, version:
     )
 
 
-def vectors_of(records: list[dict[str, Any]], dimensions: int) -> NDArray[np.float32]:
-    """Return the vectors of many decoded records, float32 of shape `(len(records), dimensions)`."""
+def vectors_of(
+    records: list[dict[str, Any]], dimensions: int, embedder: str | None = None
+) -> NDArray[np.float32]:
+    """Return the vectors of many decoded records, float32 of shape `(len(records), dimensions)`.
+
+    A record of another embedder than the one named, which could not be opened when the others were moved, has
+    the zero vector: its words still find it.
+    """
+    if embedder is not None:
+        none = {"vector": bytes(dimensions), "scale": 0.0}
+        records = [record if record["embedder"] == embedder else none for record in records]
     joined = b"".join(record["vector"] for record in records)
     if len(joined) != len(records) * dimensions:
         raise CorruptionError("a record's vector does not have the embedder's size")

@@ -20,6 +20,7 @@ from tiered_memory.policy.rules import (
     NumberSpec,
     Policy,
     PurposeRule,
+    QuotaRules,
     RetentionRule,
     RoutingRules,
     WarmRules,
@@ -37,6 +38,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "warm": WarmRules,
         "decay": DecayRules,
         "forgetting": ForgettingRules,
+        "quota": QuotaRules,
     }
 )
 RulesT = TypeVar("RulesT")

@@ -90,8 +90,12 @@ def _count(default: int, low: int, high: int) -> Any:
     return field(default=default, metadata={SPEC: NumberSpec(low, high, whole=True)})
 
 
+def _bound(low: float, high: float, *, whole: bool = False) -> Any:
+    return field(default=None, metadata={SPEC: NumberSpec(low, high, whole=whole, optional=True)})
+
+
 def _days_or_none() -> Any:
-    return field(default=None, metadata={SPEC: NumberSpec(0, 36_500, optional=True)})
+    return _bound(0, 36_500)
 
 
 def _choice(default: str, choices: tuple[str, ...]) -> Any:
@@ -121,12 +125,15 @@ class _Checked:
 
 @dataclass(frozen=True, slots=True)
 class RoutingRules(_Checked):
-    """What goes to cold: an importance strictly above `cold_threshold` (0..1).
+    """What goes to cold: an importance strictly above `cold_threshold` (0..1), in its user's top share, or either.
 
+    `gate` says which; `cold_quantile` is that share (0..1) of the user's interactions so far, most important first.
     With `merge_duplicates`, what says the same as a memory that is held strengthens that one and is no second memory.
     """
 
+    gate: str = _choice("threshold", ("threshold", "quantile", "either"))
     cold_threshold: float = _number(0.2, 0, 1)
+    cold_quantile: float = _number(0.8, 0, 1)
     merge_duplicates: bool = _switch(True)
 
 
@@ -158,16 +165,18 @@ class DecayRules(_Checked):
     `daily_rate` is the share lost per day at importance 0; `initial_strength` the strength at which a memory of
     importance 1 starts (one of importance i starts at i times that); `threshold` the strength at which a memory
     is forgotten (0: never by decay); `importance_slowdown` is k, `use_slowdown` c, `use_boost` eta;
-    `retrieved_boost` the weight (0..1) of being returned by a search against being used in a prompt.
+    `use_half_life_days` that of the trace a use leaves (0: none); `retrieved_boost` the weight (0..1) of being
+    returned by a search against being used in a prompt. docs/adr/0014 tells how the defaults were found.
     """
 
     curve: str = _choice("exponential", ("exponential", "power"))
-    daily_rate: float = _number(0.05, 1e-6, 0.999)
+    daily_rate: float = _number(0.07, 1e-6, 0.999)
     initial_strength: float = _number(1.0, 0.01, 1)
     threshold: float = _number(0.1, 0, 0.99)
-    importance_slowdown: float = _number(2.0, 0, 10)
-    use_slowdown: float = _number(1.0, 0, 100)
-    use_boost: float = _number(0.3, 0, 1)
+    importance_slowdown: float = _number(2.6, 0, 10)
+    use_slowdown: float = _number(0.0, 0, 100)
+    use_boost: float = _number(0.0, 0, 1)
+    use_half_life_days: float = _number(7.0, 0, 3650)
     retrieved_boost: float = _number(0.0, 0, 1)
     grace_hours: float = _number(48.0, 0, 87_600)
     max_half_life_days: float = _number(3650.0, 1, 36_500)
@@ -179,11 +188,36 @@ class ForgettingRules(_Checked):
 
     What decays away stays restorable for `undo_days`. A cycle that would forget more than `max_share_per_cycle`
     (0..1) of a user's active memories stops and asks, if there are at least `min_memories_for_brake` of them.
+    What the application keeps when it is asked is looked at again after `veto_recheck_hours`. After a change of
+    the policy a cycle computes `reindex_batch` deadlines anew, until all are those of the present one.
     """
 
     undo_days: float = _number(7.0, 0, 3650)
     max_share_per_cycle: float = _number(0.5, 0, 1)
     min_memories_for_brake: int = _count(20, 0, 1_000_000_000)
+    veto_recheck_hours: float = _number(24.0, 0.01, 8760)
+    reindex_batch: int = _count(10_000, 1, 10_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRules(_Checked):
+    """What one user may have at most: active memories, and MiB of them unsealed; None is no bound.
+
+    Neither counts what was forgotten and can still be restored.
+    """
+
+    max_items: int | None = _bound(1, 1_000_000_000, whole=True)
+    max_mib: float | None = _bound(0.001, 1e9)
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The bound in bytes."""
+        return None if self.max_mib is None else round(self.max_mib * (1 << 20))
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is any bound."""
+        return self.max_items is not None or self.max_mib is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +299,7 @@ class Policy(_Checked):
     warm: WarmRules = field(default_factory=WarmRules)
     decay: DecayRules = field(default_factory=DecayRules)
     forgetting: ForgettingRules = field(default_factory=ForgettingRules)
+    quota: QuotaRules = field(default_factory=QuotaRules)
     retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
     default_purpose: str = _text("personalization")

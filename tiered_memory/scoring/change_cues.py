@@ -21,7 +21,9 @@ def _set(words: str) -> frozenset[str]:
 _DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sep|oct|nov|dec"
 
 CHANGE = re.compile(
-    r"\b(?:move[ds]?|moving|switch(?:ed|ing|es)?|chang(?:ed?|ing|es)|cancel|gone|broken?|fell|expired|ill|sick|born|became|sell|stop|become"
+    r"\b(?:ended|put|trimmed|complete|shipped|transferred|reassigned|overcame|named (?:mr|mrs|ms|dr|[a-z]+ as)|picked up|bought|buy|signed|installed|wiped|renewed|accepted|hired|appointed|elected|cut|dyed|lost|back (?:at|home|from|in|to)|leaves?"
+    r"|say no|said yes|no more|taught by|repair(?:ed)?|fixed|opened|doubled|halved|tripled|first day|finalized|came home|turned|porting|ported|downhill"
+    r"|rotate|changed?|found|move[ds]?|moving|switch(?:ed|ing|es)?|chang(?:ed?|ing|es)|cancel|gone|broken?|fell|expired|ill|sick|born|became|sell|stop|become"
     r"|g[ai]ve\b.{1,25}\bback|returned|behind (?:me|us)|transfer|quit|leave|replac(?:ed|es|ing)|migrat(?:ed|ing)|swapp?ed|upgraded"
     r"|downgraded|bumped|raised|lowered|reduced|increas(?:ed|e)|decreased|extended|postponed|rescheduled|rebooked"
     r"|shift(?:ed|s) (?:to|from|my|our|the|it)|(?:was|is|got|been) shifted|slip(?:s|ped) (?:to|by)|cancel(?:l?ed)?|called off|delayed|brought forward"
@@ -39,7 +41,9 @@ CHANGE = re.compile(
 )
 """A change, or a present that need not have been the past."""
 
-ADDRESSEE = re.compile(r"\b(?:you|your|you're|you've|you'll|yours|ya|u|keep|let me know|take care|good luck|no worries|no prob\w*)\b")
+ADDRESSEE = re.compile(
+    r"\b(?:you|your|you're|you've|you'll|yours|ya|u|keep|let me know|take care|good luck|have (?:fun|a (?:good|great|nice))|no worries|no prob\w*)\b"
+)
 """Said of, or to, the one spoken to."""
 
 EXPLICIT = re.compile(
@@ -48,9 +52,12 @@ EXPLICIT = re.compile(
     r"|shifted|slips? to|slipped to|cancel(?:l?ed)?|called off|delayed|brought forward|push(?:ed|es) (?:back|to|the|our|my|it)"
     r"|no longer|any ?more|any longer|instead|rather than|in place of|from (?:now|here|today|next \w+) on|from (?:now|today|next)\b"
     r"|starting (?:next|in|with|from|today|tomorrow|monday|tuesday|wednesday|thursday|friday)|as of|until further notice"
-    r"|quit|resigned|retired|g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
-    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
-    r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january))\b"
+    r"|(?<!won't )(?<!not )(?<!never )quit|resigned|retired|(?<!never )(?<!won't )(?<!not )g[ai]ven? up|traded in|got rid of|broke up|split up|divorced|passed away|handed over"
+    r"|g[ai]ve\b.{1,25}\bback|behind (?:me|us)|since (?:my|our|his|her) last|update(?:d)?(?: on|:)|(?:had|have|has|decided) to (?:raise|lower|extend|increase|reduce|reschedule|postpone|cancel|move|change|switch|cut|drop)|started (?:school|college|university|work|at|first|a new)|first day|renewed|wiped|finalized|ended (?:things|it)|handed in|(?:gave|put in) (?:my )?notice|transferred to|rebooked|reassigned|moved (?:in|out)|went downhill|doubled|halved|tripled|took over|take(?:s|n) over|these days|nowadays|turn(?:s|ed) out|renamed|relocated|refinanced|bec[ao]me"
+    r"|gr(?:ew|own) to|w[eo]nt up|goes up|go up|signed off|unblocked|rewrite|since (?:the|last|monday|january)"
+    r"|unpack(?:ed|ing)|(?:joined|adopted|promoted|transferred|hired|settled (?:in|into)|got (?:a job|married|engaged|funded))"
+    r"|new (?:[a-z]+ )?(?:job|flat|apartment|house|home|place|car|truck|phone|number|email|address|school|boss|manager|boyfriend|girlfriend|partner"
+    r"|doctor|dentist|therapist|teacher|coach|landlord|role|position|team|office|city|company|employer|plan|deadline|date|price|rate|bank))\b"
     r"|->|=>|\u2192"
 )
 """A change that is said to be one."""
@@ -59,26 +66,33 @@ CORRECTION = re.compile(
     r"\b(?:correction|i meant|scratch that|typo|oops|my (?:bad|mistake)|misread|mistyped|misremembered|misspoke|misheard"
     r"|(?:was|were|got (?:it|that|this)|remembered (?:it|that)|had (?:it|that)|told you) wrong(?:ly)?|mixed (?:\w+ ){0,2}up|let me correct|to correct"
     r"|no,? wait|wrong (?:one|number|date|name|day)|should (?:be|have been|say)|i told you|i said|on second thought|i stand corrected"
-    r"|not (?:the )?[\w.:-]+,? (?:it's|its|it is|but|we're|he's|she's|they're)|,? not (?:the )?[\w.:-]+[.!]?$)\b"
+    r"|not (?:[\w.:'-]+ ){0,3}?[\w.:'-]+,? (?:it's|its|it is|but|we're|he's|she's|they're)|,? not (?:the )?[\w.:-]+[.!]?$)\b"
     r"|^(?:actually|edit|erratum|sorry)\b|\bactually,? (?:it|the|my|our|we|he|she|i'm|that)\b"
 )
 """The speaker takes back what was said."""
 
 ADDITIVE = re.compile(
-    r"\b(?:also|too(?! (?:\w+,|expensive|far|big|small|much|many|cold|hot|loud|old|late|early|long))|as well|besides|additionally|in addition|second (?:one|job|car|dog|cat|phone))\b"
+    r"\b(?:also|too(?=[.,!]|$)|as well|besides|additionally|in addition|second (?:one|job|car|dog|cat|phone))\b"
 )
 """The new stands beside the old."""
+
+CHAT = re.compile(
+    r"\b(?:thanks|thank you|wow|awesome|amazing|congrats|congratulations|appreciate|appreciated|lol|haha|agreed?|cool|glad|sounds (?:great|good|fun|like)"
+    r"|means? (?:a lot|so much)|so (?:happy|proud|excited|sweet|cute)|no (?:worries|problem|prob)|aw+|yeah|yep|gotcha|hey|bye|wonderful|gorgeous|inspiring)\b"
+)
+"""Talk that keeps company: much alike, and it says little that could change."""
 
 HEDGE = re.compile(
     r"\b(?:might|maybe|perhaps|probably|possibly|could|would(?:n't)?|(?:i|we)'d (?!say)|if|unless|wish(?:es)?|hop(?:e|es|ing)|dream(?:s|ing)?"
     r"|thinking (?:of|about)|think about|considering|consider|imagine|pretend|someday|one day|some day|should (?:i|we|you)|suppose"
-    r"|want(?:s|ed)? to|wanna|would like|plan(?:s|ning)? (?:to|on)|looking (?:to|for|at|forward)|what if|in case|can't wait|wonder(?:ing)?|hypothetically|debating)\b"
+    r"|(?<!n't )want(?:s|ed)? to|wanna|would like|plan(?:s|ning)? (?:to|on)|looking (?:to|forward)|what if|in case|can't wait|wonder(?:ing)?|hypothetically|debating)\b"
 )
 """Not (yet) so."""
 
 QUOTE = re.compile(
-    r"\b(?:he|she|they|someone|people|everyone|the (?:article|book|news|report|movie|film|song|post)|[a-z]+ (?:told|asks|asked)) "
-    r"(?:said|says|told|claims?|claimed|wrote|thinks?|told me|asked)\b|\baccording to\b|^[\"\u201c>]"
+    r"\b(?:he|she|they|someone|people|everyone|the (?:article|book|news|movie|film|song|post)) "
+    r"(?:said|says|told|claims?|claimed|wrote|thinks?|asked)\b|\b(?!i |we )\w+ (?:said|says|claims|claimed|told (?:me|us))"
+    r"(?::|,| (?:that|he|she|they|i|his|her|their)\b)|\baccording to\b|^[\"\u201c>]"
 )
 """Another's words."""
 
@@ -96,21 +110,26 @@ EVENTFUL = re.compile(
 
 LEFT_BEFORE = _set(
     "not longer instead than left leave leaving quit sold sell selling traded gave dropped drop stopped stop replaced "
-    "replaces replacing goodbye ditched cancelled canceled wasn't isn't aren't can't finish finished closed unlike former ex"
+    "replaces replacing goodbye ditched cancelled canceled wasn't isn't aren't can't closed unlike former ex"
 )
 """Before a word: what it names is left behind."""
 
+FINISHED_BEFORE = _set("finish finished done")
+"""The same, before a name or a number only."""
+
 OVER_AFTER = _set(
     "closed closes closing retired retires died passed broke broken sold gone finished finish ended cancelled canceled "
-    "cancel ill sick expired stopped discontinued fell quit resigned"
+    "cancel ill sick expired stopped discontinued fell downhill resigned"
 )
 """After a word: what it names is over."""
 
 FILLERS = _set(
     "new now finally switch move chang replac instead longer current current start start sinc updat recent late nowadai today "
-    "correct actual meant mean sorri wrong typo oop final anymor set get got go goe gone went come came take took taken make made "
+    "correct actual meant mean sorri wrong typo oop final anymor set get got go goe gone went come came take took taken make made us "
     "give gave given put call use wai thing dai time week month year bit realli decis decid agre good new news yesterdai tomorrow "
-    "monday"
+    "great awesom amaz cool nice bad tough hard thank support keep kept love like happi glad wow sure idea definit hope feel felt "
+    "feel enjoi fun excit inspir proud best better wonder beauti luck import care help share see saw seen know think tell told "
+    "show try tri work-hard look sound start keep hear heard believ mind stuff alwai yeah bye everi"
 )
 """Index terms that say nothing of what a statement is about."""
 
@@ -125,8 +144,13 @@ MONTH_DAY = re.compile(
     r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\b(?: (\d{1,2})(?:st|nd|rd|th)?\b(?!:))?"
     r"|\bthe (\d{1,2})(?:st|nd|rd|th)\b"
 )
+DAY_PART = re.compile(
+    r"\b(?:daily|weekly|monthly|yearly|hourly|quarterly|biweekly|q[1-4]|mornings?|afternoons?|evenings?|nights?|midday|weekends?|weekdays?)\b"
+)
 NUMBER = re.compile(r"(?<![\w.:-])[$\u20ac\u00a3]?\d[\d.,:-]*\d*[a-z]{0,3}%?")
-WORD_NUMBERS = _set("one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred")
+WORD_NUMBERS = _set(
+    "third fourth fifth sixth seventh eighth ninth tenth two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred"
+)
 EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{2,32}")
 INSIDE_NAME = re.compile(r"(?<=[a-z0-9,;:&] )[A-Z]\w+")
 """A capitalised word inside a sentence; matched against the text as written."""

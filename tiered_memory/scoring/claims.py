@@ -7,47 +7,72 @@ out, so that nothing is brought up to date by them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tiered_memory.scoring import change_cues as cues
-from tiered_memory.scoring.attributes import BY_TERM
+from tiered_memory.scoring.attributes import BY_TERM, Attribute
 from tiered_memory.scoring.text import STOP_WORDS, analyze
 
 SELF = "\x00self"
 """The speaker, as a subject."""
 
+OWN = "\x00own "
+"""Before an attribute among `states`: the speaker may be the one who has it."""
+
 HEAD_CHARACTERS = 1_200
 """Only so much of a text is read: what a memory states, it states early."""
 
 _NAME = re.compile(r"(?<![\w.'-])[A-Z][\w\u00c0-\u024f]*(?:[-.'][A-Z0-9][\w]*)*")
-_STARTS = re.compile(r"(?:^|[.!?:;\n]\s*|\"\s?)$")
+_STARTS = re.compile(r"^\W*(?:(?:Aunt|Uncle|Mr|Mrs|Ms|Dr|Prof|Professor|Coach)\.? )?$")
 _SPEAKER = re.compile(r"\b(?:i|i'm|i've|i'll|i'd|im|we|we're|we've|we'll|my|our|me|us|mine|ours)\b")
+_PERSON = re.compile(
+    r"\b(?:i|i'm|i've|i'll|i'd|im|we|we're|we've|we'll|my|our|me|us|mine|ours|he|she|they|he's|she's|they're|his|her|their)\b"
+)
 _KIN = re.compile(
     r"(?i:\b(?:my|our|his|her|their|[a-z]+(?:'s|s')) (?:(?:best|older|younger|little|big|twin|old|college|school|new|dear) )*"
     r"((?:mother|mom|mum|father|dad|sister|brother|son|daughter|cousin|uncle|aunt|niece|nephew|colleague|coworker|neighbou?r"
     r"|friend|grandma|grandmother|grandpa|grandfather|roommate|flatmate|husband|wife|boyfriend|girlfriend|fianc[e\u00e9]e?|boss"
     r"|in-law|[a-z]+-in-law|family|parent|kid|dog|cat|ex(?:-\w+)?|professor|teacher|landlord|client)s?|children)\b)(?: ([A-Z]\w+))?"
 )
-_PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|they|he's|she's|they're|his|her|their)\b")
-_OPENERS = frozenset(
-    "please pick set starting start correction typo edit oops actually sorry good great bad yes no thanks got decision update"
-    " turns scratch misread wait let today yesterday tomorrow production changed moved sold switched two three four five six"
-    " new old since after before because last next handed lately now finally well anyway btw fyi note reminder".split()
+_HEAD = re.compile(
+    r"(?:the|my|our|his|her|its|their|this) ([\w' -]{2,40}?)(?:'s| is| are| was| will| has| have| runs?| starts?| begins?| costs?"
+    r"| takes? place| happens?| goes| got| moved| changed| became| should| lives?| works?| uses?)\b"
 )
+_PRONOUN = re.compile(r"^(?:\w+,? ){0,2}?(?:he|she|he's|she's|his|her|their)\b")
+_ACTS = re.compile(
+    r"'s\b|(?: [A-Z]\w+)*,? (?:is|was|has|had|will|can|can't|and|or|[a-z]+(?:s|ed)|went|got|took|left|quit|gave|made|sold|won|lost|told)\b"
+    r"|(?: [A-Z]\w+)+|'? "
+    r"(?:no longer|now)\b"
+)
+"""After a capitalised word at the start of a sentence: it is what does something, not just the first word."""
+
+_OPENERS = frozenset(
+    """
+    please pick set starting start correction typo edit oops actually sorry good great bad yes no thanks got decision
+    update turns scratch misread wait let today yesterday tomorrow production changed moved sold switched two three
+    four five six new old since after before because last next handed lately now finally well anyway btw fyi note
+    reminder
+    """.split()  # noqa: SIM905 - prose wraps better than a list
+)
+"""Words that begin a sentence with a capital and are no names."""
+
 _HYPHENS = str.maketrans({"\u2019": "'", "\u2018": "'", "\u2013": "-", "\u2014": "-"})
 _CALENDAR = frozenset(
     analyze(
         "monday tuesday wednesday thursday friday saturday sunday january february march april june july august"
-        " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm"
+        " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm dr mr mrs ms prof aunt uncle coach professor"
     ).terms
 )
 _ADDRESSED = re.compile(
     r"((?:^|[.!?\n] ?)(?:hey|hi|hello|thanks|thank you|wow|yeah|yes|no|aw+|oh|cool|nice|great|awesome|sorry|congrats|sure|(?:no|any) \w+)?,?)"
-    r" ?(?-i:[A-Z][a-z]+)(?=[,!])|\[shares [^\]]{0,400}\]?|,\s(?-i:[A-Z][a-z]+)(?=[.!?]|$)",
+    r" ?(?-i:[A-Z][a-z]+)(?=[,!])|\[shares [^\]]{0,400}\]?|,\s(?-i:[A-Z][a-z]+)(?=[!?])",
     re.IGNORECASE,
 )
 """Names of those spoken to, and captions: neither is what is said."""
 _DAYS = re.compile(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b")
+_TITLES = frozenset({"aunt", "uncle", "mr", "mrs", "ms", "dr", "prof", "professor", "coach"})
+_NO_NAMES = STOP_WORDS | _OPENERS | _TITLES
 _FAR = 45
 _POSSESSIVES = frozenset({"me", "us", "my", "our", "mine", "ours"})
 
@@ -84,7 +109,7 @@ class Assertion:
 
     `words` are its lower-case words in order without endings, `marks` those of them that are names or numbers, `terms` its index terms, `frame` those of them that
     may say what it is about (neither calendar, numbers nor words of change); `states` the attributes it gives a
-    value, `hints` those it touches.
+    value, `hints` those it touches, `head` the terms of the thing it begins with ("the meeting is ...").
     """
 
     text: str
@@ -95,14 +120,16 @@ class Assertion:
     values: Values
     subject: Subject
     states: tuple[str, ...]
+    head: frozenset[str]
     hints: frozenset[str]
 
 
 def assertions(content: str) -> list[Assertion]:
     """Return what `content` asserts of the present, in its order."""
     head = _ADDRESSED.sub(r"\1", content[:HEAD_CHARACTERS].translate(_HYPHENS))
-    units = [unit.strip() for unit in cues.UNIT_END.split(head)]
-    return [read(unit) for unit in units if unit and asserts(unit)]
+    units = (unit.strip() for unit in cues.UNIT_END.split(head))
+    told = (read(unit) for unit in units if unit and asserts(unit))
+    return [one for one in told if one.frame or any(one.values.kinds())]
 
 
 def asserts(unit: str) -> bool:
@@ -123,18 +150,47 @@ def read(unit: str) -> Assertion:
     terms = frozenset(analyze(unit).terms)
     names, initial = _names(unit)
     inside, starting = (frozenset(analyze(" ".join(some)).terms) - _CALENDAR for some in (names, initial))
-    hinted = {one.name: one for term in terms for one in BY_TERM.get(term, ())}
+    tried = {one.name: one for term in terms for one in BY_TERM.get(term, ())}
     return Assertion(
         text=lowered,
         words=tuple(map(root, cues.WORD.findall(lowered))),
         terms=terms,
         frame=frozenset(one for one in terms - _CALENDAR - cues.FILLERS if not one[0].isdigit()),
-        marks=frozenset(root(one.lower()) for one in names + initial) | frozenset(re.findall(r"\d[\d.:]*", lowered)) | {root(one) for one in _DAYS.findall(lowered)},
+        marks=frozenset(root(one.lower()) for one in names)
+        | frozenset(re.findall(r"\d+(?:[.:,]\d+)*", lowered))
+        | {root(one) for one in _DAYS.findall(lowered)},
         values=_values(lowered, inside),
         subject=_subject(unit, lowered, starting),
-        states=tuple(one.name for one in hinted.values() if one.states.search(lowered)),
-        hints=frozenset(hinted),
+        states=_states(
+            lowered, tried.values(), named=bool(starting) or lowered.startswith(("they ", "the "))
+        ),
+        head=_head(lowered),
+        hints=frozenset(name for name, one in tried.items() if not one.topic.isdisjoint(terms)),
     )
+
+
+def _states(lowered: str, tried: Iterable[Attribute], *, named: bool) -> tuple[str, ...]:
+    """Return the attributes given a value; each once more behind `OWN` where it may be the speaker's."""
+    found = list[str]()
+    for one in tried:
+        match = one.states.search(lowered)
+        if match is not None:
+            found.append(one.name)
+            if _is_own(lowered[: match.end()], named=named):
+                found.append(OWN + one.name)
+    return tuple(found)
+
+
+def _is_own(until: str, *, named: bool) -> bool:
+    """Tell whether the last person mentioned is the speaker; where none is, whether nobody else was named."""
+    persons = _PERSON.findall(until)
+    return _SPEAKER.fullmatch(persons[-1]) is not None if persons else not named
+
+
+def _head(lowered: str) -> frozenset[str]:
+    """Return the index terms of the thing a sentence begins with, up to its verb; none where it begins otherwise."""
+    match = _HEAD.match(lowered)
+    return frozenset(analyze(match[1]).terms) if match else frozenset()
 
 
 def root(word: str) -> str:
@@ -149,12 +205,15 @@ _ROOT = 2
 
 
 def _names(unit: str) -> tuple[list[str], list[str]]:
-    """Return the capitalised words inside the sentence, and those at its start."""
+    """Return the capitalised words inside the sentence, and that at its start if it does something."""
     inside, initial = list[str](), list[str]()
     for match in _NAME.finditer(unit):
         word = match[0].removesuffix("'s")
-        if word.lower() not in STOP_WORDS and word.lower() not in _OPENERS:
-            (initial if _STARTS.search(unit[: match.start()]) else inside).append(word)
+        if word.lower() not in _NO_NAMES:
+            if not _STARTS.search(unit[: match.start()]):
+                inside.append(word)
+            elif _ACTS.match(unit, match.end()):
+                initial.append(word)
     return inside, initial
 
 
@@ -162,6 +221,7 @@ def _values(lowered: str, names: frozenset[str]) -> Values:
     emails = frozenset(one.rstrip(".") for one in cues.EMAIL.findall(lowered))
     rest = cues.EMAIL.sub(" ", lowered)
     times = {day for match in cues.WEEKDAY.findall(rest) for day in match if day}
+    times |= {part.removesuffix("s") for part in cues.DAY_PART.findall(rest)}
     times |= {date for match in cues.MONTH_DAY.finditer(rest) if (date := _normal(match))}
     rest = cues.MONTH_DAY.sub(" ", rest)
     numbers = {_normal(match) for match in cues.CLOCK.finditer(rest)}
@@ -177,8 +237,14 @@ def _normal(match: re.Match[str]) -> str:
 def _subject(unit: str, lowered: str, initial: frozenset[str]) -> Subject:
     """Find whom or what the sentence is about: kin before the speaker, the speaker before a name at the start."""
     speaker, kin = _SPEAKER.search(lowered), _KIN.search(unit[: _FAR + 30])
-    if kin and kin.start() <= (0 if initial else _FAR) and (speaker is None or kin.start() <= speaker.start()):
-        return Subject(frozenset(analyze(f"{kin[1]} {kin[2] or ''}").terms), kin=True, speaker=speaker is not None)
+    if (
+        kin
+        and kin.start() <= (0 if initial else _FAR)
+        and (speaker is None or kin.start() <= speaker.start())
+    ):
+        return Subject(
+            frozenset(analyze(f"{kin[1]} {kin[2] or ''}").terms), kin=True, speaker=speaker is not None
+        )
     if speaker and speaker.start() <= _FAR and not (initial and speaker[0] in _POSSESSIVES):
         return Subject(frozenset({SELF}), kin=False, speaker=True)
     if initial:

@@ -45,6 +45,30 @@ MID_SENTENCE_NAME = re.compile(r"(?<=[a-z0-9,;:&] )[A-Z][A-Za-z0-9]+")
 NO_NAMES = _set(
     "I I'm I've I'd I'll Im OK Ok The A And But So Oh It Monday Tuesday Wednesday Thursday Friday"
 )
+ADDRESSED_NAME = re.compile(
+    r"(?:^|[.!?]\s{1,3})(?:[Hh]ey|[Hh]i|[Hh]ello|[Tt]hanks|[Tt]hank you|[Ww]ow|[Yy]eah|[Yy]ep|[Yy]es|[Oo]h|[Cc]ongrats|[Bb]ye"
+    r"|[Ss]ure|[Ww]elcome),? ([A-Z][a-z]{1,30})(?![\w'])"
+    r"|, ([A-Z][a-z]{1,30})(?=[.!?]|$)"
+)
+"""Somebody spoken to rather than of. Matched against the text as written."""
+ADDRESS = _set("you your you're you've you'll you'd yours yourself")
+CHEER = _set(
+    "wow awesome amazing great proud congrats congratulations luck glad cool definitely absolutely totally inspiring "
+    "encouragement appreciate thanks thank agree incredible fantastic wonderful nice good"
+)
+UPLIFT = _set(
+    "support strength positive motivated motivating inspire inspires inspired inspiring journey passion challenges "
+    "challenge growth dreams hope believe stay strong keep keeps difference means worries moments special happiness joy "
+    "peace energy amazing mind impact together"
+)
+"""Words of encouragement and outlook, which fit any talk and so tell little of this one."""
+POSSIBLE = _set("can could would should might must may will let let's lets")
+OWN = _set("my our mine ours")
+CIRCUMSTANCES = _set("after before while during since because when another next also")
+PAST = _set(
+    "was were had did got went made took gave came saw found felt told said met won lost bought built began left ran "
+    "wrote read sent spent taught thought used"
+)
 
 # --- what must be kept -----------------------------------------------------------------------------------------
 
@@ -63,8 +87,12 @@ PREFERENCE_TRIGGERS = _set(
     "prefer always never favorite favourite rather allergic vegetarian vegan call hate don't stand only"
 )
 _VERY = r"(?:really |strongly |much |generally |usually |still |also |almost |would |do |just ){0,2}"
+_NO_HABIT = (
+    r"(?! (?:been|dream(?:ed|t)?|expect(?:ed)?|feel|felt|give up|had|heard|imagined|knew|look forward|saw|seen"
+    r"|thought|tr(?:y|ied)|wanted)\b)"
+)
 PREFERENCE = re.compile(
-    rf"\b(?:i|we)(?:'d)? {_VERY}(?:prefer|always|never|hate|only (?:use|eat|drink|want|like|work))\b"
+    rf"\b(?:i|we)(?:'d)? {_VERY}(?:prefer|(?:always|never){_NO_HABIT}|hate|only (?:use|eat|drink|want|like|work))\b"
     r"|\b(?:i'd|i would|we'd) (?:much )?rather\b"
     r"|\bmy (?:(?:all-time|personal|absolute) )?favou?rite\b.{1,60}?\b(?:is|are|was)\b"
     r"|\b(?:i|we) (?:don't|do not|can't|cannot) (?:ever |really )?(?:eat|drink|use|like|stand|want)\b"
@@ -72,7 +100,7 @@ PREFERENCE = re.compile(
     r"|\b(?:please|just) (?:always|never|call me|don't ever)\b"
     r"|\b(?:it's|that's|is|was|are) my (?:(?:all-time|personal|absolute) )?favou?rite\b"
     r"|(?:^|[.!:\n]\s{0,3})(?:always|never) (?!give up|give in|mind|here|good|nice|great|glad|happy|up|had|thought|knew"
-    r"|been|a|the|an|in|there|so|say never|too|heard|seen|tried)\b[a-z]+"
+    r"|been|a|the|an|in|on|there|so|say never|too|heard|saw|seen|staying|tried)\b[a-z]+"
 )
 
 ERROR_TRIGGERS = _set(

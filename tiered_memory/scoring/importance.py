@@ -1,8 +1,9 @@
 """How much a turn matters, judged when it is written: hand-set weights over a few features, then rules with bands.
 
-The features are those that tell turns later asked about from turns never asked about: length, words new for this
-user, the first person, times, names, events, and (against) being a question. A rule that applies maps the
-features' score into its band, so that order within a band still means something.
+The features are those that tell turns later asked about from turns never asked about: how much is told, in words new
+for this user, in the first person or of the past, with times, names, figures and events, in answer to a question; and (against) speaking of the
+listener, cheering, and asking. What is asked tells nothing, so most features read the sentences that do not ask. A
+rule that applies maps the features' score into its band, so that order within a band still means something.
 """
 
 from __future__ import annotations
@@ -56,18 +57,21 @@ class _Reading:
     head: str
     words: Sequence[str]
     seen: frozenset[str]
-    size: float
+    told: str
+    told_words: Sequence[str]
+    told_size: float
     novelty: float
     asks: bool
+    answers: bool
 
     def count(self, vocabulary: frozenset[str]) -> int:
-        return sum(word in vocabulary for word in self.words)
+        return sum(word in vocabulary for word in self.told_words)
 
     def lowered(self) -> str:
         return self.head.lower()
 
 
-def score_importance(content: str, role: Role, novelty: float | None) -> Importance:
+def score_importance(content: str, role: Role, novelty: float | None, *, answers: bool = False) -> Importance:
     """Score one turn.
 
     Args:
@@ -75,8 +79,9 @@ def score_importance(content: str, role: Role, novelty: float | None) -> Importa
         role: Who speaks; what an assistant says of itself is no preference or error of the person.
         novelty: Share of the turn's index terms that are new for this user, weighted by rarity, 0..1 (see
             `RecallIndex.novelty`); None when unknown.
+        answers: Whether the turn before it in its session asks something (`RecallIndex.ends_asking`).
     """
-    reading = _read(content, role, novelty)
+    reading = _read(content, role, novelty, answers=answers)
     measured = [(feature, feature.measure(reading)) for feature in _FEATURES]
     score = 1.0 / (1.0 + math.exp(-_BIAS - sum(feature.weight * value for feature, value in measured)))
     features = [feature.reason for feature, value in measured if value >= feature.strong]
@@ -87,18 +92,39 @@ def score_importance(content: str, role: Role, novelty: float | None) -> Importa
     return Importance(round(score, 4), tuple(features) or ("nothing in particular",))
 
 
-def _read(content: str, role: Role, novelty: float | None) -> _Reading:
+def _read(content: str, role: Role, novelty: float | None, *, answers: bool = False) -> _Reading:
     head = content[:HEAD_CHARACTERS].replace("\u2019", "'")
     words = cues.WORD.findall(head.lower())
+    told = _told(head) if _ASKED.search(head) else head
     return _Reading(
         role=role,
         head=head,
         words=words,
         seen=frozenset(words),
-        size=len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass")),
+        told=told,
+        told_words=cues.WORD.findall(told.lower()),
+        told_size=_bytes(told) + _bytes(content[HEAD_CHARACTERS:]),
         novelty=_NEUTRAL_NOVELTY if novelty is None else min(1.0, max(0.0, novelty)),
         asks=is_question(content[-200:]),
+        answers=answers,
     )
+
+
+def _told(text: str) -> str:
+    """Return the sentences that do not ask."""
+    kept, begun = [], 0
+    for end in cues.SENTENCE_END.finditer(text):
+        if not _ASKED.search(end[0]):
+            kept.append(text[begun : end.end()])
+        begun = end.end()
+    return "".join([*kept, text[begun:]])
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+_ASKED = re.compile("[?\uff1f]")
 
 
 # --- features --------------------------------------------------------------------------------------------------
@@ -106,16 +132,24 @@ def _read(content: str, role: Role, novelty: float | None) -> _Reading:
 
 def _length(reading: _Reading) -> float:
     """About 1 from 50 words on; bytes, so that scripts without spaces count as well."""
-    return min(1.0, math.log1p(reading.size / 6) / math.log(51))
+    return min(1.0, math.log1p(reading.told_size / 6) / math.log(51))
 
 
 def _newness(reading: _Reading) -> float:
     """New words count by their share and their number: one new word is little, however rare."""
-    return reading.novelty * min(1.0, reading.size / 90)
+    return reading.novelty * min(1.0, reading.told_size / 90)
 
 
 def _first_person(reading: _Reading) -> float:
     return min(1.0, reading.count(cues.FIRST_PERSON) / 2)
+
+
+def _own(reading: _Reading) -> float:
+    return min(1.0, reading.count(cues.OWN) / 2)
+
+
+def _circumstances(reading: _Reading) -> float:
+    return min(1.0, reading.count(cues.CIRCUMSTANCES))
 
 
 def _times(reading: _Reading) -> float:
@@ -123,7 +157,25 @@ def _times(reading: _Reading) -> float:
 
 
 def _names(reading: _Reading) -> float:
-    return min(1.0, len(set(cues.MID_SENTENCE_NAME.findall(reading.head)) - cues.NO_NAMES) / 2)
+    """Names of those spoken of; who is spoken to is no news."""
+    named = set(cues.MID_SENTENCE_NAME.findall(reading.told)) - cues.NO_NAMES
+    return min(1.0, len(named.difference(*cues.ADDRESSED_NAME.findall(reading.told))) / 2)
+
+
+def _figures(reading: _Reading) -> float:
+    return float(any(map(str.isdecimal, reading.told)))
+
+
+def _past(reading: _Reading) -> float:
+    return min(1.0, reading.count(cues.PAST) / 2)
+
+
+def _of_the_listener(reading: _Reading) -> float:
+    return min(1.0, reading.count(cues.ADDRESS) / 2)
+
+
+def _cheers(reading: _Reading) -> float:
+    return min(1.0, reading.count(cues.CHEER) / 2)
 
 
 def _events(reading: _Reading) -> float:
@@ -134,20 +186,42 @@ def _asks(reading: _Reading) -> float:
     return float(reading.asks)
 
 
+def _answers(reading: _Reading) -> float:
+    return float(reading.answers)
+
+
 def _by_assistant(reading: _Reading) -> float:
     return float(reading.role is Role.ASSISTANT)
 
 
+def _uplifts(reading: _Reading) -> float:
+    return min(1.0, reading.count(cues.UPLIFT) / 2)
+
+
+def _supposes(reading: _Reading) -> float:
+    """What can, should or will be is less than what is."""
+    return min(1.0, reading.count(cues.POSSIBLE))
+
+
 _NEUTRAL_NOVELTY = 0.4
-_BIAS = -3.6
+_BIAS = -2.5
 _FEATURES = (
-    _Feature("long enough to say something", 2.2, _length),
-    _Feature("new words for this user", 2.4, _newness, strong=0.5),
-    _Feature("first person", 0.9, _first_person, strong=0.5),
-    _Feature("names a time", 0.8, _times),
-    _Feature("names someone or something", 0.5, _names, strong=0.5),
-    _Feature("tells of an event or a taste", 0.6, _events, strong=0.5),
-    _Feature("asks", -0.7, _asks),
+    _Feature("long enough to say something", 2.0, _length),
+    _Feature("new words for this user", 2.0, _newness, strong=0.5),
+    _Feature("first person", 0.4, _first_person, strong=0.5),
+    _Feature("speaks of one's own", 0.4, _own, strong=0.5),
+    _Feature("names a time", 1.0, _times),
+    _Feature("names someone or something", 1.9, _names, strong=0.5),
+    _Feature("gives a figure", 1.1, _figures),
+    _Feature("tells of an event or a taste", 0.4, _events, strong=0.5),
+    _Feature("tells of the past", 0.5, _past, strong=0.5),
+    _Feature("tells when or why", 0.3, _circumstances),
+    _Feature("answers a question", 0.3, _answers),
+    _Feature("speaks of the listener", -0.6, _of_the_listener),
+    _Feature("cheers", -0.4, _cheers),
+    _Feature("uplifts", -0.4, _uplifts),
+    _Feature("speaks of what may be", -0.3, _supposes),
+    _Feature("asks", -0.2, _asks),
     _Feature("said by the assistant", -0.5, _by_assistant),
 )
 

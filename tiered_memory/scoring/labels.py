@@ -27,6 +27,10 @@ class Labels:
         self._bearers[code] += 1
         return code
 
+    def code(self, name: str) -> int:
+        """Return the name's code, 0 when no turn bears it."""
+        return self._code_of.get(name, 0)
+
     def release(self, code: int) -> None:
         """Count one bearer less."""
         self._bearers[code] -= 1

@@ -134,6 +134,11 @@ class RecallIndex:
             new += 0.0 if holding else weight
         return new / total if total else 0.0
 
+    def ends_asking(self, session: str) -> bool:
+        """Tell whether the last held turn of a session asks something."""
+        chain = self._chains.get(self._sessions.code(session))
+        return chain is not None and bool(self._columns.question[chain[-1]])
+
     def candidates(
         self, query: Query, *, eligible: Collection[str] | None = None, per_arm: int = PER_ARM
     ) -> Candidates:

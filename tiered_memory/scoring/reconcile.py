@@ -113,24 +113,6 @@ def reconcile(new: Claim, rivals: Sequence[Rival]) -> list[Finding]:
     return [*closed, *sorted(late, key=lambda one: one.at_us)[:1], *contested]
 
 
-def newer_first(
-    ranked: Sequence[str], conflicts: Mapping[str, Sequence[str]], when: Mapping[str, tuple[int, int]]
-) -> list[str]:
-    """Return ids in their order, but where two conflict the one of the later moment stands above the other.
-
-    `conflicts` gives the ids each one stands against, `when` each one's moment and order; ids not in `ranked` are ignored.
-    """
-    placed = list[str]()
-    for one in ranked:
-        older = [
-            placed.index(other)
-            for other in conflicts.get(one, ())
-            if other in placed and when[other] < when[one]
-        ]
-        placed.insert(min(older, default=len(placed)), one)
-    return placed
-
-
 def _relations(new: Claim, rivals: Sequence[Rival]) -> list[Judgement]:
     """Return what `new` is to each rival; for one that came later, what that is to `new`."""
     found = [_without_reading(new, rival) for rival in rivals]

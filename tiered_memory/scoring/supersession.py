@@ -1,26 +1,44 @@
 """Does a new statement bring an older one up to date? Judged from two statements, without a model.
 
 The judge says what holds between two memories of one subject; who acts on it (closing the old one, flagging both,
-strengthening in place of adding) is the shell's business.
+strengthening in place of adding) is the shell's business. An update hides the old statement, so it is said only when
+much speaks for it; a conflict merely puts the newer one first, so it is said of whatever looks like a change.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tiered_memory.model import Role
 from tiered_memory.scoring import change_cues as cues
-from tiered_memory.scoring.attributes import BY_TERM, ROLES
+from tiered_memory.scoring.attributes import BY_TERM, TOOLS
 from tiered_memory.scoring.claims import SELF, Assertion, assertions, root
+from tiered_memory.scoring.comparison import ALIKE, MOST_OF_FRAME, Comparison, compare
 from tiered_memory.scoring.text import is_question
 
 SAME_VECTOR = 0.97
 """Least cosine of two texts that say the same; below it they are not read for being duplicates."""
 
-_FLIPPING = re.compile(r"n't\b|\b(?:no|not|never|none|without|cannot|cant|dont|doesnt|isnt|wont)\b")
+MOST_TERMS = 14
+"""A memory of more index terms than this says more than one thing: it is not closed for one of them."""
+
+MOST_ASSERTIONS = 2
+BRIEF_TERMS, BRIEF_NEW_TERMS = 9, 12
+"""An older and a newer text of at most so many index terms say one thing only."""
+
+MOST_NEW_TERMS = 20
+MUCH_ALIKE = 0.5
+FAINTLY_ALIKE = 0.25
+SAME_HEAD_ALIKE = 0.4
+MOST_READ = 10
+"""So many of the candidates are read closely: those likest the new statement."""
+
+_CHEAP_CHARACTERS = 600
+_STATE_LIKE = frozenset({"relationship", "diet", "smoking", "expecting", "status", "commute"})
+"""Attributes whose values are words of the attribute itself, seldom names or numbers."""
 
 
 class Relation(StrEnum):
@@ -37,13 +55,17 @@ class Relation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What the judge knows of one memory. `terms` are those of `text.analyze(content)`."""
+    """What the judge knows of one memory. `terms` are those of `text.analyze(content)`.
+
+    `asserted` is filled in when it is first read: whoever keeps a statement has it read once.
+    """
 
     content: str
     role: Role
     author: str | None
     occurred_at_us: int
     terms: Mapping[str, int]
+    asserted: list[Sequence[Assertion]] = field(default_factory=list, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +100,18 @@ def judge(new: Statement, old: Statement, similarity: float) -> Judgement:
 
 
 def judge_all(new: Statement, candidates: Sequence[Candidate]) -> list[Judgement]:
-    """Return what `new` is to each candidate, in their order: as `judge`, reading `new` once."""
-    if not worth_comparing(new):
-        told = list[Assertion]()
-    elif len(new.terms) <= BRIEF_NEW_TERMS:
-        told = assertions(new.content)
-    else:
-        told = [one for one in assertions(new.content) if _tells(one)]
-    return [_relation(new, told, old, similarity) for old, similarity in candidates]
+    """Return what `new` is to each candidate, in their order.
+
+    As `judge`, but `new` is read once, and of many candidates only the `MOST_READ` likest are read.
+    """
+    told = _told(new)
+    likely = [place for place, one in enumerate(candidates) if _may_relate(new, told, *one)]
+    likely.sort(key=lambda place: -candidates[place][1])
+    read = frozenset(likely[:MOST_READ])
+    return [
+        _duplicate(new, *one) or (_relation(new, told, *one) if place in read else UNRELATED)
+        for place, one in enumerate(candidates)
+    ]
 
 
 def worth_comparing(statement: Statement) -> bool:
@@ -93,277 +119,249 @@ def worth_comparing(statement: Statement) -> bool:
     if statement.role is not Role.USER or not statement.terms:
         return False
     lowered = statement.content[:_CHEAP_CHARACTERS].lower().replace("\u2019", "'")
-    return bool(cues.CHANGE.search(lowered) or cues.CORRECTION.search(lowered) or _gives_value(statement, lowered))
+    if is_question(lowered) and not cues.UNIT_END.search(lowered[:-1]):
+        return False
+    if cues.EXPLICIT.search(lowered) or cues.CORRECTION.search(lowered):
+        return True
+    if len(statement.terms) > BRIEF_NEW_TERMS or cues.CHAT.search(lowered):
+        return False
+    return bool(
+        any(map(str.isdigit, lowered))
+        or any(term in BY_TERM for term in statement.terms)
+        or cues.CHANGE.search(lowered)
+        or cues.WEEKDAY.search(lowered)
+        or cues.INSIDE_NAME.search(statement.content)
+    )
+
+
+# --- which are read --------------------------------------------------------------------------------------------
+
+
+def _told(new: Statement) -> Sequence[Assertion]:
+    """Return those of the new statement's assertions that may change what holds; of a brief one, all."""
+    if not worth_comparing(new):
+        return []
+    told = _asserted(new)
+    return told if len(new.terms) <= BRIEF_NEW_TERMS else [one for one in told if _tells(one)]
+
+
+def _asserted(statement: Statement) -> Sequence[Assertion]:
+    if not statement.asserted:
+        statement.asserted.append(assertions(statement.content))
+    return statement.asserted[0]
 
 
 def _tells(one: Assertion) -> bool:
-    """Tell whether an assertion may change what holds: it says so, or it names a value or an attribute's state."""
     return bool(
         one.states
-        or any(one.values.kinds())
         or cues.EXPLICIT.search(one.text)
         or cues.CORRECTION.search(one.text)
-        or (one.values.names and cues.CHANGE.search(one.text))
-        or any(word in LEFT_BEFORE or word in OVER_AFTER for word in one.words)
+        or (one.marks and cues.CHANGE.search(one.text))
     )
 
 
-def _gives_value(statement: Statement, lowered: str) -> bool:
-    if is_question(lowered):
+def _may_relate(new: Statement, told: Sequence[Assertion], old: Statement, similarity: float) -> bool:
+    """Tell, cheaply, whether an older statement is worth reading."""
+    if old.role is not Role.USER or old.occurred_at_us > new.occurred_at_us:
         return False
-    if any(map(str.isdigit, lowered)) or any(term in BY_TERM for term in statement.terms):
-        return True
-    return len(statement.terms) <= BRIEF_NEW_TERMS and bool(
-        cues.WEEKDAY.search(lowered) or cues.MONTH_DAY.search(lowered) or cues.INSIDE_NAME.search(statement.content)
+    return any(_touches(one, old.terms) for one in told) or (
+        bool(told) and similarity >= MUCH_ALIKE and _is_brief(new, old)
     )
 
 
-_CHEAP_CHARACTERS = 600
+def _is_brief(new: Statement, old: Statement) -> bool:
+    """Tell whether both say one thing only, and are no talk for talk's sake."""
+    if len(old.terms) > BRIEF_TERMS or len(new.terms) > BRIEF_NEW_TERMS:
+        return False
+    return not (cues.CHAT.search(new.content.lower()) or cues.CHAT.search(old.content.lower()))
+
+
+def _touches(after: Assertion, terms: Mapping[str, int]) -> bool:
+    if len(terms) <= MOST_TERMS and not after.frame.isdisjoint(terms):
+        return True
+    attributes = after.hints.union(after.states)
+    return bool(attributes) and any(one.name in attributes for term in terms for one in BY_TERM.get(term, ()))
+
+
+# --- what they come to -----------------------------------------------------------------------------------------
 
 
 def _relation(new: Statement, told: Sequence[Assertion], old: Statement, similarity: float) -> Judgement:
-    if _says_the_same(new, old, similarity):
-        return Judgement(Relation.DUPLICATE, min(1.0, similarity), "says the same", None)
-    if old.role is not Role.USER or old.occurred_at_us > new.occurred_at_us:
-        return UNRELATED
-    brief = len(old.terms) <= BRIEF_TERMS and len(new.terms) <= BRIEF_NEW_TERMS
-    alike = brief and similarity >= MUCH_ALIKE
-    nearby = [one for one in told if alike or _touches(one, old.terms)]
-    if not nearby:
-        return UNRELATED
-    earlier = assertions(old.content)
-    strangers = new.author != old.author
+    brief, earlier = _is_brief(new, old), _asserted(old)
     compact = len(old.terms) <= MOST_TERMS and len(new.terms) <= MOST_NEW_TERMS
     found = [
-        _compared(after, before, similarity if compact else 0.0, brief=brief)
+        compare(after, before, similarity if compact else 0.0, brief=brief)
         for before in earlier
-        for after in nearby
-        if not (strangers and _own(after, before))
+        for after in told
+        if new.author == old.author or not _own(after, before)
     ]
-    best = max(found, key=lambda one: (_RANK[one.relation], one.confidence), default=UNRELATED)
+    best = max(map(_verdict, found), key=_weight, default=UNRELATED)
     if best.relation is Relation.UPDATES and _says_more(old, earlier):
         return Judgement(Relation.CONFLICTS, best.confidence * 0.7, "the old one says more", best.attribute)
     return best
 
 
-def _touches(after: Assertion, terms: Mapping[str, int]) -> bool:
-    """Tell, cheaply, whether an assertion and a text of these terms have a topic in common."""
-    if len(terms) <= MOST_TERMS and not after.frame.isdisjoint(terms):
-        return True
-    return bool(after.hints) and any(one.name in after.hints for term in terms for one in BY_TERM.get(term, ()))
-
-
-MOST_NEW_TERMS = 20
-BRIEF_TERMS, BRIEF_NEW_TERMS = 9, 12
-LEAST_SIMILARITY = 0.2
-_RANK = {Relation.UNRELATED: 0, Relation.DUPLICATE: 0, Relation.CONFLICTS: 1, Relation.UPDATES: 2}
-MOST_TERMS = 14
-"""A memory of more index terms than this says more than one thing: it is not closed for one of them."""
-
-
 def _own(after: Assertion, before: Assertion) -> bool:
     """Tell whether two people's assertions need not be about the same: only a named subject is."""
-    first_person = SELF in after.subject.terms | before.subject.terms or after.subject.kin or before.subject.kin
+    first_person = (
+        SELF in after.subject.terms | before.subject.terms or after.subject.kin or before.subject.kin
+    )
     return first_person or after.subject.terms.isdisjoint(before.subject.terms)
 
 
 def _says_more(old: Statement, earlier: Sequence[Assertion]) -> bool:
-    return len(old.terms) > MOST_TERMS or sum(len(one.terms) > 1 for one in earlier) > 2
+    return len(old.terms) > MOST_TERMS or sum(len(one.terms) > 1 for one in earlier) > MOST_ASSERTIONS
+
+
+def _weight(one: Judgement) -> tuple[bool, bool, float]:
+    return one.relation is Relation.UPDATES, one.relation is Relation.CONFLICTS, one.confidence
+
+
+def _verdict(found: Comparison | None) -> Judgement:
+    """Return what the first rule that applies says."""
+    if found is not None:
+        for rule in _RULES:
+            if rule.applies(found):
+                return Judgement(rule.relation, rule.confidence, rule.reason, found.attribute or found.hinted)
+    return UNRELATED
 
 
 @dataclass(frozen=True, slots=True)
-class _Comparison:
-    """What speaks for two assertions giving one attribute two values.
-
-    `shared` are the terms both are about, `covered` the share of the older one's frame among them. `certain` tells
-    that nothing speaks for two different subjects, `brief` that both texts say one thing only.
-    """
-
-    shared: frozenset[str]
-    covered: float
-    attribute: str | None
-    hinted: str | None
-    other_value: bool
-    other_name: bool
-    fresh: bool
-    left: bool
-    corrects: bool
-    explicit: bool
-    changes: bool
-    certain: bool
-    brief: bool
-    similarity: float
-
-    @property
-    def differs(self) -> bool:
-        return self.other_value or self.other_name
-
-    @property
-    def framed(self) -> bool:
-        """Whether the new one speaks of what the older one is about, and of little else."""
-        if len(self.shared) > 1:
-            return self.covered >= MOST_OF_FRAME
-        return bool(self.shared) and self.covered == 1.0 and self.similarity >= ALIKE
+class _Rule:
+    relation: Relation
+    confidence: float
+    reason: str
+    applies: Callable[[Comparison], bool]
 
 
-MOST_OF_FRAME = 0.6
-ALIKE = 0.6
+def _may_update(found: Comparison) -> bool:
+    return found.certain and (not found.eventful or found.left or found.corrects or bool(found.attribute))
 
 
-def _compared(after: Assertion, before: Assertion, similarity: float, *, brief: bool) -> Judgement:
-    certain = _sure_of_subject(after, before)
-    if certain is None:
-        return UNRELATED
-    found = _comparison(after, before, similarity, certain=certain, brief=brief)
-    if cues.ADDITIVE.search(after.text) and not (found.left or found.corrects):
-        return UNRELATED
-    if not (found.left or found.explicit or found.differs or found.fresh):
-        return UNRELATED
-    return _updates(found, before) or _conflicts(found) or UNRELATED
-
-
-def _comparison(after: Assertion, before: Assertion, similarity: float, *, certain: bool, brief: bool) -> _Comparison:
-    shared = after.frame & before.frame
-    values, older = after.values, before.values
-    about = before.frame - (older.names - shared)
-    states = [one for one in after.states if one in before.states]
-    hinted = sorted(after.hints.intersection(before.states) | before.hints.intersection(after.states))
-    return _Comparison(
-        shared=shared,
-        covered=len(shared) / max(1, len(about)),
-        attribute=states[0] if states else None,
-        hinted=hinted[0] if hinted else None,
-        other_value=any(a - b and b - a for a, b in zip(values.kinds(), older.kinds(), strict=True)),
-        other_name=bool(values.names - before.terms) and not older.names & values.names,
-        fresh=bool(after.frame - before.frame),
-        left=_leaves(after, before, brief=brief),
-        corrects=bool(cues.CORRECTION.search(after.text)),
-        explicit=bool(cues.EXPLICIT.search(after.text)),
-        changes=bool(cues.CHANGE.search(after.text)),
-        certain=certain,
-        brief=brief,
-        similarity=similarity,
-    )
-
-
-def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
-    """Tell whether both are about the same for certain (True), perhaps (False), or not (None)."""
-    ours, theirs = after.subject, before.subject
-    if not ours.terms.isdisjoint(theirs.terms):
-        return True
-    if not ours.terms.isdisjoint(before.terms) or not theirs.terms.isdisjoint(after.terms):
-        return True
-    if ours.kin != theirs.kin and (SELF in ours.terms | theirs.terms or not (ours.terms and theirs.terms)):
-        return None if SELF in ours.terms | theirs.terms else False
-    if not ours.terms or not theirs.terms:
-        return True
-    if ours.speaker and SELF in theirs.terms:
-        return True
-    return False
-
-
-def _leaves(after: Assertion, before: Assertion, *, brief: bool) -> bool:
-    """Tell whether `after` names something of `before` as left behind: not X, instead of X, X closed.
-
-    Among long texts any word may stand beside such a word by chance; there only names and numbers count.
-    """
-    known = before.marks if not brief else before.marks.union(_long(before.words)) - _WEAK
-    words = after.words
-    if "never" in words:
+def _names_the_old_as_left(found: Comparison) -> bool:
+    if not (found.left and _may_update(found)):
         return False
-    for place, word in enumerate(words):
-        if word in known and (
-            not OVER_AFTER.isdisjoint(words[place + 1 : place + 4])
-            or not LEFT_BEFORE.isdisjoint(words[max(0, place - 3) : place])
-            or (words[place - 1 : place] == ("from",) and "to" in words[place + 1 : place + 4])
-        ):
-            return True
-    return False
-
-
-def _long(words: Sequence[str]) -> frozenset[str]:
-    return frozenset(word for word in words if len(word) > _SHORT)
-
-
-_SHORT = 2
-OVER_AFTER = frozenset(map(root, cues.OVER_AFTER))
-LEFT_BEFORE = frozenset(map(root, cues.LEFT_BEFORE))
-
-
-def _updates(found: _Comparison, before: Assertion) -> Judgement | None:
-    if not found.certain or (
-        cues.EVENTFUL.search(before.text) and not (found.left or found.corrects or found.attribute)
-    ):
-        return None
-    if found.left and _left_for_sure(found):
-        return _verdict(Relation.UPDATES, 0.9, "names the old value as left", found)
-    if found.corrects and found.differs and found.framed:
-        return _verdict(Relation.UPDATES, 0.9, "corrects", found)
-    if found.attribute and found.changes and found.differs:
-        return _verdict(Relation.UPDATES, 0.85, "same attribute, changed", found)
-    if found.brief and found.attribute in STATE_LIKE and found.changes and found.fresh:
-        return _verdict(Relation.UPDATES, 0.8, "same attribute, changed", found)
-    if found.brief and found.changes and found.fresh and found.framed and found.similarity >= ALIKE:
-        return _verdict(Relation.UPDATES, 0.8, "same frame, changed value", found)
-    if found.explicit and found.differs and found.framed:
-        return _verdict(Relation.UPDATES, 0.8, "same frame, changed value", found)
-    if found.changes and found.other_name and found.shared & ROLES:
-        return _verdict(Relation.UPDATES, 0.85, "same role, another person", found)
-    return None
-
-
-def _left_for_sure(found: _Comparison) -> bool:
     if found.attribute or (found.shared and found.covered >= MOST_OF_FRAME):
         return True
-    return bool(found.shared) and found.similarity >= (LEAST_ALIKE if found.brief else ALIKE)
+    return bool(found.shared) and found.similarity >= (_LEFT_ALIKE if found.brief else ALIKE)
 
 
-STATE_LIKE = frozenset({"relationship", "diet", "smoking", "expecting", "status", "commute"})
-"""Attributes whose values are words of the attribute itself, seldom names or numbers."""
-
-LEAST_ALIKE = 0.35
-
-
-def _conflicts(found: _Comparison) -> Judgement | None:
-    cue = found.left or found.corrects or found.explicit
-    alike = found.similarity >= (LEAST_ALIKE_BRIEF if found.brief else LEAST_ALIKE)
-    if found.attribute and (found.differs or (found.changes and alike)):
-        return _verdict(Relation.CONFLICTS, 0.6, "same attribute, another value", found)
-    if found.shared and (cue or found.other_value or (found.other_name and (found.changes or found.brief))) and alike:
-        return _verdict(Relation.CONFLICTS, 0.5, "same topic, changed", found)
-    if found.hinted and (cue or found.changes) and alike:
-        return _verdict(Relation.CONFLICTS, 0.4, "same topic, changed", found)
-    if found.similarity >= MUCH_ALIKE and (cue or found.changes or found.differs):
-        return _verdict(Relation.CONFLICTS, 0.4, "much alike, changed", found)
-    return None
+def _corrects(found: Comparison) -> bool:
+    told_anew = (found.differs and found.framed) or (found.retold and found.brief)
+    return found.corrects and told_anew and _may_update(found)
 
 
-MUCH_ALIKE = 0.5
-LEAST_ALIKE_BRIEF = 0.25
+def _changes_attribute(found: Comparison) -> bool:
+    if not (found.attribute and found.changes and _may_update(found)):
+        return False
+    if found.other_value or (found.other_name and found.named_before):
+        return True
+    return found.brief and found.fresh and found.attribute in _STATE_LIKE
 
 
-def _verdict(relation: Relation, confidence: float, reason: str, found: _Comparison) -> Judgement:
-    return Judgement(relation, confidence, reason, found.attribute or found.hinted)
-
-
-_WEAK = frozenset(
-    "the is are was my our we in on at to of and for it its he she they you your with by as an be am have has had do does "
-    "from that this not no so or but if up out me us his her their there here now new every each all one two "
-    "week month year day time monthly".split()
-)
-
-
-def _says_the_same(new: Statement, old: Statement, similarity: float) -> bool:
-    return (
-        similarity >= SAME_VECTOR
-        and new.author == old.author
-        and new.role == old.role
-        and new.terms == old.terms
-        and (bool(new.terms) or new.content == old.content)
-        and is_question(new.content) == is_question(old.content)
-        and _negations(new.content) == _negations(old.content)
+def _changes_value(found: Comparison) -> bool:
+    if not (found.explicit and found.framed and _may_update(found)):
+        return False
+    return found.differs or (
+        found.brief and found.fresh and len(found.shared) > 1 and found.similarity >= ALIKE
     )
 
 
-def _negations(content: str) -> int:
-    return len(_FLIPPING.findall(content.lower().replace("\u2019", "'")))
+def _changes_person(found: Comparison) -> bool:
+    return found.changes and found.other_name and found.same_role and _may_update(found)
+
+
+def _gives_attribute(found: Comparison) -> bool:
+    if not found.attribute:
+        return False
+    return found.differs or (found.brief and found.explicit) or (found.changes and _is_alike(found))
+
+
+def _shares_topic(found: Comparison) -> bool:
+    if not (found.shared and _is_alike(found)):
+        return False
+    return found.cued or found.other_value or (found.other_name and (found.changes or found.brief))
+
+
+def _hints_attribute(found: Comparison) -> bool:
+    if found.hinted in TOOLS and found.brief and found.explicit and found.certain:
+        return True
+    return bool(found.hinted) and (found.cued or found.changes) and _is_alike(found)
+
+
+def _is_much_alike(found: Comparison) -> bool:
+    about_it = found.other_value or found.retold or found.covered >= _SOME_OF_FRAME
+    return (
+        found.brief
+        and found.similarity >= MUCH_ALIKE
+        and about_it
+        and (found.changes or found.differs or found.retold)
+    )
+
+
+def _names_another(found: Comparison) -> bool:
+    if not (found.brief and found.certain and found.explicit) or found.eventful:
+        return False
+    return found.other_name and found.named_before and found.similarity >= SAME_HEAD_ALIKE
+
+
+def _says_otherwise(found: Comparison) -> bool:
+    """Tell whether two brief texts are so alike that what differs is most likely the value."""
+    if not (found.brief and found.certain and found.fresh and found.shared) or found.eventful:
+        return False
+    return found.similarity >= (SAME_HEAD_ALIKE if found.same_head else ALIKE)
+
+
+def _is_alike(found: Comparison) -> bool:
+    """Tell whether the texts are alike enough for their kind: chat of some length is always somewhat alike."""
+    if found.brief:
+        return found.similarity >= FAINTLY_ALIKE
+    return found.similarity >= MUCH_ALIKE and (len(found.shared) > 1 or bool(found.attribute))
+
+
+_LEFT_ALIKE = 0.35
+_SOME_OF_FRAME = 0.3
+_RULES = (
+    _Rule(Relation.UPDATES, 0.9, "names the old value as left", _names_the_old_as_left),
+    _Rule(Relation.UPDATES, 0.9, "corrects", _corrects),
+    _Rule(Relation.UPDATES, 0.85, "same attribute, changed", _changes_attribute),
+    _Rule(Relation.UPDATES, 0.85, "same role, another person", _changes_person),
+    _Rule(Relation.UPDATES, 0.8, "same frame, changed value", _changes_value),
+    _Rule(Relation.CONFLICTS, 0.6, "same attribute, another value", _gives_attribute),
+    _Rule(Relation.CONFLICTS, 0.5, "same topic, changed", _shares_topic),
+    _Rule(Relation.CONFLICTS, 0.4, "touches the same attribute", _hints_attribute),
+    _Rule(Relation.CONFLICTS, 0.4, "much alike, changed", _is_much_alike),
+    _Rule(Relation.CONFLICTS, 0.3, "another name, changed", _names_another),
+    _Rule(Relation.CONFLICTS, 0.3, "much alike, not the same", _says_otherwise),
+)
+"""The first rule that applies decides: what is surest comes first."""
+
+
+# --- duplicates ------------------------------------------------------------------------------------------------
+
+
+def _duplicate(new: Statement, old: Statement, similarity: float) -> Judgement | None:
+    if similarity < SAME_VECTOR or not _says_the_same(new, old):
+        return None
+    return Judgement(Relation.DUPLICATE, min(1.0, similarity), "says the same", None)
+
+
+def _says_the_same(new: Statement, old: Statement) -> bool:
+    return (
+        new.author == old.author
+        and new.role == old.role
+        and new.terms == old.terms
+        and is_question(new.content) == is_question(old.content)
+        and (new.content == old.content or _telling_words(new.content) == _telling_words(old.content))
+    )
+
+
+def _telling_words(content: str) -> list[str]:
+    """Return the words in their order, but for those that change nothing: "from A to B" is not "from B to A"."""
+    words = _SUFFIX.sub("", content.lower().replace("\u2019", "'"))
+    return [root(word) for word in _TELLING.findall(words) if word not in _IDLE]
+
+
+_SUFFIX = re.compile(r"'(?:m|re|s|ve|ll|d)\b")
+_TELLING = re.compile(r"n't\b|(?:(?!n't\b)[^\W_])+")
+_IDLE = frozenset(("a", "an", "the", "am", "is", "are", "so", "very", "really", "just", "well", "oh"))

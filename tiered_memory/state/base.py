@@ -8,6 +8,8 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from tiered_memory.formats.leaf import AuditLeaf
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 JOURNAL_FORMAT = 1
@@ -100,6 +102,8 @@ class MemoryRow:
     pinned: bool
     held: bool
     bytes: int
+    forgotten_us: int | None = None
+    """When it was forgotten; None for what is active, and for what was forgotten under schema 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +122,45 @@ class StrengthUpdate:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """A memory's move to another state; `deadline_us` is when it falls due there."""
+    """A memory's move to another state; `deadline_us` is when it falls due there, `at_us` when it was forgotten."""
 
     memory_id: str
     state: MemoryState
     deadline_us: int | None
     deadline_rule: str
+    at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineUpdate:
+    """A memory's deadline computed anew, for the row as it was read: one that changed since is left alone."""
+
+    row: MemoryRow
+    policy_version: str
+    forget_at_us: int | None
+    deadline_us: int | None
+    deadline_rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A subject's quota in active memories and their bytes (None: no bound), and what a write moves out for it.
+
+    `evicted` must still be active and neither pinned nor held when it is carried out, each with its audit leaf.
+    """
+
+    max_items: int | None
+    max_bytes: int | None
+    evicted: tuple[StateChange, ...] = ()
+    leaves: tuple[AuditLeaf, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many active memories a subject has, and their bytes."""
+
+    items: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +250,7 @@ class WriteBatch:
     purpose: str = ""
     key_id: bytes = b""
     """The purpose's key it is sealed under: when that is gone nothing is written. Empty: not asked."""
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +265,11 @@ class Repeated:
     """The operation had been done before; nothing was written."""
 
     earlier: OperationRow
+
+
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """The quota has no room for the write, or what was to make room is protected by now; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)

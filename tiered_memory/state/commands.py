@@ -10,6 +10,7 @@ from tiered_memory.formats.leaf import AuditLeaf
 from tiered_memory.state.base import (
     Appended,
     ConsentRow,
+    Crowded,
     Held,
     JournalEntry,
     JournalSize,
@@ -18,6 +19,7 @@ from tiered_memory.state.base import (
     PendingRemoval,
     Read,
     Repeated,
+    Room,
     Stale,
     StateChange,
     StrengthUpdate,
@@ -27,6 +29,9 @@ from tiered_memory.state.base import (
     Write,
     WriteBatch,
 )
+
+REEMBEDDING = "reembedding"
+"""Name of the value that says how far a move to another embedder has come."""
 
 # --- changes -------------------------------------------------------------------------------------------------
 
@@ -88,7 +93,7 @@ class PutConsent(Write[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Append(Write[Appended | Repeated | Stale]):
+class Append(Write[Appended | Repeated | Stale | Crowded]):
     """Acknowledge a write: journal, strengths, revisions, session tail, idempotency, in one commit or not at all."""
 
     batch: WriteBatch
@@ -121,13 +126,14 @@ class ChangeStates(Write[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class RestoreMemory(Write[bool]):
+class RestoreMemory(Write[bool | Crowded]):
     """Make a forgotten memory active again; answer False when it was not forgotten."""
 
     subject: bytes
     generation: int
     update: StrengthUpdate
     leaf: AuditLeaf
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +209,29 @@ class FinishErasure(Write[int]):
     generation: int
     now_us: int
     leaf: AuditLeaf
+
+
+@dataclass(frozen=True, slots=True)
+class MarkReembedding(Write[None]):
+    """Note how far a move to another embedder has come; None: there is none under way."""
+
+    mark: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveSubject(Write[None]):
+    """Let a subject's rows be those of another table, embedded by another embedder, in one commit.
+
+    `tails` are turns sealed anew, `sizes` the bytes of each memory's plaintext, `mark` names the table left behind.
+    """
+
+    subject: bytes
+    generation: int
+    incarnation: bytes
+    embedder: str
+    tails: tuple[TailRow, ...]
+    sizes: tuple[tuple[str, int], ...]
+    mark: bytes
 
 
 # --- questions -----------------------------------------------------------------------------------------------
@@ -302,6 +331,13 @@ class Tail(Read[list[TailRow]]):
 
 
 @dataclass(frozen=True, slots=True)
+class SealedTails(Read[list[TailRow]]):
+    """The turns of all sessions of a subject that are no memories."""
+
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class InTail(Read[bool]):
     """Whether a session's tail holds a turn of its own that is no memory."""
 
@@ -334,6 +370,11 @@ class HeldOf(Read[Held]):
     """How many rows of each sort are held of a subject."""
 
     subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Removed(Read[list[tuple[bytes, int, int, str]]]):
+    """Everything erased: subject, generation, when (microseconds), and the memory's id; "" for a whole subject."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ import apsw
 from tiered_memory.crypto.keyring import EpochRecord, KeyRecord
 from tiered_memory.errors import StateStoreError
 from tiered_memory.state import commands as c
+from tiered_memory.state import forgetting as f
+from tiered_memory.state import paging as p
 from tiered_memory.state.base import (
     ConsentRow,
     Held,
@@ -21,6 +23,7 @@ from tiered_memory.state.base import (
     PendingRemoval,
     SubjectRow,
     TailRow,
+    Totals,
 )
 from tiered_memory.state.queries import SQL
 
@@ -127,6 +130,24 @@ def _memories(db: apsw.Connection, query: c.Memories) -> list[MemoryRow]:
     return [_memory_of(row) for row in db.execute(SQL["memories_of"], (query.subject,))]
 
 
+def _memory_rows(db: apsw.Connection, query: p.MemoryRows) -> list[MemoryRow]:
+    found = (first_row(db, "memory_of", (query.subject, one)) for one in query.memory_ids)
+    return [_memory_of(row) for row in found if row is not None]
+
+
+def _memory_page(db: apsw.Connection, query: p.MemoryPage) -> list[p.Placed]:
+    rows = db.execute(SQL["memories_page"], (query.subject, query.before, query.limit))
+    return [p.Placed(*row) for row in rows]
+
+
+def _concealed_rows(db: apsw.Connection, query: p.ConcealedRows) -> list[MemoryRow]:
+    return [_memory_of(row) for row in db.execute(SQL["memories_concealed"], (query.subject,))]
+
+
+def _importances(db: apsw.Connection, query: p.Importances) -> list[float]:
+    return [importance for (importance,) in db.execute(SQL["importances_of"], (query.subject,))]
+
+
 def _due(db: apsw.Connection, query: c.Due) -> list[MemoryRow]:
     if query.subject is None:
         rows = db.execute(SQL["memories_due"], (query.now_us, query.limit))
@@ -135,8 +156,51 @@ def _due(db: apsw.Connection, query: c.Due) -> list[MemoryRow]:
     return [_memory_of(row) for row in rows]
 
 
+def totals_of(db: apsw.Connection, subject: bytes) -> Totals:
+    """Return how many active memories a subject has, and their bytes."""
+    row = first_row(db, "totals_of", (subject,))
+    return Totals() if row is None else Totals(*row)
+
+
+def _totals_of(db: apsw.Connection, query: f.TotalsOf) -> Totals:
+    return totals_of(db, query.subject)
+
+
 def _active_totals(db: apsw.Connection, query: c.ActiveTotals) -> dict[bytes, int]:
-    return {one: one_row(db, "memories_active", (one,))[0] for one in query.subjects}
+    return {one: totals_of(db, one).items for one in query.subjects}
+
+
+def _one_after_the_other(
+    db: apsw.Connection, names: tuple[str, str], key: str | bytes, limit: int
+) -> list[MemoryRow]:
+    """Return the rows of two statements, the second one's only as far as `limit` goes."""
+    rows: list[MemoryRow] = []
+    for name in names:
+        rows += [_memory_of(row) for row in db.execute(SQL[name], (key, limit - len(rows)))]
+    return rows
+
+
+def _leaving(db: apsw.Connection, query: f.Leaving) -> list[MemoryRow]:
+    return _one_after_the_other(db, ("memories_leaving", "memories_staying"), query.subject, query.limit)
+
+
+def _of_other_policies(db: apsw.Connection, query: f.OfOtherPolicies) -> list[MemoryRow]:
+    names = ("memories_of_lower_policies", "memories_of_higher_policies")
+    return _one_after_the_other(db, names, query.version, query.limit)
+
+
+def _count_of_other_policies(db: apsw.Connection, query: f.CountOfOtherPolicies) -> int:
+    count: int = one_row(db, "count_of_other_policies", (query.version,))[0]
+    return count
+
+
+def _memories_after(db: apsw.Connection, query: f.MemoriesAfter) -> list[MemoryRow]:
+    rows = db.execute(SQL["memories_after"], (query.subject, query.memory_id, query.limit))
+    return [_memory_of(row) for row in rows]
+
+
+def _has_expired(db: apsw.Connection, query: f.HasExpired) -> bool:
+    return bool(one_row(db, "has_expired", (query.now_us,))[0])
 
 
 def _removing(db: apsw.Connection, _query: c.Removing) -> list[PendingRemoval]:
@@ -153,6 +217,10 @@ def _journal_size(db: apsw.Connection, _query: c.GetJournalSize) -> JournalSize:
 
 def _tail(db: apsw.Connection, query: c.Tail) -> list[TailRow]:
     return [_tail_of(row) for row in db.execute(SQL["tail_of"], (query.subject, query.session))]
+
+
+def _sealed_tails(db: apsw.Connection, query: c.SealedTails) -> list[TailRow]:
+    return [_tail_of(row) for row in db.execute(SQL["tails_sealed"], (query.subject,))]
 
 
 def _in_tail(db: apsw.Connection, query: c.InTail) -> bool:
@@ -177,6 +245,10 @@ def _held(db: apsw.Connection, query: c.HeldOf) -> Held:
     return held_of(one_row(db, "count_held", (query.subject,)))
 
 
+def _removed(db: apsw.Connection, _query: c.Removed) -> list[tuple[bytes, int, int, str]]:
+    return list(db.execute(SQL["removed_all"]))
+
+
 def _routing(db: apsw.Connection, _query: c.RoutingCounts) -> list[tuple[str, str, int]]:
     return list(db.execute(SQL["routing_all"]))
 
@@ -194,17 +266,29 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.Keys: _keys,
     c.Consents: _consents,
     c.Memories: _memories,
+    p.MemoryRows: _memory_rows,
+    p.MemoryPage: _memory_page,
+    p.ConcealedRows: _concealed_rows,
+    p.Importances: _importances,
     c.Due: _due,
+    f.Leaving: _leaving,
+    f.OfOtherPolicies: _of_other_policies,
+    f.CountOfOtherPolicies: _count_of_other_policies,
+    f.MemoriesAfter: _memories_after,
+    f.TotalsOf: _totals_of,
+    f.HasExpired: _has_expired,
     c.ActiveTotals: _active_totals,
     c.Removing: _removing,
     c.Journal: _journal,
     c.GetJournalSize: _journal_size,
     c.Tail: _tail,
+    c.SealedTails: _sealed_tails,
     c.InTail: _in_tail,
     c.LastOrder: _last_order,
     c.GetOperation: _operation,
     c.Leaves: _leaves,
     c.HeldOf: _held,
+    c.Removed: _removed,
     c.RoutingCounts: _routing,
     c.AnalyticsRows: _analytics,
 }

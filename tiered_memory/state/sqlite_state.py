@@ -22,7 +22,7 @@ from tiered_memory.state.sqlite_rows import READERS, one_row
 from tiered_memory.state.sqlite_writes import HANDLERS
 
 T = TypeVar("T")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_MS = 5000
 DAMAGE = (apsw.CorruptError, apsw.NotADBError)
 """What the driver raises for a page that does not verify."""
@@ -46,18 +46,37 @@ def _connect(path: Path, key: bytes) -> apsw.Connection:
     return connection
 
 
-def _migrated(path: Path, key: bytes) -> apsw.Connection:
+def _opened(path: Path, key: bytes) -> apsw.Connection:
+    """Open the file, or make it with today's schema; an older one stays as it is until `migrate`."""
     connection = _connect(path, key)
-    version = connection.pragma("user_version")
-    if version > SCHEMA_VERSION:
+    try:
+        version = connection.pragma("user_version")
+        if version > SCHEMA_VERSION:
+            raise _too_new(version)
+        if version == 0:
+            _migrate(connection)
+    except (apsw.Error, StateStoreError):
         connection.close()
-        raise StateStoreError(
-            f"the state store has schema {version}, this version knows {SCHEMA_VERSION}: use a newer release"
-        )
-    if version == 0:
-        script = f"BEGIN;\n{load_sql('schema_1.sql')}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
-        connection.execute(script)
+        raise
     return connection
+
+
+def _too_new(version: int) -> StateStoreError:
+    return StateStoreError(
+        f"the state store has schema {version}, this version knows {SCHEMA_VERSION}: use a newer release"
+    )
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    """Bring the store to today's schema; a step that fails leaves it at the schema before."""
+    for number in range(connection.pragma("user_version") + 1, SCHEMA_VERSION + 1):
+        step = load_sql(f"schema_{number}.sql")
+        try:
+            connection.execute(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;")
+        except apsw.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
 def _check_build() -> None:
@@ -103,7 +122,7 @@ class SqliteState:
         self._key = key
         self._on_damage = on_damage
         self._commits = _Commits()
-        self._writer = GroupCommitWriter(lambda: _migrated(path, key), on_commit, self._commits)
+        self._writer = GroupCommitWriter(lambda: _opened(path, key), on_commit, self._commits)
         self._reader: apsw.Connection | None = None
         self._reading = threading.Lock()
 
@@ -112,7 +131,7 @@ class SqliteState:
         self._commits.listener = listener
 
     async def open(self) -> None:
-        """Create or migrate the file; raises StateStoreError when it is not a readable state store."""
+        """Open or create the file; raises StateStoreError when it is not a readable state store."""
         _check_build()
         try:
             await self._writer.start()
@@ -120,6 +139,14 @@ class SqliteState:
         except apsw.Error as error:
             raise StateStoreError(f"the state store cannot be opened ({type(error).__name__})") from error
         self._path.chmod(0o600)
+
+    async def migrate(self) -> None:
+        """Bring an older store to today's schema, in one transaction a step.
+
+        It comes after whatever may still refuse the store, because a refused store must not be changed. Before it
+        only what schema 1 had can be asked and written.
+        """
+        await self._writer.run_alone(_migrate)
 
     async def write(self, command: Write[T]) -> T:
         """Carry out one change in one transaction; return after its fsync."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import apsw
 
 from tiered_memory.errors import ConsentRequiredError, SubjectErasedError
-from tiered_memory.formats.leaf import LEAF_FORMAT, AuditLeaf
-from tiered_memory.privacy.merkle import leaf_hash
 from tiered_memory.state import commands as c
+from tiered_memory.state import forgetting as f
 from tiered_memory.state.base import (
     Appended,
     ConsentRow,
+    Crowded,
     Held,
     JournalEntry,
     MemoryRow,
@@ -27,6 +27,7 @@ from tiered_memory.state.base import (
 )
 from tiered_memory.state.queries import SQL
 from tiered_memory.state.sqlite_rows import first_row, held_of, one_row, operation_of
+from tiered_memory.state.sqlite_steps import add_leaves, make_room, move
 
 LIVING = frozenset({SubjectState.ACTIVE.value, SubjectState.RESTRICTED.value})
 
@@ -42,16 +43,6 @@ def _changed(db: apsw.Connection, name: str, values: tuple[Any, ...]) -> int:
     """Run a statement and return how many rows it changed."""
     db.execute(SQL[name], values)
     return db.changes()
-
-
-def add_leaves(db: apsw.Connection, leaves: Iterable[AuditLeaf]) -> int:
-    """Append audit leaves; return the index of the last one (-1 when the ledger is empty)."""
-    index: int = one_row(db, "audit_last")[0]
-    for leaf in leaves:
-        index += 1
-        encoded = leaf.encode()
-        db.execute(SQL["audit_put"], (index, LEAF_FORMAT, encoded, leaf_hash(encoded)))
-    return index
 
 
 def _put_meta(db: apsw.Connection, command: c.PutMeta) -> None:
@@ -118,7 +109,7 @@ def _withdraw(db: apsw.Connection, command: c.WithdrawPurpose) -> int:
     return _changed(db, "key_destroy", owner)
 
 
-def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated | Stale:
+def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated | Stale | Crowded:
     batch = command.batch
     check_generation(db, batch.subject, batch.generation)
     _check_key(db, batch)
@@ -130,6 +121,9 @@ def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated | Sta
     stale = tuple(one.entry.memory_id for one in batch.revisions if not _revisable(db, batch, one))
     if stale:
         return Stale(stale)
+    size = sum(row.bytes for row in batch.memories)
+    if not make_room(db, batch.subject, batch.room, len(batch.memories), size):
+        return Crowded()
     if operation is not None:
         db.execute(
             SQL["operation_put"],
@@ -265,31 +259,35 @@ def _update_strengths(db: apsw.Connection, command: c.UpdateStrengths) -> None:
     db.executemany(SQL["memory_strength"], rows)
 
 
+def _reindex(db: apsw.Connection, command: f.Reindex) -> int:
+    """Whoever pinned, used, moved or erased a row since it was read has seen to its deadline already."""
+    done = 0
+    for update in command.updates:
+        row = update.row
+        where = (row.subject, row.memory_id, row.generation)
+        as_read = (row.state, row.policy_version, row.t_last_us, row.deadline_us, row.pinned, row.held)
+        entered = (update.policy_version, update.forget_at_us, update.deadline_us, update.deadline_rule)
+        done += _changed(db, "memory_reindex", (*entered, *where, *as_read))
+    return done
+
+
 def _change_states(db: apsw.Connection, command: c.ChangeStates) -> None:
     check_generation(db, command.subject, command.generation)
-    for change in command.changes:
-        values = (
-            change.state.value,
-            change.deadline_us,
-            change.deadline_rule,
-            command.subject,
-            change.memory_id,
-        )
-        db.execute(SQL["memory_state"], values)
-        if change.state == "removing":
-            db.execute(SQL["journal_drop_memory"], (command.subject, change.memory_id))
-        db.execute(SQL["tail_drop_record"], (command.subject, change.memory_id))
+    move(db, command.subject, command.changes)
     add_leaves(db, command.leaves)
 
 
-def _restore(db: apsw.Connection, command: c.RestoreMemory) -> bool:
+def _restore(db: apsw.Connection, command: c.RestoreMemory) -> bool | Crowded:
     check_generation(db, command.subject, command.generation)
     update = command.update
-    values = (*_strength_values(update), command.subject, update.memory_id)
-    restored = _changed(db, "memory_restore", values) == 1
-    if restored:
-        add_leaves(db, [command.leaf])
-    return restored
+    row = first_row(db, "memory_restorable", (command.subject, update.memory_id))
+    if row is None:
+        return False
+    if not make_room(db, command.subject, command.room, 1, row[0]):
+        return Crowded()
+    db.execute(SQL["memory_restore"], (*_strength_values(update), command.subject, update.memory_id))
+    add_leaves(db, [command.leaf])
+    return True
 
 
 def _pin(db: apsw.Connection, command: c.PinMemory) -> bool:
@@ -314,12 +312,28 @@ def _finish_removal(db: apsw.Connection, command: c.FinishRemoval) -> None:
 def _remove_again(db: apsw.Connection, command: c.RemoveAgain) -> int:
     found = 0
     for subject, memory_id in command.memories:
-        found += _changed(
-            db, "memory_state", ("removing", command.now_us, "applied again", subject, memory_id)
-        )
+        to = ("removing", command.now_us, "applied again", None)
+        found += _changed(db, "memory_state", (*to, subject, memory_id))
         db.execute(SQL["journal_drop_memory"], (subject, memory_id))
         db.execute(SQL["tail_drop_record"], (subject, memory_id))
     return found
+
+
+def _mark_reembedding(db: apsw.Connection, command: c.MarkReembedding) -> None:
+    if command.mark is None:
+        db.execute(SQL["meta_drop"], (c.REEMBEDDING,))
+    else:
+        db.execute(SQL["meta_replace"], (c.REEMBEDDING, command.mark))
+
+
+def _move_subject(db: apsw.Connection, command: c.MoveSubject) -> None:
+    check_generation(db, command.subject, command.generation)
+    db.execute(SQL["subject_move"], (command.incarnation, command.embedder, command.subject))
+    tails = [(r.sealed, r.subject, r.session, r.order) for r in command.tails]
+    db.executemany(SQL["tail_reseal"], tails)
+    sizes = [(size, command.subject, memory_id) for memory_id, size in command.sizes]
+    db.executemany(SQL["memory_size"], sizes)
+    _mark_reembedding(db, c.MarkReembedding(command.mark))
 
 
 def _end_session(db: apsw.Connection, command: c.EndSession) -> None:
@@ -340,7 +354,7 @@ def _begin_erasure(db: apsw.Connection, command: c.BeginErasure) -> int:
 
 def _purge_subject(db: apsw.Connection, command: c.PurgeSubject) -> Held:
     before = held_of(one_row(db, "count_held", (command.subject,)))
-    for name in ("journal", "memories", "tail", "consents", "operations", "tombstones"):
+    for name in ("journal", "memories", "tail", "consents", "operations", "tombstones", "totals"):
         db.execute(SQL[f"drop_{name}"], (command.subject,))
     return before
 
@@ -363,11 +377,14 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.Append: _append,
     c.Trim: _trim,
     c.UpdateStrengths: _update_strengths,
+    f.Reindex: _reindex,
     c.ChangeStates: _change_states,
     c.RestoreMemory: _restore,
     c.PinMemory: _pin,
     c.FinishRemoval: _finish_removal,
     c.RemoveAgain: _remove_again,
+    c.MarkReembedding: _mark_reembedding,
+    c.MoveSubject: _move_subject,
     c.EndSession: _end_session,
     c.Expire: _expire,
     c.BeginErasure: _begin_erasure,

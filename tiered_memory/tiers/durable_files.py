@@ -7,6 +7,8 @@ import shutil
 import zlib
 from pathlib import Path
 
+from tiered_memory.files import sync_path
+
 HINT = "latest_version_hint.json"
 VERSIONS = "_versions"
 MARK = "on_disk"
@@ -22,15 +24,6 @@ def files_below(root: Path) -> list[Path]:
 def leftovers_below(root: Path) -> list[Path]:
     """Return the temporary files that a killed writer left behind; the engine never removes them."""
     return [path for path in files_below(root) if path.name.startswith(".tmp") or "#" in path.name]
-
-
-def sync_path(path: Path) -> None:
-    """Force one file or directory to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sync_files(root: Path, already: set[Path]) -> set[Path]:

@@ -7,15 +7,14 @@ show. Everything else stays sealed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tiered_memory.tiers.base import SubjectRef, TierRecord
+from tiered_memory.errors import ColdTierError
+from tiered_memory.tiers.base import Probe, Reveal, Revealed, SubjectRef, TierRecord
 from tiered_memory.tiers.lance_rows import COLUMNS, any_of, records_of, sealed_rows, sealed_schema
 from tiered_memory.tiers.lance_tier import LanceTier, TableHandle, merge
 
@@ -28,27 +27,6 @@ NEARBY = (-2, -1, 1, 2)
 """Orders at which a turn's neighbours in its session are looked for; sessions of one subject may interleave."""
 
 
-@dataclass(frozen=True, slots=True)
-class Revealed:
-    """What is stored of a record in clear: `vector` float32 of shape (d,), `tokens` one per occurrence of a term."""
-
-    vector: NDArray[np.float32]
-    tokens: tuple[str, ...]
-
-
-Reveal = Callable[[SubjectRef, Sequence[TierRecord]], Awaitable[Sequence[Revealed]]]
-"""Given a subject's sealed records returns what to store of each in clear, in order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A question as the engine's indexes take it; each arm nominates `limit` (>= 1) rows."""
-
-    vector: NDArray[np.float32]
-    tokens: Collection[str]
-    limit: int
-
-
 class IndexedTier(LanceTier):
     """A `LanceTier` that can also be asked for candidates. Scores are left to whoever ranks them."""
 
@@ -56,13 +34,13 @@ class IndexedTier(LanceTier):
         self,
         directory: Path,
         table_name: Callable[[SubjectRef], str],
-        reveal: Reveal,
         *,
         embedder: str,
         dimensions: int,
     ) -> None:
         super().__init__(directory, table_name, embedder=embedder)
-        self._reveal = reveal
+        self.reveal: Reveal = _nobody
+        """Set by whoever has the keys, before the first record is written."""
         self._dimensions = dimensions
 
     async def probe(self, subject: SubjectRef, probe: Probe) -> list[TierRecord]:
@@ -145,12 +123,17 @@ class IndexedTier(LanceTier):
     async def _rows(self, subject: SubjectRef, records: Sequence[TierRecord]) -> Any:
         import pyarrow as pa
 
-        revealed = await self._reveal(subject, records)
+        revealed = await self.reveal(subject, records)
         rows = sealed_rows(records)
         flat = pa.array(np.concatenate([one.vector for one in revealed]).astype(np.float32, copy=False))
         vectors = pa.FixedSizeListArray.from_arrays(flat, self._dimensions)
         tokens = pa.array([" ".join(one.tokens) for one in revealed], pa.string())
         return rows.append_column(VECTOR, vectors).append_column(TOKENS, tokens)
+
+
+async def _nobody(subject: SubjectRef, records: Sequence[TierRecord]) -> Sequence[Revealed]:
+    del subject, records
+    raise ColdTierError("indexed mode has nobody who may open records")
 
 
 def _any_order(orders: Collection[int]) -> str:

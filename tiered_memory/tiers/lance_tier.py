@@ -23,8 +23,10 @@ import anyio.to_thread
 
 from tiered_memory.errors import ColdTierError, DiskFullError, StorageError
 from tiered_memory.failpoints import reach
+from tiered_memory.files import sync_path
 from tiered_memory.inflight import InFlight
 from tiered_memory.tiers.base import SubjectRef, TierRecord
+from tiered_memory.tiers.deferred_package import defer_package
 from tiered_memory.tiers.durable_files import (
     files_below,
     leftovers_below,
@@ -32,7 +34,6 @@ from tiered_memory.tiers.durable_files import (
     prepare_table,
     roll_back,
     sync_files,
-    sync_path,
 )
 from tiered_memory.tiers.lance_rows import COLUMNS, any_of, records_of, sealed_rows, sealed_schema
 
@@ -44,6 +45,8 @@ CLEANUP_PASSES = 8
 NEVER = timedelta(days=36_500)
 SCAN_CONCURRENCY = 2
 BINDINGS = ("pyo3_", "pyarrow", "lance")
+CLIENT_OF_ITS_SERVICE = "lance_namespace_urllib3_client"
+"""Half of the import: classes for each call of a web service, made for type hints of which one module is used."""
 NOT_OLDER = "source.version >= target.version"
 Writing = Callable[[Any, Any], Awaitable[None]]
 
@@ -332,7 +335,8 @@ async def _connect(directory: Path) -> Any:
 
 
 def _import_lancedb() -> Any:
-    """The engine takes about a second to import: never before it is needed."""
+    """The engine takes most of a second to import: never before it is needed, and not what nobody needs."""
+    defer_package(CLIENT_OF_ITS_SERVICE)
     import lancedb
 
     warnings.filterwarnings("ignore", message=r"optimize\(cleanup_older_than=0\)")

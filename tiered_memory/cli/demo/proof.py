@@ -22,15 +22,17 @@ PAGE = 10_000
 async def erasure(stage: Stage) -> Erasure:
     """Erase the person, close the store, and look for the id and for three telling words in what is left."""
     user, talk = stage.user, stage.conversation
-    held = await user.list(limit=PAGE)
-    words = markers([one.content for one in held] or [turn.content for turn in talk.turns], avoid=talk.user)
+    held, current = await stage.held(), await user.list(limit=PAGE)
+    words = markers(
+        [one.content for one in current] or [turn.content for turn in talk.turns], avoid=talk.user
+    )
     sought = (talk.user, *words)
     hits_before = await _hits(stage, words)
     before = await _traces(stage, sought, live=True)
     begun = stopwatch()
     certificate = await user.erase(reason=REASON)
     seconds = stopwatch() - begun
-    hits_after, listed_after = await _hits(stage, words), len(await user.list(limit=PAGE))
+    hits_after, listed_after = await _hits(stage, words), len(await stage.held())
     after = await _traces_at_rest(stage, sought)
     return Erasure(
         user=talk.user,

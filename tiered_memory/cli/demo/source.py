@@ -38,7 +38,7 @@ class Question:
 BUNDLED_QUESTIONS = (
     Question(
         "Which version of PostgreSQL does the primary run?",
-        "The fact changed in April: the present one should come first, the former one after it.",
+        "The fact changed in April: the present one comes first, the former one is history.",
     ),
     Question(
         "Dangerous foods for the child",

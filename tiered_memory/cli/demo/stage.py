@@ -15,12 +15,13 @@ from typing import Protocol
 from tiered_memory.cli.demo.source import Conversation
 from tiered_memory.config import Settings, load_settings
 from tiered_memory.embedding.static_embedder import StaticEmbedder
-from tiered_memory.memory import TieredMemory, User
+from tiered_memory.memory import TieredMemory
 from tiered_memory.metrics import RecordingObserver
-from tiered_memory.model import Interaction, Receipt
+from tiered_memory.model import Filter, Interaction, Memory, Receipt
 from tiered_memory.policy.rules import Policy
 from tiered_memory.testing import ManualClock
 from tiered_memory.tiers.redis_server import PrivateRedis, find_redis_server
+from tiered_memory.user import User
 from tiered_memory.wiring import load_policy
 
 PRIVATE, LOCAL = "private", "local"
@@ -80,6 +81,10 @@ class Stage:
     def advance_to(self, moment: datetime) -> None:
         """Move the clock forward to `moment`; it never goes back."""
         self.clock.advance(max(timedelta(), moment - self.clock.now()))
+
+    async def held(self) -> list[Memory]:
+        """Return everything the person's memory holds, what was superseded as well, newest first."""
+        return await self.user.list(where=Filter(include_superseded=True), limit=10_000)
 
     @property
     def virtual_days(self) -> int:

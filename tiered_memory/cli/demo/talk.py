@@ -137,7 +137,7 @@ async def streaming(stage: Stage) -> Streaming:
         removed=cycles.removed,
         contexts=contexts,
         used=await _used(stage),
-        held=len(await stage.user.list(limit=PAGE)),
+        held=len(await stage.held()),
     )
 
 
@@ -229,7 +229,7 @@ async def packed(stage: Stage) -> Packed:
     begun = stopwatch()
     context = await stage.user.context(task, session=session, token_budget=CONTEXT_BUDGET)
     seconds = stopwatch() - begun
-    contents = {one.id: one.content for one in await stage.user.list(limit=PAGE)}
+    contents = {one.id: one.content for one in await stage.held()}
     left = [
         Piece(
             section=one.section,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from tiered_memory.cli.demo.facts import Explained, Faded, Fading, Gone, Month, Statistics, Undone
 from tiered_memory.cli.demo.stage import Stage
-from tiered_memory.cli.demo.talk import PAGE, explanations
+from tiered_memory.cli.demo.talk import explanations
 from tiered_memory.clock import stopwatch
 from tiered_memory.errors import NotFoundError
 from tiered_memory.model import Explanation, ForgetReport
@@ -104,7 +104,7 @@ async def _pass_month(stage: Stage, course: _Course) -> None:
         question = one.memory.content[:QUESTION_CHARACTERS]
         await stage.user.context(question, token_budget=USE_BUDGET)
     await _note(stage, course)
-    held = len(await stage.user.list(limit=PAGE))
+    held = len(await stage.held())
     course.months.append(
         Month(ends=stage.clock.now().date(), forgotten=forgotten, removed=removed, reasons=reasons, held=held)
     )
@@ -162,7 +162,7 @@ async def _restore(stage: Stage) -> Undone | None:
         strength_before=before.strength,
         strength_after=after.strength,
         undo_until=before.deadline,
-        found_again=best.id in {one.id for one in await stage.user.list(limit=PAGE)},
+        found_again=best.id in {one.id for one in await stage.held()},
     )
 
 

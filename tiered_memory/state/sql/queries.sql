@@ -9,6 +9,9 @@ INSERT INTO meta (name, value) VALUES (?, ?);
 -- name: meta_replace
 INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
+-- name: meta_drop
+DELETE FROM meta WHERE name = ?;
+
 -- name: position
 SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0),
        COALESCE((SELECT MAX(leaf_index) FROM audit), -1),
@@ -42,6 +45,9 @@ ON CONFLICT (subject) DO UPDATE SET
     incarnation = excluded.incarnation, state = excluded.state, embedder = excluded.embedder,
     identity = excluded.identity, created_us = excluded.created_us
 WHERE subjects.state = 'erased' AND subjects.generation = excluded.generation;
+
+-- name: subject_move
+UPDATE subjects SET incarnation = ?, embedder = ? WHERE subject = ?;
 
 -- name: keys_of
 SELECT subject, purpose, key_id, epoch, generation, wrapped, created_us, format
@@ -88,30 +94,103 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: memories_of
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
-       deadline_rule, pinned, held, bytes
+       deadline_rule, pinned, held, bytes, forgotten_us
 FROM memories WHERE subject = ?;
+
+-- name: memory_of
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories WHERE subject = ? AND memory_id = ?;
+
+-- name: memories_page
+SELECT memory_id, record_order FROM memories WHERE subject = ? AND state = 'active' AND record_order < ?
+ORDER BY record_order DESC LIMIT ?;
+
+-- name: memories_concealed
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories WHERE subject = ? AND state = 'active' AND sensitivity IN ('confidential', 'restricted');
+
+-- name: importances_of
+SELECT importance FROM memories WHERE subject = ?;
 
 -- name: memories_due
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
-       deadline_rule, pinned, held, bytes
+       deadline_rule, pinned, held, bytes, forgotten_us
 FROM memories WHERE deadline_us <= ? AND state <> 'removing'
-  AND subject IN (SELECT subject FROM subjects WHERE state IN ('active', 'restricted'))
+  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state IN ('active', 'restricted'))
 ORDER BY deadline_us LIMIT ?;
 
 -- name: memories_due_of
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
-       deadline_rule, pinned, held, bytes
-FROM memories WHERE subject = ? AND deadline_us <= ? AND state <> 'removing'
-  AND subject IN (SELECT subject FROM subjects WHERE state IN ('active', 'restricted'))
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories INDEXED BY memories_leaving
+WHERE subject = ? AND state IN ('active', 'forgotten') AND deadline_us <= ?
+  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state IN ('active', 'restricted'))
 ORDER BY deadline_us LIMIT ?;
+
+-- name: memories_leaving
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories
+WHERE subject = ? AND state = 'active' AND deadline_us IS NOT NULL AND pinned = 0 AND held = 0
+ORDER BY deadline_us, record_order LIMIT ?;
+
+-- name: memories_staying
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories
+WHERE subject = ? AND state = 'active' AND deadline_us IS NULL AND pinned = 0 AND held = 0
+ORDER BY record_order LIMIT ?;
+
+-- name: memories_of_lower_policies
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories WHERE policy_version < ? AND state <> 'removing'
+  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state IN ('active', 'restricted'))
+LIMIT ?;
+
+-- name: memories_of_higher_policies
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories WHERE policy_version > ? AND state <> 'removing'
+  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state IN ('active', 'restricted'))
+LIMIT ?;
+
+-- name: count_of_other_policies
+SELECT (SELECT COUNT(*) FROM memories WHERE policy_version < ?1 AND state <> 'removing')
+     + (SELECT COUNT(*) FROM memories WHERE policy_version > ?1 AND state <> 'removing');
+
+-- name: memories_after
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories WHERE (subject, memory_id) > (?, ?) ORDER BY subject, memory_id LIMIT ?;
 
 -- name: memories_removing
 SELECT subject, memory_id, COALESCE(deadline_us, ingested_us) FROM memories WHERE state = 'removing';
 
--- name: memories_active
-SELECT COUNT(*) FROM memories WHERE subject = ? AND state = 'active';
+-- name: totals_of
+SELECT items, bytes FROM subject_totals WHERE subject = ?;
+
+-- name: memory_evictable
+SELECT bytes FROM memories WHERE subject = ? AND memory_id = ? AND state = 'active' AND pinned = 0 AND held = 0;
+
+-- name: memory_restorable
+SELECT bytes FROM memories WHERE subject = ? AND memory_id = ? AND state = 'forgotten';
+
+-- name: memory_reindex
+UPDATE memories SET policy_version = ?, forget_at_us = ?, deadline_us = ?, deadline_rule = ?
+WHERE subject = ? AND memory_id = ? AND generation = ? AND state = ? AND policy_version = ? AND t_last_us = ?
+  AND deadline_us IS ? AND pinned = ? AND held = ?;
 
 -- name: memory_strength
 UPDATE memories
@@ -127,13 +206,16 @@ WHERE subject = ? AND memory_id = ? AND generation = ? AND purpose = ? AND recor
 UPDATE memories SET record_version = ?, bytes = ? WHERE subject = ? AND memory_id = ?;
 
 -- name: memory_state
-UPDATE memories SET state = ?, deadline_us = ?, deadline_rule = ?
+UPDATE memories SET state = ?, deadline_us = ?, deadline_rule = ?, forgotten_us = ?
 WHERE subject = ? AND memory_id = ? AND state <> 'removing';
+
+-- name: memory_size
+UPDATE memories SET bytes = ? WHERE subject = ? AND memory_id = ?;
 
 -- name: memory_restore
 UPDATE memories
 SET state = 'active', strength_last = ?, t_last_us = ?, n_spaced = ?, policy_version = ?, forget_at_us = ?,
-    deadline_us = ?, deadline_rule = ?
+    deadline_us = ?, deadline_rule = ?, forgotten_us = NULL
 WHERE subject = ? AND memory_id = ? AND state = 'forgotten';
 
 -- name: memory_pin
@@ -163,6 +245,13 @@ WHERE subject = ?1 AND session = ?2 AND pinned = 0 AND record_order <= (
 SELECT subject, session, record_order, format, generation, record_id, purpose, pinned, sealed, expires_us
 FROM session_tail WHERE subject = ? AND session = ? ORDER BY record_order;
 
+-- name: tails_sealed
+SELECT subject, session, record_order, format, generation, record_id, purpose, pinned, sealed, expires_us
+FROM session_tail WHERE subject = ? AND sealed IS NOT NULL;
+
+-- name: tail_reseal
+UPDATE session_tail SET sealed = ? WHERE subject = ? AND session = ? AND record_order = ?;
+
 -- name: tail_has
 SELECT EXISTS (SELECT 1 FROM session_tail WHERE subject = ? AND record_id = ? AND sealed IS NOT NULL);
 
@@ -188,6 +277,10 @@ DELETE FROM operations WHERE subject = ? AND purpose = ?;
 
 -- name: tail_expire
 DELETE FROM session_tail WHERE expires_us <= ?;
+
+-- name: has_expired
+SELECT EXISTS (SELECT 1 FROM session_tail WHERE expires_us <= ?1)
+    OR EXISTS (SELECT 1 FROM operations WHERE expires_us <= ?1);
 
 -- name: last_order
 SELECT MAX(COALESCE((SELECT MAX(record_order) FROM memories WHERE subject = ?1), 0),
@@ -229,6 +322,12 @@ ON CONFLICT (target, reason) DO UPDATE SET count = count + excluded.count;
 -- name: routing_all
 SELECT target, reason, count FROM routing_counts ORDER BY target, reason;
 
+-- name: removed_all
+SELECT subject, generation, at_us, '' FROM erased
+UNION ALL
+SELECT tombstones.subject, COALESCE(subjects.generation, 0), tombstones.at_us, tombstones.memory_id
+FROM tombstones LEFT JOIN subjects USING (subject);
+
 -- name: erasure_begin
 UPDATE subjects SET generation = MAX(generation + 1, ?), state = 'erasing', identity = NULL
 WHERE subject = ? AND generation = ? AND state IN ('active', 'restricted');
@@ -245,6 +344,9 @@ DELETE FROM journal WHERE subject = ?;
 
 -- name: drop_memories
 DELETE FROM memories WHERE subject = ?;
+
+-- name: drop_totals
+DELETE FROM subject_totals WHERE subject = ?;
 
 -- name: drop_tail
 DELETE FROM session_tail WHERE subject = ?;

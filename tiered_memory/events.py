@@ -1,0 +1,87 @@
+"""A bounded stream of what became of memories, for whoever listens: a slow listener misses some, and is told."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Self
+from weakref import WeakSet
+
+import anyio
+
+from tiered_memory.errors import InvalidInputError
+from tiered_memory.model import MemoryEvent
+
+BUFFERED, MOST_BUFFERED = 1000, 1_000_000
+
+
+class EventStream:
+    """Events from its making on, for `async for`; it ends when the memory closes. Made by `Events.listen`."""
+
+    def __init__(self, buffered: int) -> None:
+        self._buffered = buffered
+        self._waiting: deque[MemoryEvent] = deque()
+        self._bell = anyio.Event()
+        self._missed = 0
+        self._closed = False
+
+    def tell(self, event: MemoryEvent) -> None:
+        """Take an event; when the listener is too slow for it, count it as missed."""
+        if len(self._waiting) >= self._buffered:
+            self._missed += 1
+            return
+        self._waiting.append(replace(event, missed=self._missed) if self._missed else event)
+        self._missed = 0
+        self._bell.set()
+
+    def close(self) -> None:
+        """End the stream after what waits in it; safe to call twice."""
+        self._closed = True
+        self._bell.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> MemoryEvent:
+        while not self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
+            self._bell = anyio.Event()
+            await self._bell.wait()
+        return self._waiting.popleft()
+
+
+class Events:
+    """Passes events to any number of listeners; telling never waits."""
+
+    def __init__(self) -> None:
+        self._streams: WeakSet[EventStream] = WeakSet()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._streams)
+
+    def listen(self, buffered: int = BUFFERED) -> EventStream:
+        """Return a stream in which at most `buffered` (1..1000000) events wait; those beyond are missed.
+
+        A stream that nobody holds any more is not served.
+        """
+        if not 1 <= buffered <= MOST_BUFFERED:
+            raise InvalidInputError(f"buffered must be from 1 to {MOST_BUFFERED}")
+        stream = EventStream(buffered)
+        self._streams.add(stream)
+        return stream
+
+    def tell(self, events: Iterable[MemoryEvent]) -> None:
+        """Pass events on, in order."""
+        streams = list(self._streams)
+        for event in events:
+            for stream in streams:
+                stream.tell(event)
+
+    def close(self) -> None:
+        """End every stream."""
+        for stream in list(self._streams):
+            stream.close()

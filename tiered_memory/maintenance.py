@@ -1,0 +1,58 @@
+"""What is done to a store that nobody has open: settings in, a report out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tiered_memory.config import Settings, load_settings
+from tiered_memory.embedding.base import Embedder
+from tiered_memory.errors import ConfigurationError
+from tiered_memory.reembed import Progress, ReembedReport
+from tiered_memory.wiring import LOCAL, PRIVATE, Overrides, build
+
+
+async def reembed_store(
+    where: str | Path | Settings,
+    to: str | Embedder,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    **parts: Any,
+) -> ReembedReport:
+    """Move a store that nobody has open to another embedder; a dry run only counts and estimates.
+
+    `to` is an embedder, or what the setting `embedder` says of one. Cut short anywhere, it goes on where it was
+    when it is called again; until it is through, opening the store raises ReembeddingUnfinishedError.
+    Going back is the same call with the embedder the store had. `progress` hears of memories done and in all,
+    `parts` are those of `TieredMemory.open` but the embedder.
+
+    Raises:
+        ConfigurationError: there is no store, another process owns it, or the embedder cannot be used.
+        StorageError: an engine failed; what was done stays.
+    """
+    given = where if isinstance(where, Settings) else load_settings(data_dir=Path(where))
+    if not (given.data_dir / "state.db").exists():
+        raise ConfigurationError(f"there is no memory in {given.data_dir} that could be moved")
+    changed: dict[str, object] = {"background": False}
+    if given.redis_url == PRIVATE:
+        changed["redis_url"] = LOCAL  # a server of its own would be empty and live no longer than this
+    if isinstance(to, str):
+        changed["embedder"] = to
+        overrides = Overrides(**parts)
+    else:
+        overrides = Overrides(embedder=to, **parts)
+    runtime = await build(given.model_copy(update=changed), overrides, moving=True)
+    await runtime.start()
+    try:
+        reembedder, hear = runtime.parts.reembedder, progress or _nobody
+        if dry_run:
+            return await reembedder.estimate(hear)
+        return await reembedder.run(to if isinstance(to, str) else "", hear)
+    finally:
+        await runtime.stop()
+
+
+def _nobody(done: int, total: int) -> None:
+    """Hear of progress and do nothing."""
+    del done, total
