@@ -120,6 +120,13 @@ class ActiveSubject:
     moving: anyio.Lock = field(default_factory=anyio.Lock)
     """Held while a volatile memory becomes a durable one, or is removed: the state store knows of none."""
     held_bytes: int = 0
+    paged: bool = False
+    """Whether RAM holds some of its memories only; see `paging.py`."""
+    pages: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    settled: bool = False
+    bringing: int = 0
+    left: set[str] = field(default_factory=set)
+    """What left while memories were being brought in: it must not come with them."""
     users: int = 0
     last_order: int = 0
     alive: bool = True
@@ -236,11 +243,14 @@ class ActiveSubject:
 
     def release(self, ids: Sequence[str]) -> list[str]:
         """Make memories unfindable; return those that were held."""
+        if self.bringing:
+            self.left.update(ids)
         gone = [self.held.pop(one) for one in ids if one in self.held]
         self.damaged.difference_update(ids)
         self.index.remove(one.id for one in gone)
         for entry in gone:
             self.tracked.pop(entry.id, None)
+            self.pages.pop(entry.id, None)
             self.used.discard(entry.id)
             self.superseded.discard(entry.id)
             self._unrelate(entry)

@@ -67,7 +67,9 @@ class Router:
         flusher: Flusher,
         sessions: Sessions,
         inflight: InFlight,
+        *,
         committer: Committer,
+        reconciler: Reconciler,
     ) -> None:
         self._core = core
         self._directory = directory
@@ -75,7 +77,7 @@ class Router:
         self._sessions = sessions
         self._writer = DraftWriter(core)
         self._committer = committer
-        self._reconciler = Reconciler(core)
+        self._reconciler = reconciler
         self._operations = Operations(core)
         self._inflight = inflight
 

@@ -189,7 +189,7 @@ class User:
         CorruptionError when it is held and what is stored of it does not verify.
         """
         check_memory_id(memory_id)
-        async with self._using("get") as (parts, active):
+        async with self._using("get", memory_id) as (parts, active):
             return parts.recall.get(active, memory_id)
 
     async def list(
@@ -200,7 +200,7 @@ class User:
         if before is not None:
             check_count(before, "before", low=0, high=2**63 - 1)
         async with self._using("list") as (parts, active):
-            return parts.recall.page(active, check_filter(where), limit, before)
+            return await parts.recall.page(active, check_filter(where), limit, before)
 
     async def history(self, memory_id: str) -> History:
         """Return the memories that took each other's place up to this one and after it, oldest first.
@@ -208,8 +208,8 @@ class User:
         Removing a successor does not make what it superseded current again: say that anew, or ask for it.
         """
         check_memory_id(memory_id)
-        async with self._using("history") as (parts, active):
-            return parts.recall.history(active, memory_id)
+        async with self._using("history", memory_id) as (parts, active):
+            return await parts.recall.history(active, memory_id)
 
     async def forgotten(self) -> Memories:
         """Return the memories that faded and can still be restored."""
@@ -227,13 +227,13 @@ class User:
     async def explain(self, memory_id: str) -> Explanation:
         """Return why a memory is kept, how strong it is now, and when and why it will go."""
         check_memory_id(memory_id)
-        async with self._using("explain") as (parts, active):
+        async with self._using("explain", memory_id) as (parts, active):
             return await parts.recall.explain(active, memory_id)
 
     async def used(self, memory_ids: Sequence[str]) -> int:
         """Confirm that memories were of use; returns how many grew stronger. Massed uses count about once."""
         checked = [check_memory_id(one) for one in memory_ids]
-        async with self._using("use") as (parts, active):
+        async with self._using("use", *checked) as (parts, active):
             return await parts.recall.used(active, checked)
 
     async def pin(self, memory_id: str) -> None:
@@ -248,7 +248,7 @@ class User:
         """Remove a memory for good, its bytes included; NotFoundError when there is none."""
         check_memory_id(memory_id)
         check_text(reason, "reason", REASON_BYTES)
-        async with self._using("delete") as (parts, active):
+        async with self._using("delete", memory_id) as (parts, active):
             await parts.fulfil.delete(active, memory_id, reason)
 
     async def restore(self, memory_id: str) -> Memory:
@@ -301,15 +301,16 @@ class User:
 
     async def _pin(self, memory_id: str, *, pinned: bool) -> None:
         check_memory_id(memory_id)
-        async with self._using("pin") as (parts, active):
+        async with self._using("pin", memory_id) as (parts, active):
             await parts.fulfil.pin(active, memory_id, pinned=pinned)
 
     @asynccontextmanager
-    async def _using(self, op: str) -> AsyncIterator[tuple[Parts, ActiveSubject]]:
-        """Give the runtime's parts and the subject, and report the call."""
+    async def _using(self, op: str, *memory_ids: str) -> AsyncIterator[tuple[Parts, ActiveSubject]]:
+        """Give the runtime's parts and the subject with these memories in RAM, and report the call."""
         parts = self._parts()
         with timed(parts.core.observer, op):
             async with parts.directory.using(self._subject) as active:
+                await parts.pager.bring(active, memory_ids)
                 yield parts, active
                 # What was read before an erasure and would be handed over after it is discarded.
                 active.check_alive()
