@@ -129,14 +129,14 @@ class Quotas:
 
     async def append(self, active: ActiveSubject, batch: WriteBatch) -> Appended | Repeated | Stale:
         """Commit a batch; raises QuotaExceededError, and stores nothing, when what is protected fills the quota."""
-        size = Totals(len(batch.memories), sum(row.bytes for row in batch.memories))
-        room = await self._first_room(active, size)
+        size, revised = _size(active, batch), frozenset(one.entry.memory_id for one in batch.revisions)
+        room = await self._first_room(active, size, revised)
         for _ in range(ATTEMPTS):
             outcome = await self._core.state.write(c.Append(replace(batch, room=room)))
             if not isinstance(outcome, Crowded):
                 await self._leave(active, room if isinstance(outcome, Appended) else None)
                 return outcome
-            room = await self._room(active, size)
+            room = await self._room(active, size, revised)
         raise QuotaExceededError(CONTENDED)
 
     async def restore(self, active: ActiveSubject, command: c.RestoreMemory, size: int) -> bool:
@@ -151,16 +151,21 @@ class Quotas:
             room = await self._room(active, wanted)
         raise QuotaExceededError(CONTENDED)
 
-    async def _first_room(self, active: ActiveSubject, wanted: Totals) -> Room | None:
+    async def _first_room(
+        self, active: ActiveSubject, wanted: Totals, staying: frozenset[str] = frozenset()
+    ) -> Room | None:
         """As long as RAM knows of little, the commit's own look at the totals is enough."""
         rules = self._core.policy.quota
-        if not rules.bounded or not wanted.items:
+        if not rules.bounded or (wanted.items <= 0 and wanted.bytes <= 0):
             return None
         if _fits(rules, Totals(len(active.tracked) + wanted.items, active.held_bytes + wanted.bytes)):
             return Room(rules.max_items, rules.max_bytes)
-        return await self._room(active, wanted)
+        return await self._room(active, wanted, staying)
 
-    async def _room(self, active: ActiveSubject, wanted: Totals) -> Room:
+    async def _room(
+        self, active: ActiveSubject, wanted: Totals, staying: frozenset[str] = frozenset()
+    ) -> Room:
+        """What the write itself brings up to date (`staying`) cannot make room for it."""
         rules, read = self._core.policy.quota, self._core.state.read
         if not _fits(rules, wanted):
             raise QuotaExceededError(TOO_LARGE)
@@ -171,7 +176,7 @@ class Quotas:
         now_us, limit = self._core.now_us(), max(LOOKED_AT, 2 * items)
         while True:
             rows = await read(Leaving(active.ref.pseudonym, limit))
-            candidates = [self._displaceable(active, row) for row in rows]
+            candidates = [self._displaceable(active, row) for row in rows if row.memory_id not in staying]
             plan = plan_displacement(candidates, items, size, now_us, self._core.policy, self._core.curve)
             if plan.enough or len(rows) < limit:
                 break
@@ -191,6 +196,15 @@ class Quotas:
             return
         await self._hands.take_out(active, [change.memory_id for change in room.evicted])
         self._announcer.moved(active.subject, room.evicted, self._core.now_us())
+
+
+def _size(active: ActiveSubject, batch: WriteBatch) -> Totals:
+    """Return what a batch adds: its memories, and by how much those grow that it brings up to date."""
+    before = [active.tracked.get(one.entry.memory_id) for one in batch.revisions]
+    grown = sum(one.bytes for one in batch.revisions) - sum(
+        one.row.bytes for one in before if one is not None
+    )
+    return Totals(len(batch.memories), sum(row.bytes for row in batch.memories) + grown)
 
 
 def _fits(rules: QuotaRules, size: Totals) -> bool:

@@ -69,7 +69,7 @@ async def test_it_is_asked_with_everything_there_is_to_know(data: Path, clock: M
         assert (planned.memory_id, planned.rule, planned.deadline) == (faint, "decay", told.deadline)
         assert planned.purge_at == clock.now() + timedelta(days=7)
         assert planned.strength is not None
-        assert 0.09 < planned.strength < 0.1
+        assert 0.05 < planned.strength < 0.1
         await memory.forget()
         assert len(hook.asked) == 1
 

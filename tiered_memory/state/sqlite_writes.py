@@ -27,7 +27,7 @@ from tiered_memory.state.base import (
 )
 from tiered_memory.state.queries import SQL
 from tiered_memory.state.sqlite_rows import first_row, held_of, one_row, operation_of
-from tiered_memory.state.sqlite_steps import add_leaves, make_room, move
+from tiered_memory.state.sqlite_steps import add_leaves, growth, make_room, move
 
 LIVING = frozenset({SubjectState.ACTIVE.value, SubjectState.RESTRICTED.value})
 
@@ -121,8 +121,7 @@ def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated | Sta
     stale = tuple(one.entry.memory_id for one in batch.revisions if not _revisable(db, batch, one))
     if stale:
         return Stale(stale)
-    size = sum(row.bytes for row in batch.memories)
-    if not make_room(db, batch.subject, batch.room, len(batch.memories), size):
+    if not make_room(db, batch.subject, batch.room, len(batch.memories), growth(db, batch)):
         return Crowded()
     if operation is not None:
         db.execute(

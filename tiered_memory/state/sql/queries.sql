@@ -165,6 +165,9 @@ SELECT items, bytes FROM subject_totals WHERE subject = ?;
 -- name: memory_evictable
 SELECT bytes FROM memories WHERE subject = ? AND memory_id = ? AND state = 'active' AND pinned = 0 AND held = 0;
 
+-- name: memory_bytes
+SELECT bytes FROM memories WHERE subject = ? AND memory_id = ?;
+
 -- name: memory_restorable
 SELECT bytes FROM memories WHERE subject = ? AND memory_id = ? AND state = 'forgotten';
 
