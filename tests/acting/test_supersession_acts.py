@@ -30,7 +30,7 @@ CONFLICTS = Judgement(Relation.CONFLICTS, 0.9, "told so", None)
 async def keep(user: User, content: str, clock: ManualClock, **details: object) -> Memory:
     """Say something a day after what was said before; it is important enough to be kept."""
     clock.advance(DAY)
-    receipt = await user.add(content, importance=0.9, **details)  # type: ignore[arg-type]
+    receipt = await user.add(content, **{"importance": 0.9, **details})  # type: ignore[arg-type]
     return await user.get(receipt.id)
 
 
@@ -281,13 +281,15 @@ async def test_explain_says_that_it_is_superseded(alice: User, clock: ManualCloc
 async def test_a_closed_memory_fades_and_is_restored_as_closed(
     memory: TieredMemory, alice: User, clock: ManualClock
 ) -> None:
-    old = await keep(alice, OLD, clock)
-    await keep(alice, NEW, clock)
-    clock.advance(timedelta(days=300))
+    old, new = await keep(alice, OLD, clock, importance=0.25), await keep(alice, NEW, clock)
+    told = await alice.explain(old.id)
+    assert told.deadline is not None
+    clock.advance(told.deadline - clock.now() + timedelta(hours=1))
     await memory.forget(confirmed=True)
-    assert old.id in {one.id for one in await alice.forgotten()}
-    restored = await alice.restore(old.id)
-    assert restored.superseded_by
+    assert [one.id for one in await alice.forgotten()] == [old.id]
+    assert [entry.memory.id for entry in await alice.history(new.id)] == [new.id]
+    assert (await alice.restore(old.id)).superseded_by == new.id
+    await alice.delete(new.id)
     assert await contents(alice) == []
     assert [one.id for one in await alice.list(where=EVERYTHING)] == [old.id]
 
