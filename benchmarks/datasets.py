@@ -59,6 +59,11 @@ class Conversation:
         """The session names in order of first appearance."""
         return tuple(dict.fromkeys(turn.session for turn in self.turns))
 
+    @property
+    def session_of(self) -> dict[str, str]:
+        """The session name of each turn, by the turn's id."""
+        return {turn.id: turn.session for turn in self.turns}
+
 
 def load(path: Path) -> list[Conversation]:
     """Read conversations from `path`.

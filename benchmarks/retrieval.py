@@ -15,10 +15,11 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks.ablation import LEVERS, ablate
 from benchmarks.baselines import by_bm25, by_vector
 from benchmarks.charts import Chart
 from benchmarks.datasets import Conversation, Question
-from benchmarks.metrics import bootstrap_interval
+from benchmarks.metrics import bootstrap_interval, recall_at
 from benchmarks.store import (
     OPEN_POLICY,
     SEARCHED_AFTER,
@@ -38,6 +39,7 @@ from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.testing import ManualClock
 
 CUTS = (5, 10, 20, 50)
+SESSION_CUTS = (5, 10)
 DEPTH = CUTS[-1]
 DEFAULT_POLICY = "default"
 
@@ -46,12 +48,14 @@ DEFAULT_POLICY = "default"
 class Answer:
     """A question of one conversation, and the ids of the turns returned for it, best first.
 
+    `sessions` are the session names of the conversation's turns, by id.
     A turn that was merged into an earlier one is `held_as` that one: where it is returned, both are found.
     """
 
     conversation: str
     question: Question
     ranked: Sequence[str]
+    sessions: Mapping[str, str]
     held_as: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -79,6 +83,8 @@ async def run(request: Request) -> Measured:
         "searchable_ratio": by_default.searchable / turns
     }
     results["split"] = _split(asked.answers, chosen, request.seed)
+    request.progress.stage("ablation", len(LEVERS))
+    results["ablation"] = ablate(chosen, _data_name(request.data), request.progress.step)
     return Measured(config, results)
 
 
@@ -102,16 +108,17 @@ async def ask_product(
             user = user_of(memory, conversation)
             searchable += await count_searchable(user)
             for question in conversation.questions:
-                answers.append(await _answer(user, conversation.name, question, told_of[conversation.name]))
+                answers.append(await _answer(user, conversation, question, told_of[conversation.name]))
                 progress.step()
     return Asked(answers, searchable)
 
 
-async def _answer(user: User, name: str, question: Question, told: Sequence[Told]) -> Answer:
+async def _answer(user: User, conversation: Conversation, question: Question, told: Sequence[Told]) -> Answer:
     hits = await user.search(question.text, limit=DEPTH)
     first_of = first_turns(told)
     held_as = {one.turn.id: first_of[one.receipt.id] for one in told}
-    return Answer(name, question, [first_of[hit.memory.id] for hit in hits], held_as)
+    ranked = [first_of[hit.memory.id] for hit in hits]
+    return Answer(conversation.name, question, ranked, conversation.session_of, held_as)
 
 
 def first_turns(told: Iterable[Told]) -> dict[str, str]:
@@ -129,6 +136,8 @@ def summary(answers: Sequence[Answer], seed: int) -> Results:
     figures are None.
     """
     figures: Results = {f"recall_at_{cut}": _mean_recall(answers, cut) for cut in CUTS}
+    for cut in SESSION_CUTS:
+        figures[f"session_recall_at_{cut}"] = _mean_session_recall(answers, cut)
     figures["questions"] = len(answers)
     figures["interval_95"] = _interval(answers, seed) if answers else None
     return figures
@@ -136,6 +145,17 @@ def summary(answers: Sequence[Answer], seed: int) -> Results:
 
 def _mean_recall(answers: Sequence[Answer], cut: int) -> float | None:
     return fmean(_recall(answer, cut) for answer in answers) if answers else None
+
+
+def _mean_session_recall(answers: Sequence[Answer], cut: int) -> float | None:
+    """Return the mean share of the evidence's sessions among the first `cut`, each as good as its best turn."""
+    return fmean(_session_recall(answer, cut) for answer in answers) if answers else None
+
+
+def _session_recall(answer: Answer, cut: int) -> float:
+    ranked = list(dict.fromkeys(answer.sessions[one] for one in answer.ranked))
+    evidence = {answer.sessions[answer.held_as.get(one, one)] for one in answer.question.evidence}
+    return recall_at(ranked, evidence, cut)
 
 
 def _recall(answer: Answer, cut: int) -> float:
@@ -165,7 +185,9 @@ async def _baselines(chosen: Sequence[Conversation], request: Request) -> Result
 
 def _answers(conversation: Conversation, rankings: Iterable[Sequence[str]]) -> list[Answer]:
     pairs = zip(conversation.questions, rankings, strict=True)
-    return [Answer(conversation.name, question, ranked) for question, ranked in pairs]
+    return [
+        Answer(conversation.name, question, ranked, conversation.session_of) for question, ranked in pairs
+    ]
 
 
 def _split(answers: Sequence[Answer], chosen: Sequence[Conversation], seed: int) -> Results:
@@ -180,7 +202,7 @@ def _split(answers: Sequence[Answer], chosen: Sequence[Conversation], seed: int)
 def _config(data: Path | None, chosen: Sequence[Conversation], described: Mapping[str, Any]) -> Results:
     return {
         **described,
-        "data": "the bundled demo" if data is None else data.name,
+        "data": _data_name(data),
         "conversations": len(chosen),
         "turns": sum(len(one.turns) for one in chosen),
         "searched": "one day after the last turn, after closing and opening again",
@@ -188,6 +210,10 @@ def _config(data: Path | None, chosen: Sequence[Conversation], described: Mappin
         "baseline_text": "Author: text",
         "interval_of": "recall_at_10",
     }
+
+
+def _data_name(data: Path | None) -> str:
+    return "the bundled demo" if data is None else data.name
 
 
 def tables(results: Results) -> list[Table]:
@@ -206,7 +232,20 @@ def tables(results: Results) -> list[Table]:
     for name, figures in rows.items():
         if figures["questions"]:
             table.add_row(name, *_cells(figures, results["recall_at_10"]))
-    return [table]
+    return [table, _ablation_table(results["ablation"])]
+
+
+def _ablation_table(ablation: Results) -> Table:
+    """Return recall at 10 without each lever, and what the lever costs a search."""
+    names = list(ablation["with everything"])
+    table = Table(title="R@10 without one lever; median search with it / without it")
+    for column in ("", *names, "cost"):
+        table.add_column(column, justify="left" if not column else "right")
+    for lever, figures in ablation.items():
+        cells = ["" if figures[name] is None else f"{figures[name]:.3f}" for name in names]
+        cost = figures.get("cost")
+        table.add_row(lever, *cells, "" if cost is None else f"{cost:.2f}")
+    return table
 
 
 def _cells(figures: Results, headline: float) -> list[str]:

@@ -22,12 +22,12 @@ from benchmarks.staged import (
 from tiered_memory.clock import SeededEntropy
 from tiered_memory.core import Core
 from tiered_memory.errors import ConsentRequiredError, NotFoundError, SubjectErasedError
-from tiered_memory.memory import User
 from tiered_memory.metrics import CorruptionDetected, Fact
 from tiered_memory.model import Durability, Interaction
 from tiered_memory.runtime import Parts
 from tiered_memory.state.sqlite_state import SqliteState
 from tiered_memory.testing import ManualClock
+from tiered_memory.user import User
 from tiered_memory.wiring import Overrides
 
 PURPOSE, SESSION = "personalization", "s1"

@@ -92,7 +92,9 @@ async def embedders_in(memory: TieredMemory) -> Counter[str]:
     for state in (SubjectState.ACTIVE, SubjectState.RESTRICTED):
         for row in await core.state.read(c.SubjectsInState(state)):
             active = await parts_of(memory).directory.peek(row)
-            records = [(one, Place.MEMORY) for one in await parts_of(memory).directory.records(active)]
+            records = [
+                (one, Place.MEMORY) for one in await parts_of(memory).directory.holdings.records(active)
+            ]
             for tail in await core.state.read(c.SealedTails(row.subject)):
                 record = TierRecord(tail.record_id, tail.order, 1, tail.sealed or b"")
                 records.append((record, Place.TAIL))

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tiered_memory.config import Settings
     from tiered_memory.errors import TieredMemoryError
-    from tiered_memory.memory import TieredMemory, User
+    from tiered_memory.memory import TieredMemory
     from tiered_memory.model import Certificate, Context, Filter, Hit, Interaction, Memory, Receipt
+    from tiered_memory.user import User
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "TieredMemory": "memory",
-    "User": "memory",
+    "User": "user",
     "Settings": "config",
     "TieredMemoryError": "errors",
     "Certificate": "model",

@@ -22,12 +22,14 @@ from tiered_memory.errors import (
 )
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.gate import ImportanceSpread
-from tiered_memory.formats.record import decode_fields, memory_of, repeats_of
+from tiered_memory.formats.record import decode_fields, memory_of, passages_of, repeats_of
 from tiered_memory.model import Kind, Memory, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
+from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.reconcile import Claim
+from tiered_memory.scoring.signs import signs_of
 from tiered_memory.scoring.supersession import Statement
 from tiered_memory.state.base import ConsentRow, MemoryRow
 from tiered_memory.tiers.base import SubjectRef, TierRecord
@@ -118,6 +120,13 @@ class ActiveSubject:
     moving: anyio.Lock = field(default_factory=anyio.Lock)
     """Held while a volatile memory becomes a durable one, or is removed: the state store knows of none."""
     held_bytes: int = 0
+    paged: bool = False
+    """Whether RAM holds some of its memories only; see `paging.py`."""
+    pages: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    settled: bool = False
+    bringing: int = 0
+    left: set[str] = field(default_factory=set)
+    """What left while memories were being brought in: it must not come with them."""
     users: int = 0
     last_order: int = 0
     alive: bool = True
@@ -234,11 +243,14 @@ class ActiveSubject:
 
     def release(self, ids: Sequence[str]) -> list[str]:
         """Make memories unfindable; return those that were held."""
+        if self.bringing:
+            self.left.update(ids)
         gone = [self.held.pop(one) for one in ids if one in self.held]
         self.damaged.difference_update(ids)
         self.index.remove(one.id for one in gone)
         for entry in gone:
             self.tracked.pop(entry.id, None)
+            self.pages.pop(entry.id, None)
             self.used.discard(entry.id)
             self.superseded.discard(entry.id)
             self._unrelate(entry)
@@ -353,6 +365,11 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
     )
 
 
+def _passages(fields: Mapping[str, Any], vector: Any) -> list[Passage]:
+    """Return a record's passages; one whose vector is another embedder's, or none, is found as a whole."""
+    return [Passage(*one) for one in passages_of(fields)] if vector.any() else []
+
+
 def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> IndexedTurn:
     """Return a decoded record as the recall index takes it; terms of another analyzer are made anew."""
     content = fields["content"]
@@ -367,4 +384,8 @@ def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> Ind
         terms=fields["terms"] if fresh else text.analyze(content).terms,
         vector=vector,
         question=text.is_question(content),
+        signs=fields.get("signs", ()) if fresh else signs_of(content),
+        zone_minutes=fields["occurred"][1],
+        importance=fields["importance"],
+        passages=_passages(fields, vector) if fresh and "passages" in fields else (),
     )

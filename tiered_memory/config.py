@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     """Longest content of one interaction, in bytes of UTF-8."""
     active_users_mib: int = Field(1024, ge=16, le=1 << 20)
     """RAM for the recall indexes of active users; the least recently used are evicted beyond it."""
+    indexed_above_memories: int | None = Field(None, ge=0, le=1_000_000_000)
+    """Above so many memories a user is searched through LanceDB's own indexes instead of in RAM; unset: nobody is.
+
+    With it the cold tier keeps vectors in clear and terms blinded, for every user: a vector gives its text's words
+    back. What is confidential or restricted is never revealed. Unset it again and what was revealed is removed.
+    """
     journal_max_records: int = Field(200_000, ge=100, le=100_000_000)
     """Acknowledged records that may wait for the cold tier; beyond it writes are refused."""
     commit_deadline_seconds: float = Field(10.0, gt=0, le=600)

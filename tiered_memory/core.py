@@ -22,11 +22,15 @@ from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
 from tiered_memory.state.base import StateStore
 from tiered_memory.state.commands import Position
-from tiered_memory.tiers.base import SubjectRef, Tier, TierRecord
+from tiered_memory.tiers.base import Probe, Reveal, SubjectRef, Tier, TierRecord
 from tiered_memory.tiers.session_tier import SessionTier
 
 ForgetHook = Callable[[ForgetBatch], Awaitable[Collection[str] | None]]
-"""Asked before decay takes memories of a subject: returns the ids to keep, or None to keep none."""
+"""Asked before decay takes memories of a subject: returns the ids to keep, or None to keep none.
+
+It is not asked about ceilings, ended undo windows, quotas and rights. When it raises, or does not answer within
+`forget_hook_seconds`, decay takes nothing in that run. It runs in the event loop: what blocks, blocks everything.
+"""
 
 PiiHook = Callable[[str], Awaitable[str]]
 """Given an interaction's text, returns the text to keep: the place for masking personal data."""
@@ -68,6 +72,20 @@ class HotTier(Tier, Protocol):
         ...
 
 
+class Candidates(Protocol):
+    """What indexed mode asks of the cold tier besides; `reveal` says what it may keep in clear."""
+
+    reveal: Reveal
+
+    async def probe(self, subject: SubjectRef, probe: Probe) -> list[TierRecord]:
+        """Return the records that the engine's indexes nominate, and those next to them."""
+        ...
+
+    async def fetch(self, subject: SubjectRef, ids: Sequence[str]) -> list[TierRecord]:
+        """Return the records of these ids, those that there are."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds the operator may set; units last in the names."""
@@ -80,6 +98,7 @@ class Limits:
     commit_deadline_seconds: float
     idempotency_hours: float
     strength_weight: float
+    indexed_above: int | None = None
     forget_hook_seconds: float
 
 
@@ -105,6 +124,7 @@ class Core:
     ballast: Ballast
     marks: Marks
     incarnation: str
+    indexed: Candidates | None = None
     pii: PiiHook | None = None
     before_forget: ForgetHook | None = None
     supersession: SupersessionHook | None = None

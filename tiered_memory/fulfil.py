@@ -17,6 +17,7 @@ from tiered_memory.erasure import Eraser
 from tiered_memory.errors import ErasureIncompleteError, InvalidInputError, NotFoundError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent
+from tiered_memory.holdings import Opened
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Leavers
 from tiered_memory.ledger import leaf_for, said
@@ -27,7 +28,7 @@ from tiered_memory.recall import Recall
 from tiered_memory.receipts import disremember
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import ConsentRow, MemoryState, StateChange
-from tiered_memory.subjects import Opened, SubjectDirectory
+from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.sweep import Sweeper
 
 
@@ -102,10 +103,17 @@ class Fulfil:
         event = self._event(ConsentAction.WITHDRAWN, purpose, ConsentGiven("", details={"reason": reason}))
         key, now_us = active.ledger_key, event.at_us
         leaf = leaf_for(active, key, AuditEvent.CONSENT_WITHDRAWN, now_us, about=purpose)
-        covered = [one for one, tracked in active.tracked.items() if tracked.row.purpose == purpose]
+        covered = await self._resting_on(active, purpose)
         command = c.WithdrawPurpose(self._row(active, event), leaf, now_us)
         await self._inflight.complete(self._end_purpose(active, command, event))
-        return len(covered)
+        return covered
+
+    async def _resting_on(self, active: ActiveSubject, purpose: str) -> int:
+        """Return how many active memories are kept for a purpose."""
+        if not active.paged:
+            return sum(tracked.row.purpose == purpose for tracked in active.tracked.values())
+        rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        return sum(row.purpose == purpose and row.state == MemoryState.ACTIVE for row in rows)
 
     async def _end_purpose(
         self, active: ActiveSubject, command: c.WithdrawPurpose, event: ConsentEvent
@@ -188,7 +196,7 @@ class Fulfil:
                 raise NotFoundError
             active.check_alive()
             active.tracked[tracked.row.memory_id] = tracked
-            self._directory.admit(active, opened)
+            self._directory.holdings.admit(active, opened)
         self._announcer.restored(active.subject, tracked.row.memory_id, command.leaf.at_us)
         return self._recall.get(active, tracked.row.memory_id)
 

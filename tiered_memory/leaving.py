@@ -35,7 +35,7 @@ from tiered_memory.state.base import (
 )
 from tiered_memory.state.forgetting import Leaving, TotalsOf
 
-LOOKED_AT = 64
+LOOKED_AT = 16
 ATTEMPTS = 8
 TOO_LARGE = (
     "this write alone is larger than the user's quota; nothing was stored. Write less at once, or raise it"
@@ -134,8 +134,8 @@ class Quotas:
 
         `landed` is called as soon as it is durable, before anything else is waited for.
         """
-        size = Totals(len(batch.memories), sum(row.bytes for row in batch.memories))
-        room = await self._first_room(active, size)
+        size, revised = _size(active, batch), frozenset(one.entry.memory_id for one in batch.revisions)
+        room = await self._first_room(active, size, revised)
         for _ in range(ATTEMPTS):
             outcome = await self._core.state.write(c.Append(replace(batch, room=room)))
             if isinstance(outcome, Appended):
@@ -143,7 +143,7 @@ class Quotas:
                 await self._leave(active, room)
             if not isinstance(outcome, Crowded):
                 return outcome
-            room = await self._room(active, size)
+            room = await self._room(active, size, revised)
         raise QuotaExceededError(CONTENDED)
 
     async def restore(self, active: ActiveSubject, command: c.RestoreMemory, size: int) -> bool:
@@ -158,16 +158,21 @@ class Quotas:
             room = await self._room(active, wanted)
         raise QuotaExceededError(CONTENDED)
 
-    async def _first_room(self, active: ActiveSubject, wanted: Totals) -> Room | None:
+    async def _first_room(
+        self, active: ActiveSubject, wanted: Totals, staying: frozenset[str] = frozenset()
+    ) -> Room | None:
         """As long as RAM knows of little, the commit's own look at the totals is enough."""
         rules = self._core.policy.quota
-        if not rules.bounded or not wanted.items:
+        if not rules.bounded or (wanted.items <= 0 and wanted.bytes <= 0):
             return None
         if _fits(rules, Totals(len(active.tracked) + wanted.items, active.held_bytes + wanted.bytes)):
             return Room(rules.max_items, rules.max_bytes)
-        return await self._room(active, wanted)
+        return await self._room(active, wanted, staying)
 
-    async def _room(self, active: ActiveSubject, wanted: Totals) -> Room:
+    async def _room(
+        self, active: ActiveSubject, wanted: Totals, staying: frozenset[str] = frozenset()
+    ) -> Room:
+        """What the write itself brings up to date (`staying`) cannot make room for it."""
         rules, read = self._core.policy.quota, self._core.state.read
         if not _fits(rules, wanted):
             raise QuotaExceededError(TOO_LARGE)
@@ -175,10 +180,10 @@ class Quotas:
         totals = await read(TotalsOf(active.ref.pseudonym))
         items = 0 if rules.max_items is None else totals.items + wanted.items - rules.max_items
         size = 0 if rules.max_bytes is None else totals.bytes + wanted.bytes - rules.max_bytes
-        now_us, limit = self._core.now_us(), LOOKED_AT
+        now_us, limit = self._core.now_us(), max(LOOKED_AT, 2 * items)
         while True:
             rows = await read(Leaving(active.ref.pseudonym, limit))
-            candidates = [self._displaceable(active, row) for row in rows]
+            candidates = [self._displaceable(active, row) for row in rows if row.memory_id not in staying]
             plan = plan_displacement(candidates, items, size, now_us, self._core.policy, self._core.curve)
             if plan.enough or len(rows) < limit:
                 break
@@ -198,6 +203,15 @@ class Quotas:
             return
         await self._hands.take_out(active, [change.memory_id for change in room.evicted])
         self._announcer.moved(active.subject, room.evicted, self._core.now_us())
+
+
+def _size(active: ActiveSubject, batch: WriteBatch) -> Totals:
+    """Return what a batch adds: its memories, and by how much those grow that it brings up to date."""
+    before = [active.tracked.get(one.entry.memory_id) for one in batch.revisions]
+    grown = sum(one.bytes for one in batch.revisions) - sum(
+        one.row.bytes for one in before if one is not None
+    )
+    return Totals(len(batch.memories), sum(row.bytes for row in batch.memories) + grown)
 
 
 def _fits(rules: QuotaRules, size: Totals) -> bool:

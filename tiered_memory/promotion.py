@@ -69,12 +69,12 @@ class Promoter:
         return list(by_purpose.items())
 
     async def _commit(self, active: ActiveSubject, purpose: str, drafts: list[Draft]) -> int:
+        given = Commission(purpose, self._core.entropy.token(16), (), promoted=drafts)
         try:
             self._flusher.check_room(len(drafts))
-        except BacklogFullError:
+            outcome = await self._committer.commit(active, given)
+        except (BacklogFullError, QuotaExceededError):
             return 0
-        given = Commission(purpose, self._core.entropy.token(16), (), promoted=drafts)
-        outcome = await self._committer.commit(active, given)
         active.check_alive()
         if not isinstance(outcome, Written) or active.keys.get(purpose) is not outcome.key:
             return 0

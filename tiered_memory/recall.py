@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
 from tiered_memory.bulk import in_bulk
-from tiered_memory.clock import from_us, stopwatch, to_us
+from tiered_memory.clock import stopwatch, to_us
 from tiered_memory.core import Core
+from tiered_memory.embedding.related_terms import related_terms
 from tiered_memory.errors import NotFoundError
-from tiered_memory.forgetting.decay import StrengthState
-from tiered_memory.forgetting.placement import deadline
+from tiered_memory.explaining import explained, explained_volatile
 from tiered_memory.formats.record import decode_fields, memory_of
+from tiered_memory.holdings import Opened
 from tiered_memory.metrics import ContextPacked, Embedded
 from tiered_memory.model import (
     Context,
@@ -21,9 +22,8 @@ from tiered_memory.model import (
     HistoryEntry,
     Hit,
     Memory,
-    Sensitivity,
-    TierName,
 )
+from tiered_memory.paging import FILTERED, NOMINATED, Pager
 from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
 from tiered_memory.scoring.ranking import Scored, apply_strength, rank
@@ -32,11 +32,11 @@ from tiered_memory.scoring.succession import Successions, current_first
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
-from tiered_memory.subjects import Opened, SubjectDirectory
+from tiered_memory.subjects import SubjectDirectory
 
 OVERSAMPLE = 2
-SUPERSEDED = "superseded"
 RECALL_LIMIT = 30
+PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,13 @@ class Recall:
     """Reads for active subjects."""
 
     def __init__(
-        self, core: Core, directory: SubjectDirectory, sessions: Sessions, promoter: Promoter
+        self, core: Core, directory: SubjectDirectory, sessions: Sessions, pager: Pager, promoter: Promoter
     ) -> None:
         self._core = core
         self._promoter = promoter
         self._directory = directory
         self._sessions = sessions
+        self._pager = pager
 
     async def search(
         self, active: ActiveSubject, question: str, limit: int, where: Filter | None = None
@@ -68,10 +69,12 @@ class Recall:
         vector = (await self._core.embedder.embed([question], "query"))[0]
         self._core.observer.observe(Embedded(1, stopwatch() - begun))
         active.check_alive()
-        wanted = _Wanted.by(active, where)
-        query, hidden = Query.of(question, vector), min(len(active.superseded), PER_ARM)
-        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=max(PER_ARM, limit) + hidden)
         now_us = self._core.now_us()
+        query = Query.of(question, vector, now_us, related_terms(question))
+        nominated = max(NOMINATED, limit) * (1 if where is None else FILTERED)
+        await self._pager.bring_for(active, [query], nominated)
+        wanted, hidden = _Wanted.by(active, where), min(len(active.superseded), PER_ARM)
+        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=max(PER_ARM, limit) + hidden)
         scored = rank(found, limit * OVERSAMPLE)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
@@ -106,10 +109,12 @@ class Recall:
             raise active.missing(memory_id)
         return held.memory()
 
-    def page(
+    async def page(
         self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
     ) -> list[Memory]:
         """Return memories newest first; `before` is the `order` of the last one of the page before."""
+        if active.paged:
+            return await self._page_of_large(active, where, limit, before)
         ids = active.held.keys() - active.superseded if where is None else _matching(active, where)
         chosen = [active.held[one] for one in ids]
         if before is not None:
@@ -117,12 +122,35 @@ class Recall:
         chosen.sort(key=lambda held: held.order, reverse=True)
         return [held.memory() for held in chosen[:limit]]
 
-    def history(self, active: ActiveSubject, memory_id: str) -> list[HistoryEntry]:
+    async def _page_of_large(
+        self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
+    ) -> list[Memory]:
+        """Like `page`, for a subject of which RAM holds a part: read on until enough is found that matches."""
+        chosen: list[HeldMemory] = []
+        while len(chosen) < limit:
+            page = await self._pager.page(active, max(limit, PAGE), before)
+            lowest = page[-1].order if page else 0
+            volatile = (one for one in active.held.values() if one.volatile)
+            here = [active.held[one.memory_id] for one in page if one.memory_id in active.held]
+            here += [
+                one for one in volatile if lowest <= one.order and (before is None or one.order < before)
+            ]
+            passing = (
+                {one.id for one in here} - active.superseded if where is None else _matching(active, where)
+            )
+            chosen += sorted((o for o in here if o.id in passing), key=lambda one: one.order, reverse=True)
+            if not page:
+                break
+            before = lowest
+        return [held.memory() for held in chosen[:limit]]
+
+    async def history(self, active: ActiveSubject, memory_id: str) -> list[HistoryEntry]:
         """Return the held memories of the chain of supersession that goes through one, oldest first.
 
         A link to one that was removed meanwhile stays as an id that leads nowhere.
         """
         self.get(active, memory_id)
+        await self._bring_chain(active, memory_id)
         linked = dict[str, set[str]]()
         for one in active.superseded:
             linked.setdefault(one, set()).add(str(active.held[one].superseded_by))
@@ -135,6 +163,15 @@ class Recall:
                 ahead += linked.get(one, ())
         held = [active.held[one] for one in found if one in active.held]
         return [_entry(one.memory()) for one in sorted(held, key=lambda one: (one.occurred_us, one.order))]
+
+    async def _bring_chain(self, active: ActiveSubject, memory_id: str) -> None:
+        known, ahead = set[str](), [memory_id]
+        while active.paged and ahead:
+            known.update(ahead)
+            await self._pager.bring(active, ahead)
+            memories = [active.held[one].memory() for one in ahead if one in active.held]
+            linked = {str(one.superseded_by) for one in memories}.union(*(one.supersedes for one in memories))
+            ahead = sorted(linked - known - {"None"})
 
     async def forgotten(self, active: ActiveSubject) -> list[Memory]:
         """Return the memories that were forgotten and can still be restored, newest first."""
@@ -153,22 +190,22 @@ class Recall:
     async def read(self, active: ActiveSubject, ids: Iterable[str]) -> list[Opened]:
         """Return records read and verified from cold; what is not there, or does not verify, is counted."""
         wanted = set(ids)
-        records = [record for record in await self._directory.records(active) if record.id in wanted]
-        opened = self._directory.open_all(active, records)
+        records = [record for record in await self._directory.holdings.records(active) if record.id in wanted]
+        opened = self._directory.holdings.open_all(active, records)
         active.check_alive()
         lost = wanted - {record.id for record, _ in opened} - active.damaged
         if lost:
             lost &= {row.memory_id for row in await self._kept(active)}
-            self._directory.report_damage(len(lost))
+            self._directory.holdings.report_damage(len(lost))
             active.damaged |= lost
         return opened
 
     async def damaged(self, active: ActiveSubject) -> list[str]:
         """Read everything stored of the subject and return the ids of the memories that are not there, or not whole."""
         before = await self._kept(active)
-        stored = {record.id: record for record in await self._directory.records(active)}
+        stored = {record.id: record for record in await self._directory.holdings.records(active)}
         found = [stored[row.memory_id] for row in before if is_current(row, stored)]
-        opened = await in_bulk(len(found), self._directory.open_all, active, found)
+        opened = await in_bulk(len(found), self._directory.holdings.open_all, active, found)
         lost = {row.memory_id for row in before} - {record.id for record, _ in opened}
         return [row.memory_id for row in await self._kept(active) if row.memory_id in lost] if lost else []
 
@@ -181,9 +218,9 @@ class Recall:
         """Return why a memory is kept, how strong it is, and when it will be forgotten."""
         tracked = active.tracked.get(memory_id)
         if tracked is not None:
-            return self._explained(active.held[memory_id].memory(), tracked.row, tracked.state)
+            return explained(self._core, active.held[memory_id].memory(), tracked.row, tracked.state)
         if memory_id in active.held:
-            return self._volatile(active, active.held[memory_id])
+            return explained_volatile(self._core, active, active.held[memory_id])
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
         row = next((row for row in rows if row.memory_id == memory_id), None)
         memories = [] if row is None else await self.from_cold(active, [memory_id])
@@ -191,7 +228,7 @@ class Recall:
             raise NotFoundError
         if not memories:
             raise active.missing(memory_id)
-        return self._explained(memories[0], row, state_of(row))
+        return explained(self._core, memories[0], row, state_of(row))
 
     async def used(self, active: ActiveSubject, memory_ids: Sequence[str]) -> int:
         """Strengthen memories that were used, and keep those that hot alone has; return how many became stronger."""
@@ -222,47 +259,6 @@ class Recall:
     def _strength(self, active: ActiveSubject, memory_id: str, now_us: int) -> float:
         tracked = active.tracked.get(memory_id)
         return 1.0 if tracked is None else self._core.curve.strength(tracked.state, now_us)
-
-    def _explained(self, memory: Memory, row: MemoryRow, state: StrengthState) -> Explanation:
-        core, policy = self._core, self._core.policy
-        retention = policy.retention[Sensitivity(row.sensitivity)]
-        due = deadline(
-            state, core.curve, retention, policy.decay.grace_hours, pinned=row.pinned, held=row.held
-        )
-        forgotten = row.state == MemoryState.FORGOTTEN
-        state_word = SUPERSEDED if memory.superseded_by and not forgotten else row.state
-        forget_at = core.curve.forget_at_us(state)
-        at_us = row.deadline_us if forgotten else due.at_us
-        return Explanation(
-            memory=memory,
-            strength=core.curve.strength(state, core.now_us()),
-            forget_at=None if forget_at is None else from_us(forget_at),
-            deadline=None if at_us is None else from_us(at_us),
-            deadline_rule=row.deadline_rule if forgotten else due.rule,
-            half_life_days=core.curve.half_life_days(state),
-            spaced_uses=state.n_spaced,
-            last_used_at=from_us(state.t_last_us),
-            state=state_word,
-            tiers=(TierName.COLD,),
-            policy=core.policy_version,
-        )
-
-    def _volatile(self, active: ActiveSubject, held: HeldMemory) -> Explanation:
-        memory = held.memory()
-        ends = None if held.expires_us is None else from_us(held.expires_us)
-        return Explanation(
-            memory=memory,
-            strength=1.0,
-            forget_at=ends,
-            deadline=ends,
-            deadline_rule="hot tier's time to live",
-            half_life_days=0.0,
-            spaced_uses=0.0,
-            last_used_at=memory.ingested_at,
-            state="volatile",
-            tiers=(active.tier_of(held.id),),
-            policy=self._core.policy_version,
-        )
 
 
 def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:

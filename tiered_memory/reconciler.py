@@ -20,6 +20,7 @@ from tiered_memory.drafts import Amendment, Draft, promoted
 from tiered_memory.forgetting.routing import MERGED, UPDATING
 from tiered_memory.formats.record import closed, decode_fields, repeated, vectors_of
 from tiered_memory.model import Kind, Repeat
+from tiered_memory.paging import Pager
 from tiered_memory.scoring.recall_index import Query
 from tiered_memory.scoring.reconcile import Claim, Close, Conflict, Finding, Merge, Rival, reconcile
 from tiered_memory.scoring.supersession import Judgement, Statement, worth_comparing
@@ -44,8 +45,9 @@ class Settled:
 class Reconciler:
     """Finds, for new memories, what they bring up to date, repeat, or contradict."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, pager: Pager) -> None:
         self._core = core
+        self._pager = pager
 
     async def settle(
         self, active: ActiveSubject, drafts: Sequence[Draft], besides: Collection[str] = ()
@@ -57,6 +59,7 @@ class Reconciler:
         for number, draft in enumerate(drafts, 1):
             rivals: list[Rival] = []
             if _comparable(draft):
+                await self._pager.bring_for(active, [Query(draft.turn.terms, draft.turn.vector)], RIVALS)
                 rivals = await self._judged(draft, work.rivals(draft))
             work.take(draft, rivals, last=number == len(drafts))
         return Settled(work.drafts, work.amendments, work.promoted)

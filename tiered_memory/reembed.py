@@ -273,7 +273,7 @@ class Reembedder:
         if self._flusher.pending(active.ref.pseudonym):
             return None
         try:
-            records = await self._directory.records(active)
+            records = await self._directory.holdings.records(active)
         except ColdTierError:
             return None
         return [record for record in records if record.id in memories]

@@ -15,8 +15,10 @@ from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
 from tiered_memory.embedding.base import Vectors
 from tiered_memory.errors import ConfigurationError, CorruptionError, KeyUnavailableError
-from tiered_memory.formats.record import Features, decode_fields, with_features
+from tiered_memory.formats.record import Features, PassageFeatures, decode_fields, with_features
 from tiered_memory.scoring import text
+from tiered_memory.scoring.passages import split
+from tiered_memory.scoring.signs import signs_of
 from tiered_memory.tiers.base import TierRecord
 
 PROBE = "a text to begin with"
@@ -70,8 +72,16 @@ class Resealer:
             ConfigurationError: the embedder does not give the vectors it promises.
         """
         found = [one for one in opened if one.fate is Fate.MOVED]
-        vectors = await self._vectors([one.fields["content"] for one in found])
-        return await in_bulk(len(found), self._sealed_each, active, found, vectors, where)
+        contents = [one.fields["content"] for one in found]
+        parted = [split(content) for content in contents]
+        vectors = await self._vectors(contents)
+        parts = iter(await self._vectors([part for one in parted for part in one]))
+        passages = [[(text.analyze(part).terms, next(parts)) for part in one] for one in parted]
+        features = [
+            _features(one.fields, self._core.embedder.name, vector, some)
+            for one, vector, some in zip(found, vectors, passages, strict=True)
+        ]
+        return await in_bulk(len(found), self._sealed_each, active, found, features, where)
 
     async def _vectors(self, contents: Sequence[str]) -> Vectors:
         embedder = self._core.embedder
@@ -86,13 +96,13 @@ class Resealer:
         return vectors
 
     def _sealed_each(
-        self, active: ActiveSubject, found: Sequence[Opened], vectors: Vectors, where: Place
+        self, active: ActiveSubject, found: Sequence[Opened], features: Sequence[Features], where: Place
     ) -> list[Resealed]:
-        return [self._sealed(active, one, vector, where) for one, vector in zip(found, vectors, strict=True)]
+        return [self._sealed(active, one, its, where) for one, its in zip(found, features, strict=True)]
 
-    def _sealed(self, active: ActiveSubject, one: Opened, vector: Vectors, where: Place) -> Resealed:
+    def _sealed(self, active: ActiveSubject, one: Opened, features: Features, where: Place) -> Resealed:
         core, record = self._core, one.record
-        plaintext = with_features(one.fields, _features(one.fields, core.embedder.name, vector))
+        plaintext = with_features(one.fields, features)
         sealer = active.sealer_for(record.payload)
         context = sealer.context(where, record.id, order=record.order, version=record.version)
         payload = sealer.key.seal(plaintext, context, core.keyring.nonce())
@@ -113,8 +123,11 @@ def _opened_one(active: ActiveSubject, record: TierRecord, where: Place) -> Open
         return Opened(record, Fate.DAMAGED)
 
 
-def _features(fields: Mapping[str, Any], embedder: str, vector: Vectors) -> Features:
-    """Return a record's features; terms of another analyzer are made anew."""
-    fresh = fields["analyzer"] == text.ANALYZER
-    terms = fields["terms"] if fresh else text.analyze(fields["content"]).terms
-    return Features(text.ANALYZER, terms, embedder, vector)
+def _features(
+    fields: Mapping[str, Any], embedder: str, vector: Vectors, passages: Sequence[PassageFeatures]
+) -> Features:
+    """Return a record's features; terms and signs of another analyzer are made anew."""
+    fresh, content = fields["analyzer"] == text.ANALYZER, fields["content"]
+    terms = fields["terms"] if fresh else text.analyze(content).terms
+    signs = fields.get("signs", ()) if fresh else signs_of(content)
+    return Features(text.ANALYZER, terms, embedder, vector, signs, passages)

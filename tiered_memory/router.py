@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject
-from tiered_memory.clock import from_us, stopwatch, to_us
+from tiered_memory.clock import from_us, to_us
 from tiered_memory.commits import WITHDRAWN, Commission, Committer, Written
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
@@ -23,18 +23,19 @@ from tiered_memory.errors import (
     StateStoreError,
     TieredMemoryError,
 )
+from tiered_memory.features import features_of
 from tiered_memory.flusher import Flusher
 from tiered_memory.forgetting.routing import Placement, place
-from tiered_memory.formats.record import Features, encode_record
+from tiered_memory.formats.record import Features, encode_record, offset_minutes
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
-from tiered_memory.metrics import Embedded
 from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role, SourceKind
 from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
 from tiered_memory.receipts import Operations, fingerprint_of, receipt_for, remember
 from tiered_memory.reconciler import Reconciler, Settled
 from tiered_memory.scoring import text
 from tiered_memory.scoring.importance import Importance, score_importance
+from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.sessions import Sessions, buffered
 from tiered_memory.state.base import MemoryRow, Repeated, Stale
@@ -66,7 +67,9 @@ class Router:
         flusher: Flusher,
         sessions: Sessions,
         inflight: InFlight,
+        *,
         committer: Committer,
+        reconciler: Reconciler,
     ) -> None:
         self._core = core
         self._directory = directory
@@ -74,7 +77,7 @@ class Router:
         self._sessions = sessions
         self._writer = DraftWriter(core)
         self._committer = committer
-        self._reconciler = Reconciler(core)
+        self._reconciler = reconciler
         self._operations = Operations(core)
         self._inflight = inflight
 
@@ -134,19 +137,16 @@ class Router:
         options: WriteOptions,
     ) -> list[Draft]:
         masked = [await self._masked(one) for one in accepted]
-        begun = stopwatch()
-        vectors = await self._core.embedder.embed([one.interaction.content for one in masked], "document")
-        self._core.observer.observe(Embedded(len(masked), stopwatch() - begun))
+        found = await features_of(self._core, [one.interaction.content for one in masked])
         active.check_alive()
-        now_us, embedder = self._core.now_us(), self._core.embedder.name
+        now_us = self._core.now_us()
         seen, asking, drafts = set[str](), dict[str, bool](), list[Draft]()
-        for one, ground, vector in zip(masked, grounds, vectors, strict=True):
-            terms = text.analyze(one.interaction.content).terms
+        for one, ground, features in zip(masked, grounds, found, strict=True):
+            terms = features.terms
             answers = _answers(active.index, one.interaction, asking)
             importance = _importance(one.interaction, _novelty(active.index, terms, seen), answers=answers)
             seen.update(terms)
             memory = self._memory(active, one, importance, _Frame(options.purpose, ground, now_us))
-            features = Features(text.ANALYZER, terms, embedder, vector)
             placement = self._place(active, memory, ground, options.require)
             plaintext = encode_record(memory, features, volatile=not placement.cold)
             draft = Draft(memory, placement, plaintext, _turn(memory, features))
@@ -386,4 +386,8 @@ def _turn(memory: Memory, features: Features) -> IndexedTurn:
         terms=features.terms,
         vector=features.vector,
         question=text.is_question(memory.content),
+        signs=features.signs,
+        zone_minutes=offset_minutes(memory.occurred_at),
+        importance=memory.importance,
+        passages=[Passage(*one) for one in features.passages],
     )

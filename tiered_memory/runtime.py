@@ -28,8 +28,10 @@ from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
+from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
+from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
@@ -50,6 +52,7 @@ class Parts:
 
     core: Core
     directory: SubjectDirectory
+    pager: Pager
     flusher: Flusher
     sessions: Sessions
     router: Router
@@ -70,20 +73,32 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     flusher = Flusher(core)
     inflight = InFlight(core.limits.commit_deadline_seconds)
     directory = SubjectDirectory(core, flusher.pending, inflight)
-    sessions = Sessions(core, directory)
+    pager = Pager(core, directory)
+    if core.indexed is not None:
+        core.indexed.reveal = Revealer(core, directory).reveal
+    sessions = Sessions(core, directory, pager)
     announcer = Announcer(core)
     sweeper = Sweeper(core, directory, flusher, sessions, inflight, announcer)
     hands = Hands(write_uses_of=sweeper.write_uses_of, take_out=sweeper.take_out)
     quotas = Quotas(core, announcer, hands)
     committer = Committer(core, flusher, quotas)
-    recall = Recall(core, directory, sessions, Promoter(core, flusher, committer, inflight))
+    recall = Recall(core, directory, sessions, pager, Promoter(core, flusher, committer, inflight))
     eraser = Eraser(core, directory, flusher, analytics.discard)
     return Parts(
         core=core,
         directory=directory,
+        pager=pager,
         flusher=flusher,
         sessions=sessions,
-        router=Router(core, directory, flusher, sessions, inflight, committer),
+        router=Router(
+            core,
+            directory,
+            flusher,
+            sessions,
+            inflight,
+            committer=committer,
+            reconciler=Reconciler(core, pager),
+        ),
         inflight=inflight,
         recall=recall,
         sweeper=sweeper,

@@ -15,6 +15,7 @@ from tiered_memory.errors import CorruptionError, HotTierError, KeyUnavailableEr
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.metrics import CorruptionDetected
 from tiered_memory.model import Memory, Role
+from tiered_memory.paging import Pager
 from tiered_memory.scoring.packing import BufferedTurn
 from tiered_memory.scoring.tokens import TokenCounter
 from tiered_memory.state import commands as c
@@ -64,9 +65,10 @@ def _edition(active: ActiveSubject) -> int:
 class Sessions:
     """Fills warm buffers on first touch and empties them without loss."""
 
-    def __init__(self, core: Core, directory: SubjectDirectory) -> None:
+    def __init__(self, core: Core, directory: SubjectDirectory, pager: Pager) -> None:
         self._core = core
         self._directory = directory
+        self._pager = pager
 
     async def ready(self, active: ActiveSubject, session: str) -> None:
         """Make sure the session's buffer holds what an earlier process, or an eviction, left elsewhere."""
@@ -146,6 +148,7 @@ class Sessions:
 
     async def _snapshot(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
         turns = await self._saved(active, session) or []
+        await self._pager.bring(active, [turn.memory_id for turn in turns if turn.memory_id is not None])
         return [turn for turn in turns if turn.memory_id is None or turn.memory_id in active.held]
 
     async def _saved(self, active: ActiveSubject, session: str) -> list[BufferedTurn] | None:
@@ -163,6 +166,7 @@ class Sessions:
     async def _tail(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
         pseudonym = self._core.names.session(active.ref.pseudonym, session)
         rows = await self._core.state.read(c.Tail(active.ref.pseudonym, pseudonym))
+        await self._pager.bring(active, [row.record_id for row in rows if row.sealed is None])
         active.check_alive()
         now_us = self._core.now_us()
         turns = [self._tail_turn(active, row) for row in rows if row.expires_us > now_us]

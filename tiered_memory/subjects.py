@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,41 +13,34 @@ import msgpack
 
 from tiered_memory.active import (
     ActiveSubject,
-    Tracked,
     consent_event,
-    held_memory,
-    indexed_turn,
-    is_current,
-    lasting,
-    state_of,
 )
-from tiered_memory.bulk import collector_paused, in_bulk
+from tiered_memory.bulk import collector_paused
 from tiered_memory.core import Core, Sealer
 from tiered_memory.crypto.envelope import Place, SealingKey
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE, KeyOwner, KeyRecord
 from tiered_memory.embedding.base import check_embedder
 from tiered_memory.errors import (
     CorruptionError,
-    HotTierError,
-    KeyUnavailableError,
     SubjectErasedError,
 )
 from tiered_memory.forgetting.gate import ImportanceSpread
 from tiered_memory.formats.leaf import AuditEvent
-from tiered_memory.formats.record import decode_fields, vectors_of
+from tiered_memory.holdings import Holdings, PendingRecords
 from tiered_memory.inflight import InFlight, KeyedLocks
 from tiered_memory.ledger import leaf_for
-from tiered_memory.metrics import CorruptionDetected, RecallIndexState, TierLookup
+from tiered_memory.metrics import CorruptionDetected, RecallIndexState
 from tiered_memory.model import Subject
 from tiered_memory.scoring.recall_index import RecallIndex
 from tiered_memory.state import commands as c
-from tiered_memory.state.base import ConsentRow, MemoryRow, MemoryState, SubjectRow, SubjectState
+from tiered_memory.state.base import ConsentRow, MemoryState, SubjectRow, SubjectState
+from tiered_memory.state.forgetting import TotalsOf
+from tiered_memory.state.paging import Importances
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
 logger = logging.getLogger("tiered_memory")
 
 LOADS_PER_TRIM = 64
-PendingRecords = Callable[[bytes], Sequence[TierRecord]]
 
 
 class SubjectDirectory:
@@ -57,7 +49,7 @@ class SubjectDirectory:
     def __init__(self, core: Core, pending: PendingRecords, inflight: InFlight) -> None:
         self._core = core
         self._inflight = inflight
-        self._pending = pending
+        self.holdings = Holdings(core, pending)
         self._active: OrderedDict[Subject, ActiveSubject] = OrderedDict()
         self._by_pseudonym: dict[bytes, Subject] = {}
         self._epochs: dict[bytes, dict[int, SealingKey]] = {}
@@ -163,7 +155,7 @@ class SubjectDirectory:
         finally:
             del self._taken_out[pseudonym]
         active.release(list(taken_out))
-        self.report_damage(len(active.damaged))
+        self.holdings.report_damage(len(active.damaged))
         return active
 
     async def _loaded(self, subject: Subject, pseudonym: bytes) -> ActiveSubject:
@@ -174,7 +166,7 @@ class SubjectDirectory:
             raise SubjectErasedError("this subject is being erased; try again when the erasure has finished")
         else:
             active = await self._held(subject, row)
-        await self._load_hot(active)
+        await self.holdings.load_hot(active)
         return active
 
     def _fresh(self, subject: Subject, pseudonym: bytes, generation: int) -> ActiveSubject:
@@ -192,11 +184,21 @@ class SubjectDirectory:
         await self.load_keys(active)
         await self.load_consents(active)
         active.last_order = await self._core.state.read(c.LastOrder(row.subject))
+        if self._core.limits.indexed_above is not None:
+            totals = await self._core.state.read(TotalsOf(row.subject))
+            active.paged = totals.items > self._core.limits.indexed_above
         with collector_paused():
-            rows = await self._core.state.read(c.Memories(row.subject))
-            active.spread = ImportanceSpread.of((one.importance for one in rows), active.last_order)
-            await self._load_memories(active, [r for r in rows if r.state == MemoryState.ACTIVE])
+            await self._load_memories(active)
         return active
+
+    async def _load_memories(self, active: ActiveSubject) -> None:
+        subject, read = active.ref.pseudonym, self._core.state.read
+        if active.paged:
+            active.spread = ImportanceSpread.of(await read(Importances(subject)), active.last_order)
+            return
+        rows = await read(c.Memories(subject))
+        active.spread = ImportanceSpread.of((one.importance for one in rows), active.last_order)
+        await self.holdings.load(active, [r for r in rows if r.state == MemoryState.ACTIVE])
 
     async def peek(self, row: SubjectRow) -> ActiveSubject:
         """Return a subject's pseudonyms and keys without its memories: for acting on rows of one not in RAM.
@@ -314,88 +316,3 @@ class SubjectDirectory:
             await self._core.state.write(c.PutEpoch(record))
             epochs = {1: key}
         return epochs
-
-    async def records(self, active: ActiveSubject) -> list[TierRecord]:
-        """Return the subject's sealed records, those on their way to cold as well.
-
-        The way is looked at first: what leaves it meanwhile is in cold by then.
-        """
-        waiting = list(self._pending(active.ref.pseudonym))
-        stored = [lasting(record) for record in await self._core.cold.scan(active.ref)]
-        # A newer version may have overtaken the one that was seen waiting.
-        return list({r.id: r for r in sorted([*stored, *waiting], key=lambda r: r.version)}.values())
-
-    async def _load_memories(self, active: ActiveSubject, rows: Sequence[MemoryRow]) -> None:
-        if not rows:
-            return
-        stored = {r.id: r for r in await self.records(active)}
-        found = [stored[row.memory_id] for row in rows if is_current(row, stored)]
-        self._core.observer.observe(TierLookup("cold", bool(found)))
-        opened = await in_bulk(len(found), self.open_all, active, found)
-        states = {row.memory_id: Tracked(row, state_of(row)) for row in rows}
-        active.tracked.update({r.id: states[r.id] for r, _ in opened})
-        await in_bulk(len(found), self.admit, active, opened)
-        active.damaged.update(states.keys() - active.held.keys())
-
-    def report_damage(self, memories: int) -> None:
-        """Count memories that the state store knows and cold has not, or not whole."""
-        for _ in range(memories):
-            self._core.observer.observe(CorruptionDetected("cold"))
-        if memories:
-            logger.error("%d memories of one user are damaged or missing in the cold tier", memories)
-
-    def open_all(self, active: ActiveSubject, records: Sequence[TierRecord]) -> list[Opened]:
-        """Return the records that verify, with their plaintexts."""
-        opened = []
-        for record in records:
-            try:
-                opened.append((record, active.sealer_for(record.payload).open(Place.MEMORY, record)))
-            except CorruptionError:
-                continue
-        return opened
-
-    def admit(self, active: ActiveSubject, opened: Sequence[Opened]) -> None:
-        """Make opened records searchable; each carries its `expires_at_us` when it is volatile."""
-        fields = [decode_fields(plaintext) for _, plaintext in opened]
-        embedder = self._core.embedder
-        vectors = vectors_of(fields, embedder.dimensions, embedder.name) if fields else ()
-        entries = [held_memory(r, plain, f) for (r, plain), f in zip(opened, fields, strict=True)]
-        turns = [indexed_turn(r, f, v) for (r, _), f, v in zip(opened, fields, vectors, strict=True)]
-        active.hold(entries, turns)
-
-    async def _load_hot(self, active: ActiveSubject) -> None:
-        """Take up what an earlier process left in hot; without hot there is simply less."""
-        if not active.keys:
-            return
-        try:
-            records = await self._core.hot.scan(active.ref)
-        except HotTierError:
-            return
-        now_us, opened, left = self._core.now_us(), list[Opened](), list[str]()
-        for record in records:
-            live = record.expires_at_us is not None and record.expires_at_us > now_us
-            if live and record.id not in active.held:
-                found = self._opened_hot(active, record)
-                opened += found
-                left += [] if found or record.id in active.damaged else [record.id]
-        # Only what verifies may say how far the subject's order has come.
-        active.last_order = max([active.last_order, *(record.order for record, _ in opened)])
-        self._core.observer.observe(TierLookup("hot", bool(opened)))
-        self.admit(active, opened)
-        # Hot was out of reach when these were removed, or they are of no use to anybody.
-        with contextlib.suppress(HotTierError):
-            await self._core.hot.remove(active.ref, left)
-
-    def _opened_hot(self, active: ActiveSubject, record: TierRecord) -> list[Opened]:
-        """Only what never went to cold: a durable memory that is not held was forgotten or removed."""
-        try:
-            plaintext = active.sealer_for(record.payload).open(Place.HOT, record)
-        except KeyUnavailableError:
-            return []
-        except CorruptionError:
-            self._core.observer.observe(CorruptionDetected("hot"))
-            return []
-        return [(record, plaintext)] if decode_fields(plaintext).get("volatile") else []
-
-
-Opened = tuple[TierRecord, bytes]

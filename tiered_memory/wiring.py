@@ -38,6 +38,7 @@ from tiered_memory.state import commands as c
 from tiered_memory.state.base import StateStore
 from tiered_memory.state.sqlite_state import SqliteState
 from tiered_memory.tiers.base import SubjectRef
+from tiered_memory.tiers.indexed_tier import IndexedTier
 from tiered_memory.tiers.lance_tier import LanceTier
 from tiered_memory.tiers.local_tier import LocalTier
 from tiered_memory.tiers.observed_tier import ObservedHot
@@ -101,7 +102,8 @@ async def _engines(
     stack.callback(marks.close)
     await state.migrate()
     await anyio.to_thread.run_sync(ballast.take)
-    cold = LanceTier(data_dir / "cold", _table_namer(names), embedder=embedder.name)
+    indexed = _indexed(settings, names, embedder)
+    cold = indexed or LanceTier(data_dir / "cold", _table_namer(names), embedder=embedder.name)
     stack.push_async_callback(cold.close)
     analytics = AnalyticsProjection(data_dir / "analytics.duckdb")
     stack.callback(analytics.close)
@@ -124,6 +126,7 @@ async def _engines(
         ballast=ballast,
         marks=marks,
         incarnation=incarnation,
+        indexed=indexed,
         pii=overrides.pii,
         before_forget=overrides.before_forget,
         supersession=overrides.supersession,
@@ -240,6 +243,18 @@ async def _marks(
     return marks, present.incarnation
 
 
+def _indexed(settings: Settings, names: Pseudonyms, embedder: Embedder) -> IndexedTier | None:
+    """Who says what may be shown of a record needs the keys; `assemble` brings the two together."""
+    if settings.indexed_above_memories is None:
+        return None
+    return IndexedTier(
+        settings.data_dir / "cold",
+        _table_namer(names),
+        embedder=embedder.name,
+        dimensions=embedder.dimensions,
+    )
+
+
 async def _hot(
     settings: Settings, policy: Policy, clock: Clock, observer: Observer, stack: AsyncExitStack
 ) -> HotTier:
@@ -293,5 +308,6 @@ def _limits(settings: Settings) -> Limits:
         commit_deadline_seconds=settings.commit_deadline_seconds,
         idempotency_hours=settings.idempotency_hours,
         strength_weight=settings.strength_weight,
+        indexed_above=settings.indexed_above_memories,
         forget_hook_seconds=settings.forget_hook_seconds,
     )

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from rich.console import Console
 from support import consenting, opened, parts_of
 
 from tiered_memory import TieredMemory, User
+from tiered_memory.cli import views
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.metrics import HookAnswered, MemoryMoved, RecordingObserver
 from tiered_memory.model import ForgetBatch, MemoryEvent, Subject
@@ -66,7 +69,7 @@ async def test_it_is_asked_with_everything_there_is_to_know(data: Path, clock: M
         assert (planned.memory_id, planned.rule, planned.deadline) == (faint, "decay", told.deadline)
         assert planned.purge_at == clock.now() + timedelta(days=7)
         assert planned.strength is not None
-        assert 0.09 < planned.strength < 0.1
+        assert 0.05 < planned.strength < 0.1
         await memory.forget()
         assert len(hook.asked) == 1
 
@@ -80,6 +83,33 @@ async def test_a_subject_out_of_ram_is_named_too(data: Path, clock: ManualClock)
         await memory.forget()
         assert parts_of(memory).directory.residents() == []
     assert [batch.subject for batch in hook.asked] == [Subject("acme", "alice")]
+
+
+async def test_a_subject_whose_identity_does_not_open_is_asked_about_without_a_name(
+    data: Path, clock: ManualClock
+) -> None:
+    hook = Hook()
+    async with asking(data, clock, hook) as memory:
+        hook.kept = {await add(await consenting(memory), "faint")}
+        state: Any = parts_of(memory).core.state
+        await state._writer.run(lambda db: db.execute("UPDATE subjects SET identity = x'00'").fetchall())
+    clock.advance(FADED)
+    async with asking(data, clock, hook) as memory:
+        assert (await memory.forget()).vetoed == 1
+    assert [batch.subject for batch in hook.asked] == [None]
+
+
+async def test_a_veto_outlives_the_process(data: Path, clock: ManualClock) -> None:
+    hook = Hook()
+    async with asking(data, clock, hook) as memory:
+        hook.kept = {await add(await consenting(memory), "faint")}
+        clock.advance(FADED)
+        assert (await memory.forget()).vetoed == 1
+    clock.advance(timedelta(hours=23))
+    async with asking(data, clock, hook) as memory:
+        assert (await memory.forget()).evaluated == 0
+        clock.advance(timedelta(hours=1))
+        assert (await memory.forget()).vetoed == 1
 
 
 async def test_what_it_keeps_is_looked_at_again_after_a_day(data: Path, clock: ManualClock) -> None:
@@ -217,6 +247,20 @@ async def test_a_dry_run_says_what_would_go_when_and_why(
     assert planned[secret].purge_at == clock.now() == planned[secret].deadline
     assert planned[faint].deadline == (await alice.explain(faint)).deadline
     assert (await memory.forget()).planned == ()
+
+
+async def test_a_dry_run_is_shown_with_its_reasons(
+    memory: TieredMemory, alice: User, clock: ManualClock
+) -> None:
+    ids = [await add(alice, f"faint {number}") for number in range(22)]
+    clock.advance(FADED)
+    report = await memory.forget(dry_run=True, confirmed=True)
+    console = Console(width=120, file=StringIO())
+    console.print(views.forgetting(report, {}))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert sum(one[:8] in shown for one in ids) == 20
+    assert "and 2 more" in shown
+    assert f"{clock.now() + timedelta(days=7):%Y-%m-%d}" in shown
 
 
 # --- events --------------------------------------------------------------------------------------------------

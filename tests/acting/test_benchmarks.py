@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import importance, latency, retrieval
+from benchmarks import ablation, importance, latency, retrieval
 from benchmarks.__main__ import main, write_json
 from benchmarks.charts import Chart, svg_of
 from benchmarks.datasets import Conversation, Question, load
@@ -25,7 +25,8 @@ from benchmarks.synthetic import Writer
 pytestmark = pytest.mark.anyio
 
 RECALLS = {"recall_at_5", "recall_at_10", "recall_at_20", "recall_at_50"}
-FIGURES = RECALLS | {"questions", "interval_95"}
+SESSION_RECALLS = {"session_recall_at_5", "session_recall_at_10"}
+FIGURES = RECALLS | SESSION_RECALLS | {"questions", "interval_95"}
 
 
 def turn(number: int, text: str, speaker: str) -> dict[str, str]:
@@ -58,15 +59,21 @@ def data(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _no_own_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ablation, "OWN_SETS", tmp_path / "none")
+
+
 async def test_retrieval_finds_what_was_asked_and_reports_the_documented_keys(data: Path) -> None:
     measured = await retrieval.run(Request(data=data))
     results = measured.results
-    assert results.keys() >= FIGURES | {"baselines", "default_policy", "split"}
+    assert results.keys() >= FIGURES | {"baselines", "default_policy", "split", "ablation"}
     assert results["baselines"].keys() == {"vector", "bm25"}
     assert results["split"].keys() == {"tune", "report"}
     for figures in (*results["baselines"].values(), *results["split"].values(), results["default_policy"]):
         assert figures.keys() >= FIGURES
-    assert results["recall_at_10"] == 1.0
+    assert results["recall_at_10"] == results["session_recall_at_5"] == 1.0
+    assert results["ablation"]["with everything"]["data.json, all"] == 1.0
     assert results["searchable_ratio"] == 1.0
     assert measured.config["forgetting_cycles"] == 0
     assert results["questions"] == 2 * measured.config["conversations"]
@@ -193,7 +200,7 @@ def test_every_registered_benchmark_is_found_under_its_name() -> None:
 def answers(*found: tuple[str, bool]) -> Iterator[Answer]:
     for name, right in found:
         question = Question("?", frozenset({"t1"}), 1)
-        yield Answer(name, question, ["t1" if right else "t2"])
+        yield Answer(name, question, ["t1" if right else "t2"], {"t1": "s1", "t2": "s2"})
 
 
 def test_a_summary_is_the_mean_over_questions_with_an_interval_around_it() -> None:
@@ -209,7 +216,18 @@ def test_a_summary_of_one_conversation_draws_questions() -> None:
 
 
 def test_a_summary_of_nothing_claims_nothing() -> None:
-    assert summary([], seed=1) == dict.fromkeys([*RECALLS, "interval_95"]) | {"questions": 0}
+    assert summary([], seed=1) == dict.fromkeys([*RECALLS, *SESSION_RECALLS, "interval_95"]) | {
+        "questions": 0
+    }
+
+
+def test_sessions_are_as_good_as_their_best_turn() -> None:
+    sessions = {f"t{place}": f"s{place // 3}" for place in range(24)}
+    question = Question("?", frozenset({"t15", "t16", "t23"}), 1)
+    figures = summary([Answer("a", question, list(sessions), sessions)], seed=1)
+    assert figures["session_recall_at_5"] == 0.0
+    assert figures["session_recall_at_10"] == 1.0
+    assert figures["recall_at_10"] == 0.0
 
 
 def test_quick_takes_whole_conversations_and_always_the_first(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ COMMANDS = [
     ["forget"],
     ["erase"],
     ["stats"],
+    ["forecast"],
     ["policy", "check"],
     ["consent", "grant"],
     ["consent", "withdraw"],

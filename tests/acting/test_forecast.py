@@ -84,9 +84,9 @@ async def test_one_users_forecast_is_a_part_of_all(memory: TieredMemory, clock: 
 async def test_uses_count_at_once(memory: TieredMemory, alice: User, clock: ManualClock) -> None:
     used = (await alice.add("used", importance=0.25)).id
     clock.advance(timedelta(days=20))
-    assert total((await alice.forecast(20)).present, "forgotten") == {"decay": 1}
+    assert total((await alice.forecast(10)).present, "forgotten") == {"decay": 1}
     await alice.used([used])
-    assert total((await alice.forecast(20)).present, "forgotten") == {}
+    assert total((await alice.forecast(10)).present, "forgotten") == {}
 
 
 @pytest.mark.anyio

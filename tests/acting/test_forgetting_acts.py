@@ -22,6 +22,12 @@ pytestmark = pytest.mark.anyio
 WEEK = timedelta(days=7)
 
 
+@pytest.fixture
+def first(memory: TieredMemory) -> TieredMemory:
+    """The memory that is closed before another one opens its directory."""
+    return memory
+
+
 async def _add(user: User, text: str, importance: float, **more: Any) -> str:
     return (await user.add(text, importance=importance, **more)).id
 
@@ -66,11 +72,13 @@ async def test_what_is_forgotten_is_nowhere_to_be_found(
     assert (await alice.explain(faint)).state == "forgotten"
 
 
-async def test_it_stays_forgotten_after_a_restart(data: Path, clock: ManualClock, alice: User) -> None:
+async def test_it_stays_forgotten_after_a_restart(
+    data: Path, clock: ManualClock, alice: User, first: TieredMemory
+) -> None:
     await _add(alice, "the faint one", 0.25, session="s1")
-    await _pass(alice._memory, clock, 30)
-    await alice._memory.forget()
-    await alice._memory.close()
+    await _pass(first, clock, 30)
+    await first.forget()
+    await first.close()
     async with opened(data, clock=clock) as memory:
         user = memory.user("alice", tenant="acme")
         assert await user.search("the faint one") == []
@@ -168,12 +176,14 @@ async def test_what_is_used_lives_longer(memory: TieredMemory, alice: User, cloc
     assert (await alice.explain(used)).spaced_uses > 0.5
 
 
-async def test_uses_survive_a_restart(data: Path, clock: ManualClock, alice: User) -> None:
+async def test_uses_survive_a_restart(
+    data: Path, clock: ManualClock, alice: User, first: TieredMemory
+) -> None:
     used = await _add(alice, "used", 0.25)
-    await _pass(alice._memory, clock, 7)
+    await _pass(first, clock, 7)
     await alice.used([used])
     before = await alice.explain(used)
-    await alice._memory.close()
+    await first.close()
     async with opened(data, clock=clock) as memory:
         after = await memory.user("alice", tenant="acme").explain(used)
     assert (after.deadline, after.strength, after.spaced_uses) == (
@@ -241,9 +251,11 @@ async def test_what_never_reached_cold_can_be_restored_too(
     assert await contents(alice) == ["the faint one"]
 
 
-async def test_a_user_out_of_ram_is_forgotten_as_well(data: Path, clock: ManualClock, alice: User) -> None:
+async def test_a_user_out_of_ram_is_forgotten_as_well(
+    data: Path, clock: ManualClock, alice: User, first: TieredMemory
+) -> None:
     faint = await _add(alice, "the faint one", 0.25)
-    await alice._memory.close()
+    await first.close()
     clock.advance(timedelta(days=30))
     async with opened(data, clock=clock) as memory:
         assert (await memory.forget()).forgotten == (faint,)

@@ -29,6 +29,9 @@ schema = 1
 name = "bounded"
 [quota]
 {quota}
+[decay]
+use_boost = 0.3
+use_slowdown = 1
 [forgetting]
 undo_days = {undo_days}
 [retention.confidential]
@@ -261,3 +264,43 @@ async def test_one_users_quota_is_not_anothers(data: Path, clock: ManualClock) -
         await add(alice, "of alice")
         await add(bob, "of bob")
         assert (await contents(alice), await contents(bob)) == (["of alice"], ["of bob"])
+
+
+async def test_whoever_reads_is_not_troubled_by_a_full_quota(data: Path, clock: ManualClock) -> None:
+    """Small talk that turns out to be of use would be kept after all; without room it stays what it was."""
+    async with bounded(data, clock, "max_items = 1") as memory:
+        alice = await consenting(memory)
+        await alice.pin(await add(alice, "the one that is kept"))
+        talk = await add(alice, "hello there small talk", 0.1)
+        assert await alice.used([talk]) == 0
+        context = await alice.context("hello there small talk")
+        assert talk in {item.memory_id for item in context.items}
+        assert (await alice.explain(talk)).state == "volatile"
+        assert (await totals(memory, alice)).items == 1
+
+
+async def test_what_is_used_after_all_makes_room_like_a_write(data: Path, clock: ManualClock) -> None:
+    async with bounded(data, clock, "max_items = 1") as memory:
+        alice = await consenting(memory)
+        first = await add(alice, "the one that was kept")
+        talk = await add(alice, "hello there small talk", 0.1)
+        await alice.used([talk])
+        assert (await alice.explain(talk)).state == "active"
+        assert [one.id for one in await alice.forgotten()] == [first]
+        assert (await totals(memory, alice)).items == 1
+
+
+async def test_what_a_write_brings_up_to_date_does_not_make_room_for_it(
+    data: Path, clock: ManualClock
+) -> None:
+    async with bounded(data, clock, "max_items = 2") as memory:
+        alice = await consenting(memory)
+        await add(alice, "My favourite colour is blue", 0.25)
+        strong = await add(alice, "My sister's wedding is on the 4th of May in Oslo", 0.9)
+        await add(alice, "My favourite colour is green now", 0.9)
+        assert (await totals(memory, alice)).items <= 2
+        gone = {one.id for one in await alice.forgotten()}
+        listed = {one.id for one in await alice.list()}
+        assert not gone & listed
+        assert len(gone | listed) == 3
+        assert strong in gone | listed

@@ -20,7 +20,7 @@ from tiered_memory.clock import SeededEntropy
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey, key_id_of
 from tiered_memory.crypto.keyring import EpochRecord, KeyRecord, Keyring, Pseudonyms
 from tiered_memory.errors import CorruptionError, KeyUnavailableError, RootKeyError
-from tiered_memory.formats.record import decode_fields, encode_record, memory_of, vectors_of
+from tiered_memory.formats.record import decode_fields, encode_record, memory_of, passages_of, vectors_of
 from tiered_memory.highwater import Listed, Mark, decode_erased, decode_latest, decode_mark
 from tiered_memory.model import Subject
 from tiered_memory.state.queries import load_sql
@@ -52,6 +52,22 @@ def test_a_frozen_record_reads_back_whole() -> None:
     assert fields["terms"] == {"move": 1, "standup": 2}
     vector = vectors_of([fields], 16)[0]
     assert np.abs(vector - frozen.features().vector).max() <= 2.0 / 127
+
+
+def test_a_frozen_records_passages_and_signs_decode() -> None:
+    fields = decode_fields(bytes.fromhex(frozen.stored("record_passages_v1")["plaintext"]))
+    read = passages_of(fields)
+    assert fields["signs"] == ["d-1", "time"]
+    assert [terms for terms, _ in read] == [terms for terms, _ in frozen.passages()]
+    for (_, vector), (_, expected) in zip(read, frozen.passages(), strict=True):
+        assert vector.dtype == np.float32
+        assert np.abs(vector - expected).max() <= 3.0 / 127
+
+
+def test_a_record_without_passages_has_none() -> None:
+    fields = decode_fields(bytes.fromhex(frozen.stored("record_v1")["plaintext"]))
+    assert fields.keys().isdisjoint({"passages", "signs"})
+    assert passages_of(fields) == ()
 
 
 def test_a_frozen_key_record_opens() -> None:

@@ -18,8 +18,11 @@ from tiered_memory.state import sqlite_state
 from tiered_memory.state.base import (
     Crowded,
     DeadlineUpdate,
+    JournalAction,
+    JournalEntry,
     MemoryRow,
     MemoryState,
+    Revision,
     Room,
     StateChange,
     StrengthUpdate,
@@ -269,12 +272,14 @@ def test_a_deadline_is_entered_for_the_row_as_it_was_read(db: apsw.Connection) -
     read = {one.memory_id: one for one in ask(db, c.Memories(ALICE))}  # type: ignore[attr-defined]
     act(db, c.PinMemory(ALICE, 0, row(3).memory_id, True, None, "pin"))
     updates = tuple(DeadlineUpdate(one, "v2", 50, 60, "ceiling") for one in read.values())
-    assert act(db, Reindex(ALICE, 0, updates)) == 2
+    of_before = tuple(replace(one, row=replace(one.row, generation=1)) for one in updates)
+    assert act(db, Reindex(of_before)) == 0
+    assert act(db, Reindex(updates)) == 2
     found = {int(one.memory_id, 16): one for one in ask(db, c.Memories(ALICE))}  # type: ignore[attr-defined]
     assert [(found[n].policy_version, found[n].deadline_us) for n in (1, 2, 3)] == [
         ("v2", 60), ("v2", 60), ("v1", None)
     ]  # fmt: skip
-    assert act(db, Reindex(ALICE, 0, updates)) == 0
+    assert act(db, Reindex(updates)) == 0
 
 
 def test_pages_go_through_everybody(db: apsw.Connection) -> None:
@@ -330,6 +335,17 @@ def test_what_is_protected_by_now_does_not_make_room(
     assert act(db, c.Append(batch(3, Room(2, None, (out(1), out(2)))))) == Crowded()
     assert ids(ask(db, c.Memories(ALICE))) == [1, 2, 4]
     assert next(one for one in ask(db, c.Memories(ALICE)) if one.order == 2).state == "active"  # type: ignore[attr-defined]
+
+
+def test_what_a_new_version_adds_counts_too(db: apsw.Connection) -> None:
+    put(db, row(1), row(2))
+    entry = JournalEntry(
+        b"o" * 16, b"g" * 16, 1, ALICE, 0, JournalAction.UPSERT, row(1).memory_id, 1, 2, b"s", 1
+    )
+    write = replace(batch(3, None), revisions=(Revision(entry, 25),), purpose="p", key_id=b"")
+    assert act(db, c.Append(replace(write, room=Room(None, 44)))) == Crowded()
+    assert act(db, c.Append(replace(write, room=Room(None, 45)))) != Crowded()
+    assert ask(db, TotalsOf(ALICE)) == Totals(3, 45)
 
 
 def test_restoring_asks_for_room_too(db: apsw.Connection) -> None:

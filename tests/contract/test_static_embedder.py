@@ -188,7 +188,12 @@ def test_the_configuration_describes_the_files() -> None:
     codes = np.load(MODEL / "codes.npy")
     assert codes.shape == (config["vocabulary_size"], config["dimensions"])
     assert codes.dtype == np.int8
-    assert {path.name for path in MODEL.iterdir()} == {*config["sha256"], "config.json", "NOTICE"}
+    assert {path.name for path in MODEL.iterdir()} == {
+        *config["sha256"],
+        "config.json",
+        "related.npz",
+        "NOTICE",
+    }
 
 
 @pytest.fixture

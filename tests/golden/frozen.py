@@ -21,7 +21,7 @@ from tiered_memory.clock import SeededEntropy, to_us
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
 from tiered_memory.crypto.keyring import KeyOwner, Keyring, Pseudonyms
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
-from tiered_memory.formats.record import Features, encode_record
+from tiered_memory.formats.record import Features, PassageFeatures, encode_record
 from tiered_memory.highwater import ErasedEntry, Listed, Mark, encode_erased, encode_latest, encode_mark
 from tiered_memory.model import (
     Kind,
@@ -97,6 +97,16 @@ def envelope_v1() -> dict[str, Any]:
 
 def record_v1() -> dict[str, Any]:
     return {"plaintext": encode_record(memory(), features()).hex()}
+
+
+def passages() -> list[PassageFeatures]:
+    vectors = np.linspace(-1.0, 3.0, 32, dtype=np.float32).reshape(2, 16)
+    return [({"move": 1}, vectors[0]), ({"standup": 2}, vectors[1])]
+
+
+def record_passages_v1() -> dict[str, Any]:
+    found = replace(features(), signs=("d-1", "time"), passages=passages())
+    return {"plaintext": encode_record(memory(), found).hex()}
 
 
 def key_record_v1() -> dict[str, Any]:
@@ -176,6 +186,7 @@ def erased_v1() -> dict[str, Any]:
 SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "envelope_v1": envelope_v1,
     "record_v1": record_v1,
+    "record_passages_v1": record_passages_v1,
     "key_record_v1": key_record_v1,
     "audit_leaf_v1": audit_leaf_v1,
     "journal_entry_v1": journal_entry_v1,

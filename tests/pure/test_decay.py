@@ -101,13 +101,22 @@ def test_a_use_leaves_a_trace_that_fades_by_its_own_half_life() -> None:
 
 
 def test_what_lasts_longer_than_its_trace_is_not_shortened_by_it() -> None:
-    curve = ExponentialCurve(DecayRules())
+    curve = ExponentialCurve(DecayRules(use_slowdown=0))
     state = curve.start(1.0, NOW_US)
     used = curve.use(state, NOW_US + 30 * DAY_US)
     assert curve.forget_at_us(used) == pytest.approx(curve.forget_at_us(state), abs=ROUNDING_US)
     assert curve.strength(used, NOW_US + 300 * DAY_US) == pytest.approx(
         curve.strength(state, NOW_US + 300 * DAY_US)
     )
+
+
+def test_of_two_alike_the_used_one_stays_longer_by_default() -> None:
+    curve = ExponentialCurve(DecayRules())
+    unused = curve.start(0.4, NOW_US)
+    at_us, later_us = (curve.forget_at_us(one) for one in (unused, curve.use(unused, NOW_US + 5 * DAY_US)))
+    assert at_us is not None
+    assert later_us is not None
+    assert later_us > at_us + DAY_US // 24
 
 
 def test_what_a_use_leaves_is_bounded_however_often_it_is_used() -> None:

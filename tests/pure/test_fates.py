@@ -28,7 +28,7 @@ def policy(bounds: RetentionRule | None = None, undo_days: float = 7, daily_rate
     return Policy(
         retention=dict.fromkeys(Sensitivity, bounds or RetentionRule()),
         forgetting=ForgettingRules(undo_days=undo_days, max_share_per_cycle=1),
-        decay=DecayRules(daily_rate=daily_rate),
+        decay=DecayRules(daily_rate=daily_rate, importance_slowdown=2),
     )
 
 

@@ -113,6 +113,34 @@ def test_hold_over_ceiling_over_floor_over_pin_over_decay(importance: float, rul
     assert pinned.at_us is None or (faded.at_us is not None and faded.at_us <= pinned.at_us)
 
 
+def ends_at(state: StrengthState, rules: RetentionRule, *, pinned: bool = False, held: bool = False) -> float:
+    at_us = deadline(state, CURVE, rules, 48, pinned=pinned, held=held).at_us
+    return float("inf") if at_us is None else at_us
+
+
+@given(st.floats(0, 1), st.floats(0, 400), bounds())
+def test_each_protection_only_prolongs_and_a_ceiling_only_shortens(
+    importance: float, days: float, rules: RetentionRule
+) -> None:
+    state = days_ago(days, importance)
+    bare, open_ended = RetentionRule(None, rules.ceiling_days), RetentionRule(rules.floor_days, None)
+    plain = ends_at(state, rules)
+    assert ends_at(state, bare) <= plain <= ends_at(state, rules, pinned=True)
+    assert ends_at(state, rules, pinned=True) <= ends_at(state, rules, pinned=True, held=True) == float("inf")
+    assert plain <= ends_at(state, open_ended)
+    assert ends_at(state, rules, pinned=True) == ends_at(state, bare, pinned=True)
+    if rules.ceiling_days is not None:
+        assert ends_at(state, rules, pinned=True) == state.ingested_at_us + round(rules.ceiling_days * DAY_US)
+
+
+@given(st.sampled_from(["importance", "strength_last", "n_spaced"]), bounds(), st.booleans())
+def test_a_damaged_number_fails_closed(field: str, rules: RetentionRule, pinned: bool) -> None:
+    """It is read as the weakest there is, so that nothing is kept for ever for want of a number."""
+    state = replace(days_ago(0), **{field: float("nan")})
+    weakest = replace(days_ago(0), **{field: 0.0})
+    assert ends_at(state, rules, pinned=pinned) == ends_at(weakest, rules, pinned=pinned)
+
+
 @pytest.mark.parametrize(
     ("importance", "rules", "pinned", "rule"),
     [

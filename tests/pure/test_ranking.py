@@ -32,6 +32,9 @@ def rows(count: int, **given_columns: object) -> Candidates:
         "length": np.full(count, 20, np.float32),
         "named": np.zeros(count, bool),
         "question": np.zeros(count, bool),
+        "importance": np.zeros(count, np.float32),
+        "cue": np.zeros(count, np.float32),
+        "time": np.zeros(count, np.float32),
         "eligible": np.ones(count, bool),
     }
     return Candidates(**(columns | given_columns))  # type: ignore[arg-type]
@@ -63,6 +66,9 @@ def candidate_sets(draw: st.DrawFn) -> Candidates:
         length=np.array(column(st.integers(0, 5000)), np.float32),
         named=np.array(column(st.booleans())),
         question=np.array(column(st.booleans())),
+        importance=np.array(column(st.floats(0, 1, width=32)), np.float32),
+        cue=np.array(column(st.floats(0, 1, width=32)), np.float32),
+        time=np.array(column(st.floats(0, 1, width=32)), np.float32),
         eligible=np.array(column(st.booleans())),
     )
 
@@ -128,6 +134,30 @@ def test_a_statement_goes_before_a_question() -> None:
     assert ids(rank(rows(2, arms=arms(2, 2), question=np.array([True, False])), 2)) == ["t1", "t0"]
 
 
+@pytest.mark.parametrize("term", ["importance", "cue", "time"])
+def test_what_speaks_for_a_turn_decides_between_equals(term: str) -> None:
+    given = {term: np.array([0.2, 0.9, 0.0], np.float32)}
+    best = rank(rows(3, arms=arms(2, 2, 2), **given), 3)
+    assert ids(best) == ["t1", "t0", "t2"]
+    assert best[0].terms[term] == pytest.approx(0.9 * getattr(DEFAULT_WEIGHTS, term))
+    assert term not in best[2].terms
+
+
+@pytest.mark.parametrize("term", ["importance", "cue"])
+def test_what_speaks_for_a_turn_is_bounded(term: str) -> None:
+    given = {term: np.array([0.0, 1.0], np.float32)}
+    assert ids(rank(rows(2, arms=arms(4, 2), **given), 2)) == ["t0", "t1"]
+
+
+def test_neighbours_of_neighbours_lend_a_little() -> None:
+    chain = rows(
+        4, arms=arms(0, 0, 6, 0), previous=np.array([-1, 0, 1, 2]), following=np.array([1, 2, 3, -1])
+    )
+    lent = score_terms(chain)[TERMS.index("neighbours")]
+    assert lent[1] > lent[0] > 0
+    assert lent[0] == pytest.approx(DEFAULT_WEIGHTS.beyond / DEFAULT_WEIGHTS.following * lent[1])
+
+
 def test_a_good_session_lifts_its_turns() -> None:
     good = rows(3, arms=arms(1, 1, 6), session=np.array([0, 1, 1]))
     assert ids(rank(good, 3)) == ["t2", "t1", "t0"]
@@ -163,6 +193,9 @@ def test_the_order_of_rows_does_not_matter(candidates: Candidates, shuffler: obj
         length=candidates.length[permuted],
         named=candidates.named[permuted],
         question=candidates.question[permuted],
+        importance=candidates.importance[permuted],
+        cue=candidates.cue[permuted],
+        time=candidates.time[permuted],
         eligible=candidates.eligible[permuted],
     )
     assert ids(rank(moved, count)) == ids(rank(candidates, count))

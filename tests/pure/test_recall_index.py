@@ -1,47 +1,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recall_twin import (
+    DAY_US,
+    DIMENSIONS,
+    contents,
+    index_of,
+    naive_arms,
+    naive_times,
+    own_terms,
+    picture,
+    queries,
+    turn,
+    turn_lists,
+    vector,
+)
 
 from tiered_memory.errors import InvalidInputError
-from tiered_memory.scoring.ranking import Candidates, Scored, rank
+from tiered_memory.scoring.ranking import Scored, rank
 from tiered_memory.scoring.recall_index import IndexedTurn, Query, RecallIndex
-from tiered_memory.scoring.text import analyze, is_question
-
-DIMENSIONS = 4
-K1, B = 1.2, 0.75
-
-
-def vector(*values: float) -> np.ndarray:
-    return np.array([*values, *[0.0] * (DIMENSIONS - len(values))], np.float32)
-
-
-def turn(
-    order: int, content: str, session: str | None = "s", author: str | None = None, direction: float = 0.0
-) -> IndexedTurn:
-    return IndexedTurn(
-        id=f"id{order}",
-        order=order,
-        session=session,
-        author=author,
-        occurred_at_us=order * 1_000_000,
-        characters=len(content),
-        terms=analyze(content).terms,
-        vector=vector(math.cos(direction), math.sin(direction)) if content else vector(),
-        question=is_question(content),
-    )
-
-
-def index_of(turns: Iterable[IndexedTurn]) -> RecallIndex:
-    index = RecallIndex(DIMENSIONS)
-    index.add(list(turns))
-    return index
+from tiered_memory.scoring.text import analyze
 
 
 def search(
@@ -53,118 +38,6 @@ def search(
 
 def ids(ranked: Sequence[Scored]) -> list[str]:
     return [one.id for one in ranked]
-
-
-# --- a naive twin: plain dictionaries, no index -----------------------------------------------------------------
-
-
-def own_terms(one: IndexedTurn) -> dict[str, int]:
-    counts = dict(one.terms)
-    for name in analyze(one.author or "").terms:
-        counts[name] = counts.get(name, 0) + 1
-    return counts
-
-
-def predecessors(turns: Sequence[IndexedTurn]) -> dict[str, IndexedTurn]:
-    latest: dict[str, IndexedTurn] = {}
-    before: dict[str, IndexedTurn] = {}
-    for one in sorted(turns, key=lambda each: each.order):
-        if one.session is not None:
-            if one.session in latest:
-                before[one.id] = latest[one.session]
-            latest[one.session] = one
-    return before
-
-
-def naive_bm25(documents: dict[str, dict[str, int]], terms: Iterable[str]) -> dict[str, float]:
-    average = sum(sum(counts.values()) for counts in documents.values()) / len(documents)
-    scores = dict.fromkeys(documents, 0.0)
-    for term in terms:
-        holding = sum(term in counts for counts in documents.values())
-        rarity = math.log(1 + (len(documents) - holding + 0.5) / (holding + 0.5))
-        for key, counts in documents.items():
-            if term in counts:
-                length = sum(counts.values())
-                weight = counts[term] + K1 * (1 - B + B * length / max(average, 1.0))
-                scores[key] += rarity * counts[term] * (K1 + 1) / weight
-    return scores
-
-
-def naive_arms(turns: Sequence[IndexedTurn], query: Query) -> dict[str, list[float]]:
-    before = predecessors(turns)
-    documents = {one.id: own_terms(one) for one in turns}
-    wide = {}
-    for one in turns:
-        wide[one.id] = dict(documents[one.id])
-        for term, count in (documents[before[one.id].id] if one.id in before else {}).items():
-            wide[one.id][term] = wide[one.id].get(term, 0) + count
-    vectors = {one.id: one.vector for one in turns}
-    sums = {one.id: one.vector + (before[one.id].vector if one.id in before else 0) for one in turns}
-    lexical, context = naive_bm25(documents, query.terms), naive_bm25(wide, query.terms)
-    return {
-        one.id: [
-            cosine(vectors[one.id], query.vector),
-            lexical[one.id],
-            cosine(sums[one.id], query.vector),
-            context[one.id],
-        ]
-        for one in turns
-    }
-
-
-def cosine(left: np.ndarray, right: np.ndarray) -> float:
-    lengths = float(np.linalg.norm(left) * np.linalg.norm(right))
-    return float(left @ right) / lengths if lengths > 1e-9 else 0.0
-
-
-# --- strategies -------------------------------------------------------------------------------------------------
-
-WORDS = ["tea", "coffee", "lisbon", "train", "error", "timeout", "maya", "garden", "tuesday", "violin"]
-contents = st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join)
-
-
-@st.composite
-def turn_lists(draw: st.DrawFn) -> list[IndexedTurn]:
-    orders = draw(st.lists(st.integers(0, 60), unique=True, max_size=14))
-    whole = st.integers(-3, 3).map(float)
-    made = []
-    for order in orders:
-        session, author = (
-            draw(st.sampled_from([None, "a", "b"])),
-            draw(st.sampled_from([None, "Maya", "Ben"])),
-        )
-        values = draw(st.lists(whole, min_size=DIMENSIONS, max_size=DIMENSIONS))
-        made.append(replace(turn(order, draw(contents), session, author), vector=vector(*values)))
-    return made
-
-
-@st.composite
-def queries(draw: st.DrawFn) -> Query:
-    values = draw(st.lists(st.integers(-3, 3).map(float), min_size=DIMENSIONS, max_size=DIMENSIONS))
-    return Query.of(draw(contents), vector(*values))
-
-
-def picture(candidates: Candidates) -> dict[str, tuple[object, ...]]:
-    """All that candidates say, by id, independent of rows and session numbers."""
-    names = [*candidates.ids, None]
-    return {
-        name: (
-            int(candidates.order[row]),
-            tuple(np.round(candidates.arms[:, row].astype(float), 4)),
-            names[int(candidates.previous[row])],
-            names[int(candidates.following[row])],
-            float(candidates.length[row]),
-            bool(candidates.named[row]),
-            bool(candidates.question[row]),
-            bool(candidates.eligible[row]),
-            frozenset(
-                candidates.ids[other]
-                for other in np.flatnonzero(candidates.session == candidates.session[row])
-                if candidates.session[row] >= 0
-            ),
-        )
-        for row, name in enumerate(candidates.ids)
-    }
 
 
 def assert_alike(left: RecallIndex, right: RecallIndex, query: Query) -> None:
@@ -188,6 +61,19 @@ def test_arms_equal_a_naive_search(turns: list[IndexedTurn], query: Query) -> No
         assert candidates.arms[:, row].tolist() == pytest.approx(expected[name], abs=1e-4)
     found = {name for name, values in expected.items() if max(values) > 1e-5}
     assert found <= set(candidates.ids)
+
+
+@settings(max_examples=200)
+@given(turn_lists(), queries())
+def test_times_equal_a_naive_reading(turns: list[IndexedTurn], query: Query) -> None:
+    candidates = index_of(turns).candidates(query)
+    if not turns or query.now_us is None or not query.times:
+        assert not candidates.time.any()
+        return
+    expected = naive_times(turns, query)
+    for row, name in enumerate(candidates.ids):
+        assert candidates.time[row] == pytest.approx(expected[name], abs=1e-5)
+    assert {name for name, near in expected.items() if near > 0} <= set(candidates.ids)
 
 
 @settings(max_examples=200)
@@ -315,6 +201,50 @@ def test_a_named_author_comes_first() -> None:
     assert "author" not in best[1].terms
 
 
+def test_a_related_word_finds_a_turn_but_less_than_the_word_itself() -> None:
+    index = index_of(
+        [turn(1, "We purchased a canoe", "a"), turn(2, "We bought a canoe", "b"), turn(3, "Tea", "c")]
+    )
+    query = Query.of("bought", vector(), related={"bought": {"purchas": 0.25, "unheard": 0.25}})
+    assert ids(rank(index.candidates(query), 5)) == ["id2", "id1"]
+
+
+def test_days_asked_for_come_first() -> None:
+    index = index_of([turn(2 * day, "We had tea", f"s{day}") for day in range(40)])
+    now_us = 39 * DAY_US + 1
+    best = rank(index.candidates(Query.of("What did we have on 11 January 1970?", vector(), now_us)), 3)
+    assert best[0].id == "id20"
+    assert best[0].terms["time"] > best[1].terms["time"] > 0
+    week = rank(index.candidates(Query.of("tea a week ago", vector(), now_us)), 7)
+    assert ids(week) == [f"id{2 * day}" for day in range(32, 39)]
+
+
+def test_a_turn_that_tells_of_a_day_is_of_that_day() -> None:
+    index = index_of([turn(40, "Yesterday we had tea", "a"), turn(80, "We had tea", "b")])
+    query = Query.of("Who had tea on 20 January 1970?", vector(), 100 * DAY_US)
+    assert ids(rank(index.candidates(query), 2)) == ["id40", "id80"]
+
+
+def test_days_are_those_of_the_place_where_a_turn_was_said() -> None:
+    late = replace(turn(1, "tea"), occurred_at_us=DAY_US - 1, zone_minutes=60)
+    index = index_of([late])
+    for now_us, near in ((DAY_US + DAY_US // 2, 1.0), (2 * DAY_US - 3_600_000_000, 0.0)):
+        found = index.candidates(Query.of("tea today", vector(), now_us))
+        assert (found.time[0] == 1.0) == bool(near)
+
+
+def test_without_a_moment_time_words_are_only_words() -> None:
+    index = index_of([turn(1, "tea yesterday")])
+    assert not index.candidates(Query.of("tea yesterday", vector())).time.any()
+
+
+def test_a_question_that_asks_for_a_number_prefers_turns_with_one() -> None:
+    index = index_of([turn(1, "We saw llamas", "a"), turn(2, "We saw 14 llamas", "b")])
+    best = search(index, "How many llamas?")
+    assert ids(best)[0] == "id2"
+    assert best[0].terms["cue"] > 0
+
+
 def test_a_turn_may_arrive_late() -> None:
     index = index_of([turn(1, "violin"), turn(3, "garden")])
     assert "neighbours" in {term for one in search(index, "violin") for term in one.terms}
@@ -328,10 +258,13 @@ def test_a_turn_may_arrive_late() -> None:
 
 
 def test_a_removed_turn_leaves_nothing_inside() -> None:
-    index = index_of([turn(1, "tea"), turn(2, "violin", "t", "Zoe", direction=1.0), turn(3, "garden")])
+    index = index_of(
+        [turn(1, "tea"), turn(2, "violin, yesterday at 5", "t", "Zoe", direction=1.0), turn(3, "garden")]
+    )
     index.remove(["id2"])
     assert "violin" not in index._postings
     assert "zoe" not in index._postings
+    assert set(index._signs) == set()
     assert index._authors._code_of == {}
     assert set(index._sessions._code_of) == {"s"}
     assert np.count_nonzero(index._columns.vectors.any(axis=1)) == 2

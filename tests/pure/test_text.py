@@ -12,7 +12,7 @@ def terms(text: str) -> set[str]:
 
 
 def test_the_analyzer_has_a_version() -> None:
-    assert ANALYZER == "en-porter-1"
+    assert ANALYZER == "en-porter-2"
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,8 @@ def test_the_analyzer_has_a_version() -> None:
     [
         ("Caroline's paintings", {"carolin", "paint"}),
         ("I don't think we've won, can't say", {"think", "won", "sai"}),
-        ("the 2nd GPT4 run took 840ms", {"2nd", "gpt4", "run", "took", "840ms"}),
-        ("snake_case and kebab-case", {"snake", "case", "kebab"}),
+        ("the 2nd run took 840 seconds", {"2nd", "run", "took", "840", "second"}),
+        ("kebab-case, dotted.name", {"kebab", "case", "dot", "name"}),
         ("What did she say, and why?", {"sai"}),
         ("typographic it\u2019s Bob\u2019s", {"typograph", "bob"}),
     ],
@@ -35,21 +35,69 @@ def test_inflections_meet_in_one_term() -> None:
 
 
 def test_letters_outside_ascii_are_kept() -> None:
-    assert terms("Café Mölndal Привет") == {"café", "mölndal", "привет"}
+    assert terms("Привет, κόσμε") == {"привет", "κοσμε"}
+
+
+@pytest.mark.parametrize(
+    ("marked", "plain"),
+    [
+        ("Café", "cafe"),
+        ("Mölndal", "molndal"),
+        ("Łódź", "lodz"),
+        ("straße", "strasse"),
+        ("Ærø", "aero"),
+        ("ёлка", "елка"),
+    ],
+)
+def test_accents_do_not_matter(marked: str, plain: str) -> None:
+    assert analyze(marked) == analyze(plain)
+
+
+@pytest.mark.parametrize("word", ["हिन्दी", "ภาษาไทย", "ガイド", "한국어"])
+def test_marks_that_make_another_letter_are_kept(word: str) -> None:
+    assert set("".join(terms(word))) == set(word)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("fooBar", {"foobar", "foo", "bar"}),
+        ("HTTPServer", {"httpserver", "http", "server"}),
+        ("foo_bar", {"foo_bar", "foo", "bar"}),
+        ("gpt4", {"gpt4", "gpt", "4"}),
+        ("v1.2.3", {"1.2.3", "1.2", "v1", "2", "3"}),
+        ("10,000", {"10000", "10", "000"}),
+        ("C++ or C#", {"c", "c++", "c#"}),
+        ("ERR_CONN_RESET", {"err_conn_reset", "err", "conn", "reset"}),
+        ("the 3rd", {"3rd"}),
+        ("a1b2c3d4", {"a1b2c3d4"}),
+    ],
+)
+def test_names_out_of_code_and_numbers_are_kept_whole_and_in_parts(text: str, expected: set[str]) -> None:
+    assert terms(text) == expected
+
+
+def test_a_name_is_found_however_it_is_written() -> None:
+    for written, asked in (("gpt4", "GPT-4"), ("parseDate", "parse date"), ("retry_limit", "retry limit")):
+        assert terms(asked) <= terms(written)
+    assert "1.2" in terms("1.2") & terms("v1.2.3")
+    assert "10000" in terms("10,000") & terms("10000")
 
 
 def test_composed_and_decomposed_letters_are_one() -> None:
     assert terms("cafe\u0301") == terms("caf\u00e9")
 
 
-def test_scripts_without_spaces_become_bigrams() -> None:
-    assert analyze("我喜欢茶").terms == {"我喜": 1, "喜欢": 1, "欢茶": 1}
+def test_scripts_without_spaces_become_bigrams_and_single_ideographs() -> None:
+    assert analyze("我喜欢茶").terms == {"我喜": 1, "喜欢": 1, "欢茶": 1, "喜": 1, "欢": 1, "茶": 1}
+    assert terms("アイス") == {"アイ", "イス"}
     assert analyze("喝 tea 茶").terms == {"喝": 1, "tea": 1, "茶": 1}
-    assert terms("API错误") == {"api", "错误"}
+    assert terms("API错误") == {"api", "错误", "错", "误"}
 
 
 def test_a_part_of_a_word_in_chinese_is_found() -> None:
     assert terms("绿茶") <= terms("我每天早上喝绿茶")
+    assert terms("茶") <= terms("我每天早上喝绿茶")
 
 
 def test_counts_and_length() -> None:

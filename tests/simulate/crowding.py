@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from expected import Item, Person, Session, forget
+from expected import POLICY_TOML, Item, Person, Session, forget
+
+QUOTA = 7
+CROWDED_TOML = POLICY_TOML.replace("for_brake = 8", "for_brake = 4") + f"\n[quota]\nmax_items = {QUOTA}\n"
+SHORTER_TOML = (
+    CROWDED_TOML.replace('"simulated"', '"shorter"').replace("= 300", "= 200").replace("= 60", "= 45")
+    + "\n[decay]\ndaily_rate = 0.12\n"
+)
 
 
 @dataclass(slots=True)
@@ -29,3 +36,17 @@ class Crowding:
         if session is not None:
             person.sessions.setdefault(session, Session()).load(now_us)
         self.refused += 1
+
+    def promote(self, person: Person, seen: Mapping[str, str], now_us: int) -> None:
+        """Keep what was used, purpose by purpose, as far as the quota lets it; `seen` is what became of each."""
+        groups: dict[str, list[Item]] = {}
+        for item in person.promotable(seen, now_us):
+            groups.setdefault(item.purpose, []).append(item)
+        for group in groups.values():
+            displaced = person.displaced(len(group), now_us)
+            if displaced is None:
+                self.refuse(person, None, now_us)
+            elif any(seen[item.id] != "volatile" for item in group):
+                self.displace(person, displaced, now_us)
+                for item in group:
+                    item.promote(now_us)

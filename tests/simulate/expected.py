@@ -56,12 +56,6 @@ MOST_SENSITIVE = {"advice": "restricted", "statistics": "internal", "service": "
 LEVELS = ["public", "internal", "confidential", "restricted"]
 COLD_ABOVE, TTL_US, IDLE_US = 0.2, 3_600_000_000, 3_600_000_000
 IDEMPOTENT_US = DAY_US
-QUOTA = 7
-CROWDED_TOML = POLICY_TOML.replace("for_brake = 8", "for_brake = 4") + f"\n[quota]\nmax_items = {QUOTA}\n"
-SHORTER_TOML = (
-    CROWDED_TOML.replace('"simulated"', '"shorter"').replace("= 300", "= 200").replace("= 60", "= 45")
-    + "\n[decay]\ndaily_rate = 0.12\n"
-)
 
 
 class Law:
@@ -287,11 +281,11 @@ class Person:
             return False
         return sensitivity != "restricted" or consent.explicit
 
-    def promote(self, ids: Iterable[str], now_us: int) -> None:
-        """Keep what was used and is volatile, if there were grounds when it was said and are now."""
-        for item in [self.items[one] for one in ids if one in self.items]:
-            if item.state is None and item.keyed and self.grounds(item.purpose, item.sensitivity, now_us):
-                item.promote(now_us)
+    def promotable(self, ids: Iterable[str], now_us: int) -> list[Item]:
+        """What is volatile and may be kept: there were grounds when it was said, and there are now."""
+        found = [self.items[one] for one in ids if one in self.items]
+        volatile = [item for item in found if item.state is None and item.keyed]
+        return [item for item in volatile if self.grounds(item.purpose, item.sensitivity, now_us)]
 
     def withdraw(self, purpose: str) -> int | None:
         """End a purpose; return how many memories rested on it, None when there was no consent to withdraw."""

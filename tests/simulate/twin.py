@@ -32,6 +32,7 @@ from expected import (
     plan,
     promised,
 )
+from sayings import Saying, interaction
 
 from tiered_memory import TieredMemory, User
 from tiered_memory.clock import from_us, to_us
@@ -49,19 +50,6 @@ from tiered_memory.testing import ManualClock
 
 ENOUGH_TOKENS = 4000
 Opening = Callable[[], Awaitable[TieredMemory]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saying:
-    """What a user says at once."""
-
-    count: int = 1
-    purpose: str = "advice"
-    sensitivity: str = "internal"
-    importance: float = 0.9
-    session: str | None = None
-    role: Role = Role.USER
-    operation: str | None = None
 
 
 @dataclass(slots=True)
@@ -102,7 +90,7 @@ class Twin:
     async def add(self, name: str, saying: Saying) -> list[str]:
         """Say something new."""
         contents = [f"{name} w{next(self.words)} says hello" for _ in range(saying.count)]
-        given = [_interaction(content, saying) for content in contents]
+        given = [interaction(content, saying) for content in contents]
         displaced = self._displaced(name, saying)
         if displaced is None:
             with pytest.raises(QuotaExceededError):
@@ -138,9 +126,9 @@ class Twin:
         assert isinstance(saying, Saying)
         if altered:
             with pytest.raises(ConflictError):
-                await self._give(name, [_interaction(f"{one}!", saying) for one in contents], saying)
+                await self._give(name, [interaction(f"{one}!", saying) for one in contents], saying)
             return
-        receipts = await self._give(name, [_interaction(one, saying) for one in contents], saying)
+        receipts = await self._give(name, [interaction(one, saying) for one in contents], saying)
         assert tuple(receipt.id for receipt in receipts) == known.ids
         assert all(receipt.repeated for receipt in receipts)
 
@@ -251,16 +239,15 @@ class Twin:
 
     async def _promote(self, name: str, ids: Sequence[str]) -> None:
         """What was used is kept; where engines fail, whether it was is seen."""
-        person, kept = self.people[name], list(ids)
-        if not self.exact:
-            listed = {one for one in kept if one in person.items and person.items[one].state is None}
-            kept = [one for one in listed if await self._is_kept(name, one)]
-        person.promote(kept, self.now_us)
+        person = self.people[name]
+        volatile = [one.id for one in person.promotable(dict.fromkeys(ids), self.now_us)]
+        seen = {one: "active" if self.exact else await self._seen(name, one) for one in volatile}
+        self.crowding.promote(person, {one: s for one, s in seen.items() if s}, self.now_us)
 
-    async def _is_kept(self, name: str, memory_id: str) -> bool:
+    async def _seen(self, name: str, memory_id: str) -> str:
         with contextlib.suppress(NotFoundError):
-            return (await self.user(name).explain(memory_id)).state == "active"
-        return False
+            return (await self.user(name).explain(memory_id)).state
+        return ""
 
     async def erase(self, name: str) -> None:
         """Erase a user; when an engine fails the user stays closed until it is tried again."""
@@ -401,13 +388,3 @@ class Twin:
 
     def _is_certain(self, item: Item) -> bool:
         return self.exact or item.state is not None
-
-
-def _interaction(content: str, saying: Saying) -> Interaction:
-    return Interaction(
-        content=content,
-        role=saying.role,
-        session=saying.session,
-        sensitivity=saying.sensitivity,  # type: ignore[arg-type]
-        importance=saying.importance,
-    )

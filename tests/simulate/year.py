@@ -12,17 +12,8 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
-from expected import (
-    CONSENTED,
-    CROWDED_TOML,
-    LAW,
-    LEVELS,
-    POLICY_TOML,
-    QUOTA,
-    SHORTER_TOML,
-    Person,
-    everybody,
-)
+from crowding import CROWDED_TOML, QUOTA, SHORTER_TOML
+from expected import CONSENTED, LAW, LEVELS, POLICY_TOML, Person, everybody
 from support import sqlite_rows
 from twin import Saying, Twin
 

@@ -22,8 +22,12 @@ from tiered_memory import (
     User,
 )
 from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.core import ForgetHook
 from tiered_memory.embedding.static_embedder import StaticEmbedder
+from tiered_memory.forecast_model import ForgettingForecast
+from tiered_memory.model import ForgetBatch, MemoryEvent
 from tiered_memory.reembed import ReembedReport
+from tiered_memory.wiring import Overrides
 
 
 async def open_in_every_way(settings: Settings) -> None:
@@ -92,6 +96,21 @@ async def move(settings: Settings) -> None:
     assert_type(report.seconds, float)
     heard: list[tuple[int, int]] = []
     await TieredMemory.reembed(settings, StaticEmbedder(), progress=lambda *counts: heard.append(counts))
+
+
+async def foresee(memory: TieredMemory, alice: User) -> None:
+    assert_type(await memory.forecast(30), ForgettingForecast)
+    forecast = await alice.forecast(policy="seed")
+    assert_type(forecast.present.buckets[0].forgotten, Mapping[str, int])
+    async for event in memory.events():
+        assert_type(event, MemoryEvent)
+
+
+async def keep_all(batch: ForgetBatch) -> set[str]:
+    return {one.memory_id for one in batch.memories}
+
+
+assert_type(Overrides(before_forget=keep_all).before_forget, ForgetHook | None)
 
 
 async def go_wrong(alice: User) -> None:

@@ -19,8 +19,8 @@ from tiered_memory.model import Durability, Interaction
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from tiered_memory.memory import User
     from tiered_memory.model import Receipt
+    from tiered_memory.user import User
 
 GROUP = 100
 LONGEST_LINE = 32 << 20

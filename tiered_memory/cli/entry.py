@@ -17,8 +17,9 @@ from tiered_memory.errors import ConfigurationError, InvalidInputError, NotFound
 
 if TYPE_CHECKING:
     from tiered_memory.config import Settings
-    from tiered_memory.memory import TieredMemory, User
+    from tiered_memory.memory import TieredMemory
     from tiered_memory.model import Filter
+    from tiered_memory.user import User
 
 REFUSED, INTERRUPTED = 1, 130
 ID_DIGITS = 32

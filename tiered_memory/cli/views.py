@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ID_SHOWN = 8
 INDENT = 3
+PLANNED_SHOWN = 20
 STRONG, WEAK = 0.5, 0.2
 LEVELS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -240,6 +241,10 @@ def forgetting(report: ForgetReport, contents: Mapping[str, Memory]) -> Renderab
     ]
     if contents:
         lines.append(memories(list(contents.values())))
+    if report.planned:
+        lines.append(planned(report))
+    if report.unheard:
+        lines.append(Text("before_forget did not answer: decay took nothing", style="yellow"))
     if report.stopped:
         lines.append(
             Text(
@@ -249,6 +254,18 @@ def forgetting(report: ForgetReport, contents: Mapping[str, Memory]) -> Renderab
             )
         )
     return Group(*lines)
+
+
+def planned(report: ForgetReport) -> RenderableType:
+    """Return what a dry run lists, with the reasons; the first of them when they are many."""
+    shown = table("id", "rule", "strength", "due since", "gone for good", right=["strength"])
+    for one in report.planned[:PLANNED_SHOWN]:
+        strength = Text("unknown") if one.strength is None else number(one.strength)
+        shown.add_row(
+            one.memory_id[:ID_SHOWN], one.rule, strength, day(one.deadline, "unknown"), day(one.purge_at)
+        )
+    more = len(report.planned) + report.planned_left_out - PLANNED_SHOWN
+    return Group(shown, Text(f"and {more} more", style="dim")) if more > 0 else shown
 
 
 def consents(found: Mapping[str, ConsentEvent]) -> RenderableType:

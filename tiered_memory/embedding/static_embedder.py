@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -129,6 +129,10 @@ class StaticEmbedder:
     def dimensions(self) -> int:
         """Number of components of each vector."""
         return self._dimensions
+
+    def vocabulary(self) -> Collection[str]:
+        """Return the tokens of the model's vocabulary, word pieces among them."""
+        return (self._table or self._loaded()).whole.keys()
 
     async def embed(self, texts: Sequence[str], kind: TextKind = "document") -> Vectors:
         """Return `embed_now(texts)`, from a worker thread if it would hold the event loop for more than ~5 ms."""

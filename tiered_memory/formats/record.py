@@ -7,7 +7,7 @@ moves by less than 0.001), the terms with the analyzer that made them, so that a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -37,17 +37,24 @@ MOST_OFFSET_MINUTES = 24 * 60 - 1
 REPEATS_KEPT = 50
 
 
+PassageFeatures = tuple[Mapping[str, int], NDArray[np.float32]]
+"""The index terms and the vector of a part of a long content."""
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """What was computed from a memory's content. It is content too, and is sealed with it.
 
-    `vector` is float32 of shape (d,), unnormalised; `terms` maps each index term to its count.
+    `vector` is float32 of shape (d,), unnormalised; `terms` maps each index term to its count; `signs` say what kind
+    of things the content holds. A long content has `passages`.
     """
 
     analyzer: str
     terms: Mapping[str, int]
     embedder: str
     vector: NDArray[np.float32]
+    signs: Sequence[str] = ()
+    passages: Sequence[PassageFeatures] = ()
 
 
 def encode_record(memory: Memory, features: Features, *, volatile: bool = False) -> bytes:
@@ -61,7 +68,7 @@ def encode_record(memory: Memory, features: Features, *, volatile: bool = False)
         "reasons": list(memory.reasons),
         "sensitivity": memory.sensitivity.value,
         "purpose": memory.purpose,
-        "occurred": [to_us(memory.occurred_at), _offset_minutes(memory.occurred_at)],
+        "occurred": [to_us(memory.occurred_at), offset_minutes(memory.occurred_at)],
         "ingested": to_us(memory.ingested_at),
         **_feature_fields(features),
     }
@@ -74,22 +81,32 @@ def encode_record(memory: Memory, features: Features, *, volatile: bool = False)
 
 def with_features(fields: Mapping[str, Any], features: Features) -> bytes:
     """Return the plaintext of a decoded record with other features; what else it says stays, unknown keys too."""
-    packed: bytes = msgpack.packb({**fields, **_feature_fields(features)})
+    kept = {key: value for key, value in fields.items() if key not in {"signs", "passages"}}
+    packed: bytes = msgpack.packb({**kept, **_feature_fields(features)})
     return packed
 
 
 def _feature_fields(features: Features) -> dict[str, Any]:
-    scale = float(np.abs(features.vector).max(initial=0.0)) / INT8_MAX
-    if scale < SMALLEST_SCALE:
-        scale = 0.0
-    quantised = np.rint(features.vector / (scale or 1.0)).astype(np.int8)
-    return {
+    scale, vector = _quantised(features.vector)
+    fields: dict[str, Any] = {
         "analyzer": features.analyzer,
         "terms": dict(features.terms),
         "embedder": features.embedder,
         "scale": scale,
-        "vector": quantised.tobytes(),
+        "vector": vector,
     }
+    if features.signs:
+        fields["signs"] = list(features.signs)
+    if features.passages:
+        fields["passages"] = [[dict(terms), *_quantised(part)] for terms, part in features.passages]
+    return fields
+
+
+def _quantised(vector: NDArray[np.float32]) -> tuple[float, bytes]:
+    scale = float(np.abs(vector).max(initial=0.0)) / INT8_MAX
+    if scale < SMALLEST_SCALE:
+        scale = 0.0
+    return scale, np.rint(vector / (scale or 1.0)).astype(np.int8).tobytes()
 
 
 def _optional_fields(memory: Memory) -> dict[str, Any]:
@@ -147,7 +164,7 @@ def repeated(plaintext: bytes, repeat: Repeat) -> bytes:
 
 def _repeat_fields(repeat: Repeat) -> list[Any]:
     moment = repeat.occurred_at
-    return [repeat.id, repeat.order, to_us(moment), _offset_minutes(moment), repeat.session]
+    return [repeat.id, repeat.order, to_us(moment), offset_minutes(moment), repeat.session]
 
 
 def repeats_of(fields: Mapping[str, Any]) -> tuple[Repeat, ...]:
@@ -237,6 +254,14 @@ def vectors_of(
     return matrix
 
 
+def passages_of(fields: Mapping[str, Any]) -> tuple[PassageFeatures, ...]:
+    """Return the passages of a decoded record, none for a short one; their terms are its analyzer's."""
+    return tuple(
+        (terms, np.frombuffer(vector, dtype=np.int8).astype(np.float32) * np.float32(scale))
+        for terms, scale, vector in fields.get("passages", ())
+    )
+
+
 def _provenance(fields: Mapping[str, Any]) -> Provenance:
     return Provenance(
         source=SourceKind(fields.get("source", SourceKind.USER)),
@@ -255,7 +280,7 @@ def _moment(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else from_us(microseconds)
 
 
-def _offset_minutes(moment: datetime) -> int:
+def offset_minutes(moment: datetime) -> int:
     """Return the offset in whole minutes; one that rounds to a whole day is no time zone any more."""
     offset = moment.utcoffset()
     minutes = 0 if offset is None else round(offset.total_seconds() / 60)

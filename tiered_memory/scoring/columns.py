@@ -26,7 +26,8 @@ class Columns:
     """Arrays over slots 0 .. n-1. Slot 0 is `NOBODY`; freed slots are zeroed and used again.
 
     `vectors` has shape `(n, dimensions)`, all others `(n,)`. `norms` and `context_norms` are the Euclidean
-    lengths of a slot's vector and of the sum of its vector and its predecessor's.
+    lengths of a slot's vector and of the sum of its vector and its predecessor's; `day` is the local day a turn
+    was said on (since 1970-01-01), `zone` its offset from UTC in minutes.
     """
 
     vectors: Floats
@@ -38,6 +39,9 @@ class Columns:
     author: Slots
     previous: Slots
     following: Slots
+    day: NDArray[np.int64]
+    zone: NDArray[np.int64]
+    importance: Floats
     question: NDArray[np.bool_]
     held: NDArray[np.bool_]
 
@@ -50,18 +54,21 @@ class Columns:
         "author": np.intp,
         "previous": np.intp,
         "following": np.intp,
+        "day": np.int64,
+        "zone": np.int64,
+        "importance": np.float32,
         "question": np.bool_,
         "held": np.bool_,
     }
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, dimensions: int, capacity: int = _FIRST_CAPACITY) -> None:
         self._dimensions = dimensions
         self._used = 1
         self._free: list[int] = []
         self._whole: dict[str, NDArray[Any]] = {
-            name: np.zeros(_FIRST_CAPACITY, kind) for name, kind in self._TYPES.items()
+            name: np.zeros(capacity, kind) for name, kind in self._TYPES.items()
         }
-        self._whole["vectors"] = np.zeros((_FIRST_CAPACITY, dimensions), np.float32)
+        self._whole["vectors"] = np.zeros((capacity, dimensions), np.float32)
         self._show()
 
     @property

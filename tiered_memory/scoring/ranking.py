@@ -25,6 +25,9 @@ TERMS = (
     "session",
     "length",
     "question",
+    "importance",
+    "cue",
+    "time",
 )
 """Names of the terms of a score; `apply_strength` adds "strength"."""
 
@@ -38,19 +41,23 @@ class Weights:
     `previous` and `following` are the shares of a neighbour's arms that a turn borrows; the predecessor's is small
     because it is in the context arms already. A turn of `context_terms` index terms trusts its context half as
     much as a very short one does, and `context_power` says how sharply trust falls around that length.
-    `full_length_terms` index terms earn the whole `length` term.
+    `full_length_terms` index terms earn the whole `length` term. `beyond` is the share of the neighbours' neighbours.
     """
 
     vector: float = 0.5
-    lexical: float = 0.6
+    lexical: float = 0.4
     context_vector: float = 0.5
     context_lexical: float = 0.8
     previous: float = 0.1
     following: float = 0.3
-    author: float = 0.6
+    beyond: float = 0.08
+    author: float = 0.8
     session: float = 0.4
     length: float = 0.2
     question: float = -0.15
+    importance: float = 0.3
+    cue: float = 0.3
+    time: float = 1.0
     context_terms: float = 80.0
     context_power: float = 4.0
     full_length_terms: float = 15.0
@@ -82,6 +89,9 @@ class Candidates:
     length: NDArray[np.float32]
     named: NDArray[np.bool_]
     question: NDArray[np.bool_]
+    importance: NDArray[np.float32]
+    cue: NDArray[np.float32]
+    time: NDArray[np.float32]
     eligible: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -114,10 +124,13 @@ def score_terms(candidates: Candidates, weights: Weights = DEFAULT_WEIGHTS) -> F
     arms = _weighted_arms(candidates, trust, weights)
     lent = _lent(candidates, trust, arms.sum(axis=0), weights)
     author = weights.author * candidates.named
-    session = weights.session * _best_of_session(candidates, arms.sum(axis=0) + lent + author)
+    cue, time = weights.cue * candidates.cue, weights.time * candidates.time
+    found = arms.sum(axis=0) + lent + author + cue + time
+    session = weights.session * _best_of_session(candidates, found)
     length = weights.length * np.minimum(1.0, candidates.length / weights.full_length_terms)
     question = weights.question * candidates.question
-    return np.vstack([arms, lent, author, session, length, question])
+    importance = weights.importance * candidates.importance
+    return np.vstack([arms, lent, author, session, length, question, importance, cue, time])
 
 
 def context_trust(length: NDArray[np.float32], weights: Weights = DEFAULT_WEIGHTS) -> Floats:
@@ -170,14 +183,21 @@ def _normalised(arms: NDArray[np.float32]) -> Floats:
 
 def _lent(candidates: Candidates, trust: Floats, base: Floats, weights: Weights) -> Floats:
     """Return what the neighbours add: long turns neither lend nor borrow much."""
-    lent = np.zeros_like(base)
-    for share, neighbour in (
-        (weights.previous, candidates.previous),
-        (weights.following, candidates.following),
-    ):
-        there = neighbour >= 0
-        lent[there] += (share * trust[there]) * (trust * base)[neighbour[there]]
+    previous, following = candidates.previous, candidates.following
+    lendable = np.append(trust * base, 0.0)  # the row after the last stands for "none" (-1)
+    borrowed = (
+        weights.previous * lendable[previous]
+        + weights.following * lendable[following]
+        + weights.beyond * (lendable[_twice(previous)] + lendable[_twice(following)])
+    )
+    lent: Floats = trust * borrowed
     return lent
+
+
+def _twice(neighbour: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return each row's neighbour's neighbour, -1 where there is none."""
+    twice: NDArray[np.intp] = np.append(neighbour, -1)[neighbour]
+    return twice
 
 
 def _neighbour_trust(trust: Floats, neighbour: NDArray[np.intp]) -> Floats:

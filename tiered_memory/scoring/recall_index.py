@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tiered_memory.scoring import postings, text
+from tiered_memory.scoring import postings, signs, text, time_spans, time_words
 from tiered_memory.scoring.columns import NOBODY, Columns
 from tiered_memory.scoring.labels import Authors, Labels
+from tiered_memory.scoring.passages import Passage, Passages
 from tiered_memory.scoring.ranking import Candidates
 
 Vector = NDArray[np.float32]
@@ -34,7 +36,8 @@ class IndexedTurn:
     `order` (unique per user) places it in its session, whatever the order of arrival. `terms` are those of
     `analyze(content)`; the author's name is added by the index. `vector` has shape `(dimensions,)`, is finite and
     unnormalised: its length is its weight beside its neighbour, and it may be zero. `characters` counts the
-    content's characters, `question` tells whether it asks something.
+    content's characters, `question` tells whether it asks something. `signs` are those of `signs_of(content)`; of a
+    long turn `passages` are the parts that it is searched by. `zone_minutes` is the offset from UTC where it was said, `importance` 0..1.
     """
 
     id: str
@@ -46,20 +49,46 @@ class IndexedTurn:
     terms: Mapping[str, int]
     vector: Vector
     question: bool = False
+    signs: Collection[str] = ()
+    zone_minutes: int = 0
+    importance: float = 0.0
+    passages: Sequence[Passage] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question as the index takes it: index terms, vector `(dimensions,)`, and plain words to find names in."""
+    """A question as the index takes it: index terms, vector `(dimensions,)`, and plain words to find names in.
+
+    `related` names for index terms others that mean about the same. `signs` are the kinds of things that an answer
+    holds. `times` are the normal forms of the time words, which count only when it is known that it is now `now_us`.
+    """
 
     terms: Mapping[str, int]
     vector: Vector
     words: frozenset[str] = frozenset()
+    related: postings.Related = field(default_factory=dict)
+    signs: frozenset[str] = frozenset()
+    times: tuple[str, ...] = ()
+    now_us: int | None = None
 
     @classmethod
-    def of(cls, question: str, vector: Vector) -> Query:
-        """Return the query of a question's text and its vector."""
-        return cls(text.analyze(question).terms, vector, text.words(question))
+    def of(
+        cls,
+        question: str,
+        vector: Vector,
+        now_us: int | None = None,
+        related: postings.Related = MappingProxyType({}),
+    ) -> Query:
+        """Return the query of a question's text, its vector, the moment it is asked and its related terms."""
+        return cls(
+            terms=text.analyze(question).terms,
+            vector=vector,
+            words=text.words(question),
+            related=related,
+            signs=signs.asked_for(question),
+            times=tuple(time_words.time_forms(question)),
+            now_us=now_us,
+        )
 
 
 class RecallIndex:
@@ -75,6 +104,8 @@ class RecallIndex:
     def __init__(self, dimensions: int) -> None:
         self._columns = Columns(dimensions)
         self._postings = postings.Postings()
+        self._signs = postings.Postings()
+        self._passages = Passages(dimensions)
         self._slot_of: dict[str, int] = {}
         self._ids: dict[int, str] = {}
         self._sessions = Labels()
@@ -90,7 +121,13 @@ class RecallIndex:
     @property
     def bytes_used(self) -> int:
         """Estimate of the memory held, in bytes."""
-        return self._columns.bytes_used + self._postings.bytes_used + len(self) * _BYTES_PER_TURN
+        return (
+            self._columns.bytes_used
+            + self._postings.bytes_used
+            + self._signs.bytes_used
+            + self._passages.bytes_used
+            + len(self) * _BYTES_PER_TURN
+        )
 
     def add(self, turns: Sequence[IndexedTurn]) -> None:
         """Take turns in, in any order; a turn whose id is held replaces the old one.
@@ -102,6 +139,7 @@ class RecallIndex:
         if not fresh:
             return
         vectors, norms = self._columns.checked([turn.vector for turn in fresh])
+        self._passages.check(passage for turn in fresh for passage in turn.passages)
         self.remove(turn.id for turn in fresh)
         slots = self._columns.reserve(len(fresh))
         self._columns.vectors[slots] = vectors
@@ -115,6 +153,8 @@ class RecallIndex:
         for slot in slots:
             del self._ids[slot]
             self._postings.remove(slot)
+            self._signs.remove(slot)
+            self._passages.remove(slot)
             self._unlink(slot)
             self._authors.release(int(self._columns.author[slot]))
             self._sessions.release(int(self._columns.session[slot]))
@@ -152,11 +192,21 @@ class RecallIndex:
         """
         arms = self._arms(query)
         allowed = self._allowed(eligible)
+        times = self._times(query)
         nominated = [_best(arm, allowed, per_arm) for arm in arms]
-        chosen = np.unique(np.concatenate(nominated))
-        neighbours = np.concatenate([self._columns.previous[chosen], self._columns.following[chosen]])
-        slots = np.union1d(chosen, neighbours[neighbours != NOBODY])
-        return self._gather(slots, arms, allowed, query)
+        if times.any():
+            nominated.append(_best(times * (1.0 + arms[0]), allowed, per_arm))
+        slots = self._with_neighbours(np.concatenate(nominated))
+        return self._gather(slots, arms, allowed, query, times)
+
+    def _with_neighbours(self, slots: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the slots and those before and after them, each once, ascending."""
+        wanted = np.zeros(len(self._columns.held), dtype=np.bool_)
+        wanted[slots] = True
+        wanted[self._columns.previous[slots]] = True
+        wanted[self._columns.following[slots]] = True
+        wanted[NOBODY] = False
+        return np.flatnonzero(wanted)
 
     def _describe(self, slots: NDArray[np.intp], fresh: Sequence[IndexedTurn]) -> dict[int, list[int]]:
         """Fill in everything but the vectors; return the new slots of each session code."""
@@ -164,8 +214,14 @@ class RecallIndex:
         authors, sessions, lengths = [], [], []
         for slot, turn in zip(slots.tolist(), fresh, strict=True):
             author, session = self._authors.acquire(turn.author), self._sessions.acquire(turn.session)
-            terms = _merged(turn.terms, self._authors.terms(author))
+            terms = dict(turn.terms)
+            names = self._authors.terms(author)
+            for name in names:
+                terms[name] = terms.get(name, 0) + 1
             self._postings.add(slot, terms)
+            self._signs.add(slot, dict.fromkeys(turn.signs, 1))
+            if turn.passages:
+                self._passages.add(slot, turn.passages, names)
             self._slot_of[turn.id], self._ids[slot] = slot, turn.id
             authors.append(author)
             sessions.append(session)
@@ -174,6 +230,10 @@ class RecallIndex:
                 touched.setdefault(session, []).append(slot)
         columns.author[slots], columns.session[slots], columns.length[slots] = authors, sessions, lengths
         columns.order[slots] = [turn.order for turn in fresh]
+        columns.zone[slots] = [turn.zone_minutes for turn in fresh]
+        moments = np.array([turn.occurred_at_us for turn in fresh], dtype=np.int64)
+        columns.day[slots] = time_spans.days_of(moments, columns.zone[slots])
+        columns.importance[slots] = [turn.importance for turn in fresh]
         columns.question[slots] = [turn.question for turn in fresh]
         columns.held[slots] = True
         return touched
@@ -208,13 +268,41 @@ class RecallIndex:
         """Return each slot's vector, lexical, context vector and context lexical score, shape `(4, slots)`."""
         columns, total = self._columns, len(self)
         lengths, previous, following = columns.length, columns.previous, columns.following
-        matches = self._postings.matching(query.terms)
+        matches = self._postings.matching(query.terms, query.related, len(lengths))
+        rarity, average = postings.rarities(matches, total), postings.average_length(lengths, total)
         wider = postings.with_previous(matches, following)
         vector, context_vector = columns.cosines(query.vector)
-        lexical = postings.bm25(matches, postings.saturation_points(lengths, total), total)
+        lexical = postings.bm25(matches, rarity, postings.saturation_points(lengths, average))
+        matching = postings.Matching(query.terms, query.related, rarity)
+        self._passages.stand_for((vector, lexical), query.vector, matching, average)
         wide_lengths = lengths + lengths[previous]
-        context = postings.bm25(wider, postings.saturation_points(wide_lengths, total), total)
+        points = postings.saturation_points(wide_lengths, postings.average_length(wide_lengths, total))
+        context = postings.bm25(wider, postings.rarities(wider, total), points)
         return np.stack([vector, lexical, context_vector, context])
+
+    def _cues(self, query: Query) -> NDArray[np.float32]:
+        """Return for each slot the share of what the question asks for (a time, a number, a name) that it holds."""
+        cues = np.zeros(len(self._columns.held), dtype=np.float32)
+        for sign in query.signs:
+            cues[self._signs.slots(sign)] += np.float32(1.0 / len(query.signs))
+        return cues
+
+    def _times(self, query: Query) -> NDArray[np.float32]:
+        """Return for each slot how near it is, 0..1, to the days that the question means."""
+        columns = self._columns
+        near = np.zeros(len(columns.held), dtype=np.float32)
+        if query.now_us is None or not query.times or not len(self):
+            return near
+        newest = int(np.argmax(np.where(columns.held, columns.order, -1)))
+        span = time_spans.span_of(query.times, time_spans.day_of(query.now_us, int(columns.zone[newest])))
+        held = np.flatnonzero(columns.held)
+        near[held] = time_spans.nearness(columns.day[held], span)
+        for sign in self._signs:
+            if time_spans.is_form(sign):
+                slots = self._signs.slots(sign)
+                first, last = time_spans.resolve(sign, columns.day[slots])
+                near[slots] = np.maximum(near[slots], time_spans.overlap(first, last, span))
+        return near
 
     def _allowed(self, eligible: Collection[str] | None) -> NDArray[np.bool_]:
         if eligible is None:
@@ -224,7 +312,12 @@ class RecallIndex:
         return allowed
 
     def _gather(
-        self, slots: NDArray[np.intp], arms: NDArray[np.float32], allowed: NDArray[np.bool_], query: Query
+        self,
+        slots: NDArray[np.intp],
+        arms: NDArray[np.float32],
+        allowed: NDArray[np.bool_],
+        query: Query,
+        times: NDArray[np.float32],
     ) -> Candidates:
         columns = self._columns
         row_of = np.full(len(columns.held), -1, dtype=np.intp)
@@ -239,15 +332,11 @@ class RecallIndex:
             length=columns.length[slots],
             named=self._authors.named(query.words)[columns.author[slots]],
             question=columns.question[slots],
+            importance=columns.importance[slots],
+            cue=self._cues(query)[slots],
+            time=times[slots],
             eligible=allowed[slots],
         )
-
-
-def _merged(terms: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
-    merged = dict(terms)
-    for name in names:
-        merged[name] = merged.get(name, 0) + 1
-    return merged
 
 
 def _best(arm: NDArray[np.float32], allowed: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

@@ -9,10 +9,8 @@ from tiered_memory.state.base import DeadlineUpdate, MemoryRow, Read, Totals, Wr
 
 @dataclass(frozen=True, slots=True)
 class Reindex(Write[int]):
-    """Enter deadlines anew, their strengths unchanged; answer how many rows were as they had been read."""
+    """Enter deadlines anew, of any subjects, strengths unchanged; answer how many rows were as they had been read."""
 
-    subject: bytes
-    generation: int
     updates: tuple[DeadlineUpdate, ...]
 
 

@@ -11,6 +11,7 @@ from tiered_memory.crypto.keyring import EpochRecord, KeyRecord
 from tiered_memory.errors import StateStoreError
 from tiered_memory.state import commands as c
 from tiered_memory.state import forgetting as f
+from tiered_memory.state import paging as p
 from tiered_memory.state.base import (
     ConsentRow,
     Held,
@@ -127,6 +128,24 @@ def _consents(db: apsw.Connection, query: c.Consents) -> list[ConsentRow]:
 
 def _memories(db: apsw.Connection, query: c.Memories) -> list[MemoryRow]:
     return [_memory_of(row) for row in db.execute(SQL["memories_of"], (query.subject,))]
+
+
+def _memory_rows(db: apsw.Connection, query: p.MemoryRows) -> list[MemoryRow]:
+    found = (first_row(db, "memory_of", (query.subject, one)) for one in query.memory_ids)
+    return [_memory_of(row) for row in found if row is not None]
+
+
+def _memory_page(db: apsw.Connection, query: p.MemoryPage) -> list[p.Placed]:
+    rows = db.execute(SQL["memories_page"], (query.subject, query.before, query.limit))
+    return [p.Placed(*row) for row in rows]
+
+
+def _concealed_rows(db: apsw.Connection, query: p.ConcealedRows) -> list[MemoryRow]:
+    return [_memory_of(row) for row in db.execute(SQL["memories_concealed"], (query.subject,))]
+
+
+def _importances(db: apsw.Connection, query: p.Importances) -> list[float]:
+    return [importance for (importance,) in db.execute(SQL["importances_of"], (query.subject,))]
 
 
 def _due(db: apsw.Connection, query: c.Due) -> list[MemoryRow]:
@@ -247,6 +266,10 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.Keys: _keys,
     c.Consents: _consents,
     c.Memories: _memories,
+    p.MemoryRows: _memory_rows,
+    p.MemoryPage: _memory_page,
+    p.ConcealedRows: _concealed_rows,
+    p.Importances: _importances,
     c.Due: _due,
     f.Leaving: _leaving,
     f.OfOtherPolicies: _of_other_policies,

@@ -8,7 +8,7 @@ import apsw
 
 from tiered_memory.formats.leaf import LEAF_FORMAT, AuditLeaf
 from tiered_memory.privacy.merkle import leaf_hash
-from tiered_memory.state.base import Room, StateChange
+from tiered_memory.state.base import Room, StateChange, WriteBatch
 from tiered_memory.state.queries import SQL
 from tiered_memory.state.sqlite_rows import first_row, one_row, totals_of
 
@@ -32,6 +32,16 @@ def move(db: apsw.Connection, subject: bytes, changes: Iterable[StateChange]) ->
         if change.state == "removing":
             db.execute(SQL["journal_drop_memory"], where)
         db.execute(SQL["tail_drop_record"], where)
+
+
+def growth(db: apsw.Connection, batch: WriteBatch) -> int:
+    """Return by how many bytes a batch makes its subject's memories grow; 0 when nobody bounds them."""
+    if batch.room is None:
+        return 0
+    names = [(batch.subject, revision.entry.memory_id) for revision in batch.revisions]
+    before: int = sum(one_row(db, "memory_bytes", name)[0] for name in names)
+    after = sum(one.bytes for one in batch.memories) + sum(one.bytes for one in batch.revisions)
+    return after - before
 
 
 def make_room(db: apsw.Connection, subject: bytes, room: Room | None, items: int, size: int) -> bool:

@@ -27,7 +27,7 @@ from tiered_memory.state.base import (
 )
 from tiered_memory.state.queries import SQL
 from tiered_memory.state.sqlite_rows import first_row, held_of, one_row, operation_of
-from tiered_memory.state.sqlite_steps import add_leaves, make_room, move
+from tiered_memory.state.sqlite_steps import add_leaves, growth, make_room, move
 
 LIVING = frozenset({SubjectState.ACTIVE.value, SubjectState.RESTRICTED.value})
 
@@ -123,8 +123,7 @@ def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated | Sta
     stale = tuple(one for one, rev in named.items() if one in leaving or not _revisable(db, batch, rev))
     if stale:
         return Stale(stale)
-    size = sum(row.bytes for row in batch.memories)
-    if not make_room(db, batch.subject, batch.room, len(batch.memories), size):
+    if not make_room(db, batch.subject, batch.room, len(batch.memories), growth(db, batch)):
         return Crowded()
     if operation is not None:
         db.execute(
@@ -262,14 +261,14 @@ def _update_strengths(db: apsw.Connection, command: c.UpdateStrengths) -> None:
 
 
 def _reindex(db: apsw.Connection, command: f.Reindex) -> int:
-    """Whoever pinned, used or moved a row since it was read has entered its deadline already."""
-    check_generation(db, command.subject, command.generation)
+    """Whoever pinned, used, moved or erased a row since it was read has seen to its deadline already."""
     done = 0
     for update in command.updates:
         row = update.row
+        where = (row.subject, row.memory_id, row.generation)
         as_read = (row.state, row.policy_version, row.t_last_us, row.deadline_us, row.pinned, row.held)
         entered = (update.policy_version, update.forget_at_us, update.deadline_us, update.deadline_rule)
-        done += _changed(db, "memory_reindex", (*entered, command.subject, row.memory_id, *as_read))
+        done += _changed(db, "memory_reindex", (*entered, *where, *as_read))
     return done
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +83,24 @@ class SnapshotStore(Protocol):
     async def load_snapshot(self, subject: SubjectRef, session: str) -> bytes | None:
         """Return the blob, or None when there is none or its time has passed."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """What is stored of a record in clear: `vector` float32 of shape (d,), `tokens` one per occurrence of a term."""
+
+    vector: NDArray[np.float32]
+    tokens: tuple[str, ...]
+
+
+Reveal = Callable[[SubjectRef, Sequence[TierRecord]], Awaitable[Sequence[Revealed]]]
+"""Given a subject's sealed records returns what to store of each in clear, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A question as the engine's indexes take it; each arm nominates `limit` (>= 1) rows."""
+
+    vector: NDArray[np.float32]
+    tokens: Collection[str]
+    limit: int

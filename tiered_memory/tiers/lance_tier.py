@@ -35,8 +35,8 @@ from tiered_memory.tiers.durable_files import (
     roll_back,
     sync_files,
 )
+from tiered_memory.tiers.lance_rows import COLUMNS, any_of, records_of, sealed_rows, sealed_schema
 
-ROW_SCHEMA = 1
 HANDLE_LIMIT = 512
 COMPACT_EVERY_PUTS = 50
 METADATA_CACHE_BYTES = 64 << 20
@@ -45,7 +45,6 @@ CLEANUP_PASSES = 8
 NEVER = timedelta(days=36_500)
 SCAN_CONCURRENCY = 2
 BINDINGS = ("pyo3_", "pyarrow", "lance")
-COLUMNS = ["id", "order", "version", "sealed", "expires_us"]
 CLIENT_OF_ITS_SERVICE = "lance_namespace_urllib3_client"
 """Half of the import: classes for each call of a web service, made for type hints of which one module is used."""
 NOT_OLDER = "source.version >= target.version"
@@ -53,12 +52,13 @@ Writing = Callable[[Any, Any], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class _Handle:
+class TableHandle:
     """An open table, the files of it that are known to be on disk, and how often it was written since compaction."""
 
     table: Any
     synced: set[Path] = field(default_factory=set)
     puts: int = 0
+    prepared: bool = False
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -91,7 +91,7 @@ class LanceTier:
         self._connecting = anyio.Lock()
         # The engine finishes what it was told whoever stops waiting: the table's lock must be held until then.
         self._inflight = InFlight()
-        self._handles: OrderedDict[str, _Handle] = OrderedDict()
+        self._handles: OrderedDict[str, TableHandle] = OrderedDict()
         self._locks: WeakValueDictionary[str, _TableLock] = WeakValueDictionary()
         self._scans = anyio.CapacityLimiter(SCAN_CONCURRENCY)
 
@@ -106,7 +106,7 @@ class LanceTier:
     async def put(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
         """Merge records by id and return once they are on disk."""
         if records:
-            await self._inflight.complete(self._write(subject, _newest(records), _merge))
+            await self._inflight.complete(self._write(subject, _newest(records), merge))
 
     async def append(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
         """Add records that no earlier call may have stored, and return once they are on disk.
@@ -117,9 +117,11 @@ class LanceTier:
             await self._inflight.complete(self._write(subject, records, _add))
 
     async def _write(self, subject: SubjectRef, records: Sequence[TierRecord], how: Writing) -> None:
+        rows = await self._rows(subject, records)
         async with self._locked(subject) as name:
             handle = await self._handle(name) or await self._create(name)
-            await how(handle.table, _rows(records))
+            await self._prepare(subject, name, handle)
+            await how(handle.table, rows)
             reach("cold.after_merge")
             await self._sync(name, handle)
             reach("cold.after_sync")
@@ -134,7 +136,7 @@ class LanceTier:
             if handle is None:
                 return []
             rows = await handle.table.query().select(COLUMNS).to_arrow()
-        records = [TierRecord(*row) for row in zip(*(rows[c].to_pylist() for c in COLUMNS), strict=True)]
+        records = records_of(rows)
         records.sort(key=lambda record: record.order, reverse=True)
         return records if limit is None else records[:limit]
 
@@ -148,7 +150,7 @@ class LanceTier:
             if handle is None:
                 return 0
             before = await handle.table.count_rows()
-            await handle.table.delete(_any_of(ids))
+            await handle.table.delete(any_of(ids))
             reach("cold.after_delete")
             await self._rewrite(name, handle)
             return int(before - await handle.table.count_rows())
@@ -194,6 +196,14 @@ class LanceTier:
         self._handles.clear()
         self._connection = None
 
+    async def _rows(self, subject: SubjectRef, records: Sequence[TierRecord]) -> Any:
+        """Return the rows of records as a table of the engine's: nothing but what is sealed, and what orders it."""
+        del subject
+        return sealed_rows(records)
+
+    def _schema(self) -> Any:
+        return sealed_schema(self._embedder)
+
     @asynccontextmanager
     async def _locked(self, subject: SubjectRef) -> AsyncIterator[str]:
         name = self._table_name(subject)
@@ -209,7 +219,7 @@ class LanceTier:
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}.lance"
 
-    async def _handle(self, name: str) -> _Handle | None:
+    async def _handle(self, name: str) -> TableHandle | None:
         handle = self._handles.get(name)
         if handle is not None:
             self._handles.move_to_end(name)
@@ -217,20 +227,34 @@ class LanceTier:
         path = self._path(name)
         if not path.exists() or not await anyio.to_thread.run_sync(roll_back, path):
             return None
-        return self._remember(name, await self._connection.open_table(name))
+        handle = self._remember(name, await self._connection.open_table(name))
+        await self._strip(name, handle)
+        return handle
 
-    async def _create(self, name: str) -> _Handle:
+    async def _strip(self, name: str, handle: TableHandle) -> None:
+        """Remove columns that this tier does not write, bytes and all: what indexed mode revealed ends with it."""
+        schema = await handle.table.schema()
+        extra = sorted(set(schema.names) - set(self._schema().names))
+        if not extra:
+            return
+        for index in await handle.table.list_indices():
+            if set(index.columns) <= set(extra):
+                await handle.table.drop_index(index.name)
+        await handle.table.drop_columns(extra)
+        await self._rewrite(name, handle)
+
+    async def _create(self, name: str) -> TableHandle:
         await anyio.to_thread.run_sync(prepare_table, self._path(name))
-        table = await self._connection.create_table(name, schema=_schema(self._embedder), exist_ok=True)
+        table = await self._connection.create_table(name, schema=self._schema(), exist_ok=True)
         return self._remember(name, table)
 
-    def _remember(self, name: str, table: Any) -> _Handle:
-        handle = self._handles[name] = _Handle(table)
+    def _remember(self, name: str, table: Any) -> TableHandle:
+        handle = self._handles[name] = TableHandle(table)
         while len(self._handles) > HANDLE_LIMIT:
             self._handles.popitem(last=False)
         return handle
 
-    async def _rewrite(self, name: str, handle: _Handle) -> None:
+    async def _rewrite(self, name: str, handle: TableHandle) -> None:
         """Deleted rows survive in old fragments and versions: rewrite what is left, then remove all but that."""
         await handle.table.update(updates_sql={"version": "version"})
         reach("cold.after_rewrite")
@@ -238,11 +262,12 @@ class LanceTier:
         await anyio.to_thread.run_sync(_sweep_leftovers, self._path(name))
         await self._sync(name, handle)
 
-    async def _compact(self, name: str, handle: _Handle) -> None:
+    async def _compact(self, name: str, handle: TableHandle) -> None:
         """What a cleanup deletes must not be the only thing on disk: what takes its place is synced before."""
         reach("cold.before_compact")
         await handle.table.optimize(cleanup_older_than=NEVER)
         await self._sync(name, handle)
+        await self._improve(handle)
         for _ in range(CLEANUP_PASSES):
             stats = await handle.table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
             if stats.prune.old_versions_removed == 0 and stats.compaction.fragments_removed == 0:
@@ -254,7 +279,13 @@ class LanceTier:
         handle.synced &= set(await anyio.to_thread.run_sync(files_below, self._path(name)))
         await self._sync(name, handle)
 
-    async def _sync(self, name: str, handle: _Handle) -> None:
+    async def _prepare(self, subject: SubjectRef, name: str, handle: TableHandle) -> None:
+        """Do what a table needs once before it is first used: nothing here."""
+
+    async def _improve(self, handle: TableHandle) -> None:
+        """Do what makes reading faster and is worth doing as rarely as compaction: nothing here."""
+
+    async def _sync(self, name: str, handle: TableHandle) -> None:
         path, version = self._path(name), await handle.table.version()
         handle.synced |= await anyio.to_thread.run_sync(sync_files, path, handle.synced)
         await anyio.to_thread.run_sync(mark_version, path, version)
@@ -312,37 +343,8 @@ def _import_lancedb() -> Any:
     return lancedb
 
 
-def _schema(embedder: str) -> Any:
-    import pyarrow as pa
-
-    fields = [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("order", pa.int64(), nullable=False),
-        pa.field("version", pa.int32(), nullable=False),
-        pa.field("schema", pa.int16(), nullable=False),
-        pa.field("sealed", pa.binary(), nullable=False),
-        pa.field("expires_us", pa.int64(), nullable=True),
-    ]
-    return pa.schema(
-        fields, metadata={"tiered_memory.schema": str(ROW_SCHEMA), "tiered_memory.embedder": embedder}
-    )
-
-
-def _rows(records: Sequence[TierRecord]) -> Any:
-    import pyarrow as pa
-
-    columns = {
-        "id": [r.id for r in records],
-        "order": [r.order for r in records],
-        "version": [r.version for r in records],
-        "schema": [ROW_SCHEMA] * len(records),
-        "sealed": [r.payload for r in records],
-        "expires_us": [r.expires_at_us for r in records],
-    }
-    return pa.table(columns, schema=_schema("").remove_metadata())
-
-
-async def _merge(table: Any, rows: Any) -> None:
+async def merge(table: Any, rows: Any) -> None:
+    """Put rows in place of those of the same id that are not newer, and add the others."""
     merge = table.merge_insert("id").when_matched_update_all(where=NOT_OLDER).when_not_matched_insert_all()
     await merge.execute(rows)
 
@@ -354,14 +356,6 @@ async def _add(table: Any, rows: Any) -> None:
 def _newest(records: Sequence[TierRecord]) -> list[TierRecord]:
     """One batch may not hold an id twice: the last of the highest version stays."""
     return list({record.id: record for record in sorted(records, key=lambda record: record.version)}.values())
-
-
-def _any_of(ids: Sequence[str]) -> str:
-    """Predicates are written into manifests: only opaque ids, which must be hex, may enter one."""
-    for record_id in ids:
-        if not record_id.isalnum():
-            raise ColdTierError("a record id is not opaque hex")
-    return "id IN (" + ", ".join(f"'{record_id}'" for record_id in ids) + ")"
 
 
 def _remove_folder(path: Path) -> None:

@@ -15,12 +15,13 @@ from typing import Protocol
 from tiered_memory.cli.demo.source import Conversation
 from tiered_memory.config import Settings, load_settings
 from tiered_memory.embedding.static_embedder import StaticEmbedder
-from tiered_memory.memory import TieredMemory, User
+from tiered_memory.memory import TieredMemory
 from tiered_memory.metrics import RecordingObserver
 from tiered_memory.model import Filter, Interaction, Memory, Receipt
 from tiered_memory.policy.rules import Policy
 from tiered_memory.testing import ManualClock
 from tiered_memory.tiers.redis_server import PrivateRedis, find_redis_server
+from tiered_memory.user import User
 from tiered_memory.wiring import load_policy
 
 PRIVATE, LOCAL = "private", "local"

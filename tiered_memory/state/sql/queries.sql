@@ -97,6 +97,25 @@ SELECT subject, memory_id, generation, record_order, record_version, kind, sensi
        deadline_rule, pinned, held, bytes, forgotten_us
 FROM memories WHERE subject = ?;
 
+-- name: memory_of
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories WHERE subject = ? AND memory_id = ?;
+
+-- name: memories_page
+SELECT memory_id, record_order FROM memories WHERE subject = ? AND state = 'active' AND record_order < ?
+ORDER BY record_order DESC LIMIT ?;
+
+-- name: memories_concealed
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories WHERE subject = ? AND state = 'active' AND sensitivity IN ('confidential', 'restricted');
+
+-- name: importances_of
+SELECT importance FROM memories WHERE subject = ?;
+
 -- name: memories_due
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
@@ -165,13 +184,16 @@ SELECT items, bytes FROM subject_totals WHERE subject = ?;
 -- name: memory_evictable
 SELECT bytes FROM memories WHERE subject = ? AND memory_id = ? AND state = 'active' AND pinned = 0 AND held = 0;
 
+-- name: memory_bytes
+SELECT bytes FROM memories WHERE subject = ? AND memory_id = ?;
+
 -- name: memory_restorable
 SELECT bytes FROM memories WHERE subject = ? AND memory_id = ? AND state = 'forgotten';
 
 -- name: memory_reindex
 UPDATE memories SET policy_version = ?, forget_at_us = ?, deadline_us = ?, deadline_rule = ?
-WHERE subject = ? AND memory_id = ? AND state = ? AND policy_version = ? AND t_last_us = ? AND deadline_us IS ?
-  AND pinned = ? AND held = ?;
+WHERE subject = ? AND memory_id = ? AND generation = ? AND state = ? AND policy_version = ? AND t_last_us = ?
+  AND deadline_us IS ? AND pinned = ? AND held = ?;
 
 -- name: memory_strength
 UPDATE memories

@@ -1,0 +1,56 @@
+"""Why a memory is kept and until when, put together from its row and its curve."""
+
+from __future__ import annotations
+
+from tiered_memory.active import ActiveSubject, HeldMemory
+from tiered_memory.clock import from_us
+from tiered_memory.core import Core
+from tiered_memory.forgetting.decay import StrengthState
+from tiered_memory.forgetting.placement import deadline
+from tiered_memory.model import Explanation, Memory, Sensitivity, TierName
+from tiered_memory.state.base import MemoryRow, MemoryState
+
+SUPERSEDED = "superseded"
+
+
+def explained(core: Core, memory: Memory, row: MemoryRow, state: StrengthState) -> Explanation:
+    """Return why a stored memory is kept, how strong it is, and when it will go."""
+    policy = core.policy
+    retention = policy.retention[Sensitivity(row.sensitivity)]
+    due = deadline(state, core.curve, retention, policy.decay.grace_hours, pinned=row.pinned, held=row.held)
+    forgotten = row.state == MemoryState.FORGOTTEN
+    state_word = SUPERSEDED if memory.superseded_by and not forgotten else row.state
+    forget_at = core.curve.forget_at_us(state)
+    at_us = row.deadline_us if forgotten else due.at_us
+    return Explanation(
+        memory=memory,
+        strength=core.curve.strength(state, core.now_us()),
+        forget_at=None if forget_at is None else from_us(forget_at),
+        deadline=None if at_us is None else from_us(at_us),
+        deadline_rule=row.deadline_rule if forgotten else due.rule,
+        half_life_days=core.curve.half_life_days(state),
+        spaced_uses=state.n_spaced,
+        last_used_at=from_us(state.t_last_us),
+        state=state_word,
+        tiers=(TierName.COLD,),
+        policy=core.policy_version,
+    )
+
+
+def explained_volatile(core: Core, active: ActiveSubject, held: HeldMemory) -> Explanation:
+    """Return the same of a memory that lives in hot and warm only."""
+    memory = held.memory()
+    ends = None if held.expires_us is None else from_us(held.expires_us)
+    return Explanation(
+        memory=memory,
+        strength=1.0,
+        forget_at=ends,
+        deadline=ends,
+        deadline_rule="hot tier's time to live",
+        half_life_days=0.0,
+        spaced_uses=0.0,
+        last_used_at=memory.ingested_at,
+        state="volatile",
+        tiers=(active.tier_of(held.id),),
+        policy=core.policy_version,
+    )
