@@ -82,7 +82,7 @@ async def test_a_question_in_the_words_of_the_old_one_finds_what_holds_now(
     await keep(alice, OLD, clock, session="s1")
     new = await keep(alice, NEW, clock, session="s2")
     for number in range(5):
-        await keep(alice, f"The {number}th Berlin guide book lay in the living room.", clock, session="s3")
+        await keep(alice, f"The garden fence was painted for the {number}th time.", clock, session="s3")
     (first, *_) = await alice.search("I live in Berlin.")
     assert first.memory.id == new.id
     assert first.terms["succession"] > 0
