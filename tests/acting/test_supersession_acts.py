@@ -329,22 +329,32 @@ async def test_a_hook_judges_in_the_rules_place(data: Path, clock: ManualClock) 
 
 
 async def test_both_sides_of_a_conflict_stay_and_the_newer_goes_first(data: Path, clock: ManualClock) -> None:
-    question = "gadget alpha power supply twelve"
+    question = "How many volts does the power supply give?"
     async with opened(data, clock=clock, settings=LOCAL, supersession=telling(Alpha=CONFLICTS)) as memory:
         alice = await consenting(memory)
-        old = await keep(alice, "Alpha gadget power supply is twelve volts.", clock)
-        new = await keep(alice, "Nine volts.  The gadget told me.", clock)
+        old = await keep(alice, "Alpha power supply gives twelve volts.", clock)
+        new = await keep(alice, "Alpha power supply gives twenty volts.", clock)
         for _ in range(2):
             hits = await alice.search(question)
             assert [hit.memory.id for hit in hits] == [new.id, old.id]
-            assert hits[0].terms["succession"] > 0
-            assert hits[0].score == hits[1].score == pytest.approx(sum(hits[0].terms.values()))
+            assert hits[0].score == pytest.approx(sum(hits[0].terms.values()))
             assert [hit.conflicts_with for hit in hits] == [(old.id,), (new.id,)]
             await memory.drain()
             parts_of(memory).directory.forget(parts_of(memory).directory.residents()[0])
         assert (await alice.get(new.id)).conflicts_with == (old.id,)
         await alice.delete(old.id)
         assert [hit.conflicts_with for hit in await alice.search(question)] == [()]
+
+
+async def test_a_conflict_does_not_put_the_wrong_answer_first(data: Path, clock: ManualClock) -> None:
+    """What a question asks for by name stands first, though something newer seems to speak against it."""
+    async with opened(data, clock=clock, settings=LOCAL, supersession=telling(Alpha=CONFLICTS)) as memory:
+        alice = await consenting(memory)
+        old = await keep(alice, "Alpha step of the nightly backup takes nine minutes.", clock)
+        new = await keep(alice, "Beta step of the stock forecast takes seven minutes.", clock)
+        hits = await alice.search("How long does the alpha step of the nightly backup take?")
+        assert [hit.memory.id for hit in hits] == [old.id, new.id]
+        assert hits[0].conflicts_with == (new.id,)
 
 
 async def failing(_new: Statement, _held: Sequence[Statement]) -> Sequence[Judgement]:
