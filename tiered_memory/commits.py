@@ -118,6 +118,7 @@ class Committer:
         found = [draft for draft in given.every if draft.placement.searchable]
         held = [draft.held(None if draft.placement.cold else expires_us) for draft in found]
         active.hold(held, [draft.turn for draft in found])
+        active.claims.update({one.memory.id: one.claim for one in found if one.claim is not None})
         for amendment in given.amendments:
             self._take_up(active, amendment)
         for draft in given.every:

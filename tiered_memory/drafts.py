@@ -25,6 +25,7 @@ from tiered_memory.formats.record import (
 from tiered_memory.model import Memory, Repeat, Role, Sensitivity
 from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.scoring.recall_index import IndexedTurn
+from tiered_memory.scoring.reconcile import Claim
 from tiered_memory.state.base import (
     JournalAction,
     JournalEntry,
@@ -51,6 +52,8 @@ class Draft:
     mergeable: bool = False
     """Whether it may strengthen a memory that says the same: the caller asked for nothing that would get lost."""
     merged_into: str | None = None
+    claim: Claim | None = None
+    """As it was compared, if it was: what was read of it need not be read again."""
 
     @property
     def stored_as(self) -> str | None:

@@ -35,6 +35,8 @@ from tiered_memory.state.base import MemoryRow, MemoryState
 from tiered_memory.subjects import SubjectDirectory
 
 OVERSAMPLE = 2
+ABOUT_AS_GOOD = 0.95
+"""Share of an older memory's score from which a newer one that conflicts with it stands above it."""
 RECALL_LIMIT = 30
 PAGE = 200
 
@@ -307,8 +309,24 @@ class _Wanted:
             else:
                 may = heir in active.held and (self.returned is None or heir in self.returned)
                 successor[one] = heir if may else None
-        contested = (one.id for one in ranked if one.id in active.contested)
-        return Successions(successor=successor, newer={one: active.rivals_since(one) for one in contested})
+        return Successions(successor=successor, newer=_newer(active, ranked))
+
+
+def _newer(active: ActiveSubject, ranked: Sequence[Scored]) -> dict[str, list[str]]:
+    """Return what speaks against each row and is newer, where it answers about as well.
+
+    What seems to be another value of the same may be one of something else: then the question knows better.
+    """
+    scores = {one.id: one.score for one in ranked}
+    contested = [one.id for one in ranked if one.id in active.contested]
+    return {
+        one: [
+            newer
+            for newer in active.rivals_since(one)
+            if scores.get(newer, 0.0) >= ABOUT_AS_GOOD * scores[one]
+        ]
+        for one in contested
+    }
 
 
 def _entry(memory: Memory) -> HistoryEntry:

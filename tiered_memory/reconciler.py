@@ -115,7 +115,7 @@ class _Work:
         for at, near in self._earlier.nearest(draft):
             one = self.drafts[at]
             if one.memory.id not in known and one.placement.cold and one.memory.superseded_by is None:
-                found.append(Rival(claim_of(one), near))
+                found.append(Rival(one.claim or claim_of(one), near))
         return found
 
     def _same_words(self, draft: Draft) -> list[Rival]:
@@ -132,9 +132,9 @@ class _Work:
 
     def take(self, draft: Draft, rivals: Sequence[Rival], *, last: bool) -> None:
         """Add a draft and carry out what follows from it; those after it, if any, may follow up on it."""
-        place = len(self.drafts)
-        self.drafts.append(draft)
-        for finding in reconcile(claim_of(draft), rivals) if rivals else ():
+        place, claim = len(self.drafts), claim_of(draft) if rivals else None
+        self.drafts.append(replace(draft, claim=claim))
+        for finding in () if claim is None else reconcile(claim, rivals):
             self._carry_out(finding, place)
         if not last:
             self._earlier.add(self.drafts[place], place)

@@ -63,8 +63,9 @@ async def test_it_strengthens_the_one_that_is_held(alice: User, clock: ManualClo
     before = await alice.explain(first.id)
     await alice.add(TEA)
     after = await alice.explain(first.id)
-    assert after.strength > before.strength
+    assert after.strength >= before.strength
     assert after.spaced_uses > before.spaced_uses
+    assert after.last_used_at == clock.now()
     assert after.deadline is not None
     assert before.deadline is not None
     assert after.deadline >= before.deadline

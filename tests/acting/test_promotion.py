@@ -30,8 +30,24 @@ from tiered_memory.testing import ManualClock
 pytestmark = pytest.mark.anyio
 
 WEAK = "The lamp in the hallway flickers."
+FAINT = "Nice lamp!"
+"""Below the gate by what it says."""
+COLOURS = [
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "pink",
+    "black",
+    "white",
+    "grey",
+    "brown",
+    "purple",
+    "orange",
+    "violet",
+]
 HOUR = timedelta(hours=1)
-ROUNDS = 12
+ROUNDS = len(COLOURS)
 
 
 async def weak(user: User, content: str = WEAK, **details: Any) -> str:
@@ -81,10 +97,10 @@ async def test_what_a_search_returns_is_not_kept_for_that(alice: User, data: Pat
 
 
 async def test_what_is_said_again_is_kept_once(alice: User, clock: ManualClock) -> None:
-    first = (await alice.add(WEAK, session="s1", metadata={})).id
+    first = (await alice.add(FAINT, session="s1", metadata={})).id
     assert (await alice.explain(first)).state == "volatile"
     clock.advance(HOUR / 2)
-    again = await alice.add(WEAK, session="s2")
+    again = await alice.add(FAINT, session="s2")
     assert again.id == first
     assert again.durability is Durability.JOURNALED
     clock.advance(HOUR)
@@ -215,7 +231,7 @@ async def test_a_deletion_wins_against_a_promotion(
     """Whichever comes first: when both are done it is gone, or was said anew."""
     chance = random.Random(7)
     for number in range(ROUNDS):
-        said = f"The hallway flickers {number}."
+        said = f"Nice {COLOURS[number]} lamp!"
         doomed = (await alice.add(said, session=random.Random(number).choice([None, "s1"]))).id
         assert (await alice.explain(doomed)).state == "volatile"
 
