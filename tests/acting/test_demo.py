@@ -84,9 +84,10 @@ def test_the_seeds_lines_are_routed_as_they_should(acts: Any, line: str) -> None
     assert decision["seed_importance"] is not None
 
 
-def test_spaced_use_slows_fading(acts: Any) -> None:
+def test_spaced_use_makes_memories_last(acts: Any) -> None:
+    assert acts["streaming"]["used"]
     for one in acts["streaming"]["used"]:
-        assert one["half_life_days"] > 1.5 * one["fresh_half_life_days"]
+        assert one["lasts_days"] > one["untouched_days"] > 0
 
 
 def test_a_changed_fact_is_found_as_it_is_now(acts: Any) -> None:
