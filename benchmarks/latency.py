@@ -13,6 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.footprint import active_users_mib
+from benchmarks.latency_indexed import crossover, measure_indexed
 from benchmarks.latency_reads import SESSION_TURNS, Reads, measure_reads
 from benchmarks.latency_writes import Writes, measure_writes
 from benchmarks.machine import folder_mib
@@ -42,7 +43,7 @@ QUICK = Extent(
     imports=5,
 )
 FULL = Extent(
-    reads=Reads(sizes=(100, 1_000, 10_000), queries=2_000, reopenings=9),
+    reads=Reads(sizes=(100, 1_000, 10_000, 100_000), queries=2_000, reopenings=9),
     writes=Writes(adds=3_000, seconds=30.0, users=200, callers=32),
     raw_calls=1_000,
     footprint=(100, 1_000),
@@ -65,6 +66,11 @@ async def measure(request: Request, extent: Extent) -> Measured:
         config = _config(engines(settings_for(folder / "reads", policy)), extent)
         results = await measure_reads(settings_for(folder / "reads", policy), extent.reads, request)
         store_mib = folder_mib(folder / "reads")
+        indexed = await measure_indexed(settings_for(folder / "reads", policy), extent.reads, request)
+        results["indexed"] = indexed | {
+            "faster_first_from": crossover(results["first_touch"], indexed, "first_p50_ms"),
+            "faster_from": crossover(results["search"], indexed, "p50_ms"),
+        }
         results["add"] = await measure_writes(settings_for(folder / "writes", policy), extent.writes, request)
         results["raw"] = await raw_engines(folder / "raw", extent.raw_calls, extent.reads.sizes, request)
         users, each = extent.footprint
@@ -98,13 +104,16 @@ def tables(results: Results) -> list[Table]:
 
 def _reads_table(results: Results) -> Table:
     table = Table(title="latency of reads, milliseconds")
-    for column in ("memories", "search p50", "p99", "context p50", "p99", "first touch p50", "search / scan"):
+    columns = ("memories", "search p50", "p99", "context p50", "p99", "first touch p50", "search / scan")
+    for column in (*columns, "indexed: search p50", "first p50"):
         table.add_column(column, justify="right")
     for size, search in results["search"].items():
         context, scan = results["context"][size], results["raw"]["scan_ms"][size]
         figures = (search["p50_ms"], search["p99_ms"], context["p50_ms"], context["p99_ms"])
         touch, ratio = results["first_touch"][size]["p50_ms"], search["p50_ms"] / scan
-        table.add_row(size, *(f"{one:.2f}" for one in figures), f"{touch:.1f}", f"{ratio:.1f}")
+        indexed = results["indexed"][size]
+        last = f"{indexed['p50_ms']:.1f}", f"{indexed['first_p50_ms']:.1f}"
+        table.add_row(size, *(f"{one:.2f}" for one in figures), f"{touch:.1f}", f"{ratio:.1f}", *last)
     return table
 
 
@@ -124,11 +133,17 @@ def _writes_table(results: Results) -> Table:
         "embedding one text": f"{raw['embed_ms']:.3f} ms",
         "store": f"{memory['store_mib']:.1f} MiB",
         "100 active users": f"{memory['active_100_users_mib']:.1f} MiB",
+        "indexed mode's first search is faster from": _memories(results["indexed"]["faster_first_from"]),
+        "and its every search from": _memories(results["indexed"]["faster_from"]),
         "import tiered_memory": f"{results['import_ms']:.0f} ms, its face {results['import_face_ms']:.0f} ms",
     }
     for name, figure in rows.items():
         table.add_row(name, figure)
     return table
+
+
+def _memories(count: float | None) -> str:
+    return "none of the sizes" if count is None else f"{count:.0f} memories"
 
 
 BENCHMARK = Benchmark("latency", run, tables)

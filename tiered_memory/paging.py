@@ -26,8 +26,8 @@ from tiered_memory.state.paging import ConcealedRows, MemoryPage, MemoryRows, Pl
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.tiers.base import Probe, Revealed, SubjectRef, TierRecord
 
-NOMINATED = 100
-"""Memories each of the cold tier's indexes nominates for a search: 50 and 200 gave the same recall at 10."""
+NOMINATED = 50
+"""Memories each of the cold tier's indexes nominates for a search: 100 gave the same recall at 10."""
 FILTERED = 4
 """How many times as many where a filter will drop some; it is applied to what was nominated."""
 PAGES = 4_000

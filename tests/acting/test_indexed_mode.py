@@ -105,7 +105,7 @@ async def test_ram_holds_what_was_asked_for_and_lets_go_of_it(
         for question in QUESTIONS * 2:
             assert await alice.search(question, limit=2)
         active = active_of(memory)
-        assert len(active.pages) <= 12 + (4 + 4) * 5
+        assert len(active.pages) <= 12 + (4 + 4) * 3
         assert len(active.held) < 80
         assert len(active.index) == len(active.held) == len(active.tracked)
 

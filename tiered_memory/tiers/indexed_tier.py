@@ -23,8 +23,8 @@ FLAT_LIMIT = 10_000
 """Rows up to which comparing a question with every vector is faster than an index of them."""
 REVEALED_AT_ONCE = 2_000
 """Rows that get their columns in one step when a table was written without."""
-NEARBY = (-2, -1, 1, 2)
-"""Orders at which a turn's neighbours in its session are looked for; sessions of one subject may interleave."""
+NEARBY = (-1, 1)
+"""Orders at which a turn's neighbours in its session are looked for; two on each side found no more evidence."""
 
 
 class IndexedTier(LanceTier):
