@@ -27,6 +27,7 @@ from tiered_memory.testing import ManualClock
 
 FOLDER = Path(__file__).parent
 STORE, ANSWERS = FOLDER / "store_v1", FOLDER / "store_v1.json"
+POLICY = FOLDER / "store_v1_policy.toml"
 BEGUN = datetime(2026, 3, 1, 9, tzinfo=UTC)
 FORGOTTEN_AT = BEGUN + timedelta(days=40)
 ASKED_AT = FORGOTTEN_AT + timedelta(minutes=30)
@@ -55,7 +56,9 @@ async def opened(
     folder: Path, moment: datetime, entropy: Entropy | None = None
 ) -> AsyncIterator[TieredMemory]:
     """Open a store whose clock stands at `moment` and in which nothing happens by itself."""
-    settings = load_settings(data_dir=folder, background=False, redis_url="local", ballast_mib=0)
+    settings = load_settings(
+        data_dir=folder, policy=str(POLICY), background=False, redis_url="local", ballast_mib=0
+    )
     async with TieredMemory.open(settings, clock=ManualClock(moment), entropy=entropy) as memory:
         yield memory
 

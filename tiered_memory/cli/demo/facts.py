@@ -60,13 +60,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """A memory that was used along the way, and how slowly it now fades."""
+    """A memory that was used along the way, and how long it lasts for that, in days since it was stored."""
 
     content: str
     importance: float
     spaced_uses: float
-    half_life_days: float
-    fresh_half_life_days: float
+    lasts_days: float
+    untouched_days: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,8 +75,8 @@ def _along_the_way(act: Streaming) -> Iterator[RenderableType]:
     )
     for one in act.used[:1]:
         yield Text.assemble(
-            "Spaced use made this one last: half-life ",
-            (f"{one.fresh_half_life_days:.0f} → {one.half_life_days:.0f} days", "bold green"),
+            "Spaced use made this one last: kept for ",
+            (f"{one.untouched_days:.0f} → {one.lasts_days:.0f} days", "bold green"),
             f"  “{clipped(one.content)}”",
         )
 

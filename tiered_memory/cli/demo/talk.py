@@ -41,6 +41,7 @@ HITS = 3
 USED_SHOWN = 2
 LEFT_OUT_SHOWN = 4
 PAGE = 10_000
+DAY, DAY_US = timedelta(days=1), 86_400_000_000
 
 
 async def opening(stage: Stage, seconds: float) -> Opening:
@@ -175,29 +176,29 @@ def _decision(turn: Interaction, receipt: Receipt) -> Decision:
 
 
 async def _used(stage: Stage) -> tuple[Used, ...]:
-    found = await explanations(stage)
-    found.sort(key=lambda one: (-one.spaced_uses, one.memory.order))
-    fresh = {one.memory.id: _fresh_half_life(stage, one.memory) for one in found[:USED_SHOWN]}
-    return tuple(
-        Used(
-            content=one.memory.content,
-            importance=one.memory.importance,
-            spaced_uses=one.spaced_uses,
-            half_life_days=one.half_life_days,
-            fresh_half_life_days=fresh[one.memory.id],
-        )
-        for one in found[:USED_SHOWN]
-        if one.spaced_uses > 0
+    """Return the used memories whose life was lengthened most."""
+    found = [_prolonged(stage, one) for one in await explanations(stage) if one.spaced_uses > 0]
+    found.sort(key=lambda one: one.untouched_days - one.lasts_days)
+    return tuple(found[:USED_SHOWN])
+
+
+def _prolonged(stage: Stage, one: Explanation) -> Used:
+    untouched = _untouched_days(stage, one.memory)
+    return Used(
+        content=one.memory.content,
+        importance=one.memory.importance,
+        spaced_uses=one.spaced_uses,
+        lasts_days=untouched if one.forget_at is None else (one.forget_at - one.memory.ingested_at) / DAY,
+        untouched_days=untouched,
     )
 
 
-def _fresh_half_life(stage: Stage, memory: Memory) -> float:
-    """Return the half-life the memory had when it was stored, by the policy's own curve."""
-    from tiered_memory.clock import to_us
+def _untouched_days(stage: Stage, memory: Memory) -> float:
+    """Return how long the memory would have lasted without any use, by the policy's own curve; 0 for ever."""
     from tiered_memory.forgetting.decay import curve_for
 
     curve = curve_for(stage.policy.decay)
-    return curve.half_life_days(curve.start(memory.importance, to_us(memory.ingested_at)))
+    return (curve.forget_at_us(curve.start(memory.importance, 0)) or 0) / DAY_US
 
 
 async def explanations(stage: Stage) -> list[Explanation]:
