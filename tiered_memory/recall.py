@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
@@ -35,8 +36,6 @@ from tiered_memory.state.base import MemoryRow, MemoryState
 from tiered_memory.subjects import SubjectDirectory
 
 OVERSAMPLE = 2
-ABOUT_AS_GOOD = 0.95
-"""Share of an older memory's score from which a newer one that conflicts with it stands above it."""
 RECALL_LIMIT = 30
 PAGE = 200
 
@@ -80,7 +79,7 @@ class Recall:
         scored = rank(found, limit * OVERSAMPLE)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
-        chosen = current_first(weighed, wanted.successions(active, weighed))[:limit]
+        chosen = current_first(weighed, wanted.successions(active, weighed, query))[:limit]
         self._retrieved(active, chosen)
         return [_hit(active, one, self._strength(active, one.id, now_us)) for one in chosen]
 
@@ -294,7 +293,7 @@ class _Wanted:
             return cls(matching, matching, current=False)
         return cls(matching, matching | active.superseded, current=True)
 
-    def successions(self, active: ActiveSubject, ranked: Sequence[Scored]) -> Successions:
+    def successions(self, active: ActiveSubject, ranked: Sequence[Scored], query: Query) -> Successions:
         """Return what took the place of what is ranked, as far as it may be returned, and what speaks against it."""
         successor = dict[str, str | None]()
         ahead = [one.id for one in ranked if self.current and one.id in active.superseded]
@@ -309,24 +308,29 @@ class _Wanted:
             else:
                 may = heir in active.held and (self.returned is None or heir in self.returned)
                 successor[one] = heir if may else None
-        return Successions(successor=successor, newer=_newer(active, ranked))
+        return Successions(successor=successor, newer=_newer(active, ranked, query))
 
 
-def _newer(active: ActiveSubject, ranked: Sequence[Scored]) -> dict[str, list[str]]:
-    """Return what speaks against each row and is newer, where it answers about as well.
+def _newer(active: ActiveSubject, ranked: Sequence[Scored], query: Query) -> dict[str, list[str]]:
+    """Return what speaks against each row and is newer.
 
-    What seems to be another value of the same may be one of something else: then the question knows better.
+    Not where the question gives a number that the older one alone has: then it asks for that one, whatever else seems
+    to be said of the same.
     """
-    scores = {one.id: one.score for one in ranked}
+    numbers = {term for term in query.terms if any(map(str.isdigit, term))}
     contested = [one.id for one in ranked if one.id in active.contested]
     return {
         one: [
             newer
             for newer in active.rivals_since(one)
-            if scores.get(newer, 0.0) >= ABOUT_AS_GOOD * scores[one]
+            if not numbers.intersection(_terms(active, one) - _terms(active, newer))
         ]
         for one in contested
     }
+
+
+def _terms(active: ActiveSubject, memory_id: str) -> AbstractSet[str]:
+    return active.claim(memory_id).statement.terms.keys()
 
 
 def _entry(memory: Memory) -> HistoryEntry:
