@@ -28,6 +28,8 @@ from tiered_memory.scoring.supersession import Judgement, Statement, worth_compa
 logger = logging.getLogger("tiered_memory")
 
 RIVALS = 5
+LIKELY = 40
+"""Memories looked at for them: some are superseded, or kept for another purpose."""
 """How many held memories a new one is compared with: more close hardly more stale ones, and more that are not."""
 TINY = 1e-12
 HOOK_SECONDS = 2.0
@@ -141,10 +143,7 @@ class _Work:
 
     def _held_rivals(self, draft: Draft) -> list[Rival]:
         active, purpose = self._active, draft.memory.purpose
-        found = active.index.candidates(Query(draft.turn.terms, draft.turn.vector), per_arm=RIVALS)
-        cosines, lexical = found.arms[0], found.arms[1]
-        nearness = cosines + lexical / max(float(lexical.max(initial=0.0)), TINY)
-        likely = ((found.ids[row], float(cosines[row])) for row in np.argsort(-nearness).tolist())
+        likely = active.index.alike(draft.turn.terms, draft.turn.vector, LIKELY)
         chosen = [pair for pair in likely if self._is_current(pair[0], purpose)][:RIVALS]
         if draft.memory.kind is Kind.PROFILE:
             known = {memory_id for memory_id, _ in chosen}

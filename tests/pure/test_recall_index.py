@@ -64,6 +64,26 @@ def test_arms_equal_a_naive_search(turns: list[IndexedTurn], query: Query) -> No
 
 
 @settings(max_examples=200)
+@given(turn_lists(), queries(), st.integers(1, 8))
+def test_what_is_alike_is_near_in_words_and_in_meaning(
+    turns: list[IndexedTurn], query: Query, count: int
+) -> None:
+    plain = [replace(turn, passages=()) for turn in turns]
+    asked = replace(query, related={})
+    found = index_of(plain).alike(asked.terms, asked.vector, count)
+    expected = naive_arms(plain, asked) if plain else {}
+    most = max((arms[1] for arms in expected.values()), default=0.0) or 1.0
+    likeness = {name: arms[0] + arms[1] / most for name, arms in expected.items()}
+    assert len(found) == min(count, len(likeness))
+    assert [likeness[name] for name, _ in found] == pytest.approx(
+        sorted(likeness.values(), reverse=True)[:count], abs=1e-3
+    )
+    assert [cosine for _, cosine in found] == pytest.approx(
+        [expected[name][0] for name, _ in found], abs=1e-4
+    )
+
+
+@settings(max_examples=200)
 @given(turn_lists(), queries())
 def test_times_equal_a_naive_reading(turns: list[IndexedTurn], query: Query) -> None:
     candidates = index_of(turns).candidates(query)

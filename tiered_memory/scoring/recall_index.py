@@ -26,6 +26,7 @@ Vector = NDArray[np.float32]
 PER_ARM = 100
 """How many turns each arm nominates; more changes the best ten hardly ever."""
 
+_TINY = 1e-12
 _BYTES_PER_TURN = 420
 
 
@@ -207,6 +208,23 @@ class RecallIndex:
         wanted[self._columns.following[slots]] = True
         wanted[NOBODY] = False
         return np.flatnonzero(wanted)
+
+    def alike(self, terms: Mapping[str, int], vector: Vector, count: int) -> list[tuple[str, float]]:
+        """Return the `count` (>= 1) turns most like a text in words and vector, each with its cosine, best first.
+
+        Each turn is looked at alone: no neighbours, no passages, and nothing of what a question asks for.
+
+        Raises:
+            InvalidInputError: The vector has another shape or is not finite.
+        """
+        columns, total = self._columns, len(self)
+        matches = self._postings.matching(terms, {}, len(columns.length))
+        points = postings.saturation_points(columns.length, postings.average_length(columns.length, total))
+        lexical = postings.bm25(matches, postings.rarities(matches, total), points)
+        cosines, _ = columns.cosines(vector)
+        likeness = np.where(columns.held, cosines + lexical / max(float(lexical.max(initial=0.0)), _TINY), -np.inf)
+        best = np.argsort(-likeness, kind="stable")[: min(count, total)]
+        return [(self._ids[slot], float(cosines[slot])) for slot in best.tolist()]
 
     def _describe(self, slots: NDArray[np.intp], fresh: Sequence[IndexedTurn]) -> dict[int, list[int]]:
         """Fill in everything but the vectors; return the new slots of each session code."""
