@@ -17,6 +17,7 @@ from tiered_memory.highwater import Mark
 from tiered_memory.marks import Marks
 from tiered_memory.metrics import Observer
 from tiered_memory.model import ForgetBatch
+from tiered_memory.notary import Notary
 from tiered_memory.policy.rules import Policy
 from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
@@ -123,6 +124,7 @@ class Core:
     limits: Limits
     ballast: Ballast
     marks: Marks
+    notary: Notary
     incarnation: str
     indexed: Candidates | None = None
     pii: PiiHook | None = None

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import anyio.to_thread
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 import tiered_memory
 from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
+from tiered_memory.crypto.signing import verifies
 from tiered_memory.errors import CorruptionError, ErasureIncompleteError, StorageError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
@@ -23,12 +23,17 @@ from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.ledger import leaf_for, said, subject_commitment
 from tiered_memory.model import Certificate, Subject, TierErasure
+from tiered_memory.notary import LedgerProof, proof_holds, read_proof
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import SubjectRow, SubjectState
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.tiers.base import SubjectRef, Tier
 
+logger = logging.getLogger("tiered_memory")
+
 SALT_BYTES = 16
+CERTIFICATE_FORMAT = 2
+SINCE_FORMAT_2 = ("format", "ledger_entry", "ledger_path", "ledger_checkpoint")
 LATE_WRITES = 8
 
 
@@ -66,7 +71,20 @@ class Eraser:
                 done = await self._finish(stored)
             else:
                 done = await self._begin(await self._directory.unread(subject, stored), reason)
-        return self._certificate(subject, reason, requested_at, done)
+            proof = await self._proof(done.leaf_index)
+        return _with_proof(
+            self._certificate(subject, reason, requested_at, done), proof, self._core.notary.sign
+        )
+
+    async def _proof(self, leaf_index: int) -> LedgerProof | None:
+        """A ledger that cannot prove is no reason to refuse a right: the certificate says what it can."""
+        if leaf_index < 0:
+            return None
+        try:
+            return await self._core.ballast.spend(lambda: self._core.notary.prove(leaf_index))
+        except (StorageError, CorruptionError) as error:
+            logger.warning("the certificate has no proof of its place in the ledger: %s", error)
+            return None
 
     async def _begin(self, active: ActiveSubject, reason: str) -> _Done:
         self._directory.forget(active)
@@ -82,8 +100,8 @@ class Eraser:
         return _Done(keys_destroyed, generation, tiers, index)
 
     def _certificate(self, subject: Subject, reason: str, requested_at: datetime, done: _Done) -> Certificate:
-        salt, signer = self._core.entropy.token(SALT_BYTES), self._signer()
-        unsigned = Certificate(
+        salt = self._core.entropy.token(SALT_BYTES)
+        return Certificate(
             id=self._core.new_id(),
             requested_at=requested_at,
             finished_at=self._core.clock.now(),
@@ -97,10 +115,10 @@ class Eraser:
             verified=all(tier.verified for tier in done.tiers),
             software_version=tiered_memory.__version__,
             ledger_leaf=str(done.leaf_index) if done.leaf_index >= 0 else "",
-            public_key=signer.public_key().public_bytes_raw().hex(),
+            public_key=self._core.notary.public_key.hex(),
             signature="",
+            format=CERTIFICATE_FORMAT,
         )
-        return replace(unsigned, signature=signer.sign(signed_bytes(unsigned)).hex())
 
     async def resume(self) -> int:
         """Finish erasures that a crash interrupted; return how many."""
@@ -246,8 +264,19 @@ class Eraser:
         )
         return _Done(0, row.generation, tiers, await self._close(row.subject, row.generation, leaf))
 
-    def _signer(self) -> Ed25519PrivateKey:
-        return Ed25519PrivateKey.from_private_bytes(self._core.names.signing_seed)
+
+def _with_proof(
+    unsigned: Certificate, proof: LedgerProof | None, sign: Callable[[bytes], bytes]
+) -> Certificate:
+    """Return the certificate with its place in the ledger, signed."""
+    if proof is not None:
+        unsigned = replace(
+            unsigned,
+            ledger_entry=proof.leaf.decode(),
+            ledger_path=tuple(node.hex() for node in proof.path),
+            ledger_checkpoint=proof.checkpoint.note(),
+        )
+    return replace(unsigned, signature=sign(signed_bytes(unsigned)).hex())
 
 
 async def _cleared(tier: Tier, ref: SubjectRef) -> tuple[int, bool]:
@@ -263,21 +292,34 @@ async def _cleared(tier: Tier, ref: SubjectRef) -> tuple[int, bool]:
 def signed_bytes(certificate: Certificate) -> bytes:
     """Return what a certificate's signature covers: its fields but the signature, as canonical JSON."""
     fields = asdict(certificate)
-    del fields["signature"]
+    for name in ("signature", *(SINCE_FORMAT_2 if certificate.format == 1 else ())):
+        del fields[name]
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), default=_plain).encode()
 
 
 def verify_certificate(certificate: Certificate) -> None:
-    """Check a certificate's signature against the public key it names.
+    """Check a certificate's signature, and its proof in the ledger, against the public key it names.
 
     Raises:
         CorruptionError: it was altered.
     """
     try:
-        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(certificate.public_key))
-        public.verify(bytes.fromhex(certificate.signature), signed_bytes(certificate))
-    except (InvalidSignature, ValueError) as error:
-        raise CorruptionError("the certificate was altered: its signature does not verify") from error
+        public, signature = bytes.fromhex(certificate.public_key), bytes.fromhex(certificate.signature)
+    except ValueError as error:
+        raise CorruptionError("the certificate was altered: its signature is none") from error
+    if not verifies(public, signature, signed_bytes(certificate)):
+        raise CorruptionError("the certificate was altered: its signature does not verify")
+    if not _is_in_ledger(certificate, public):
+        raise CorruptionError("the certificate's proof in the ledger does not hold")
+
+
+def _is_in_ledger(certificate: Certificate, public_key: bytes) -> bool:
+    """A certificate may come without a proof, but not with half of one, and format 1 knew none."""
+    one = certificate
+    if not (one.ledger_entry or one.ledger_path or one.ledger_checkpoint):
+        return True
+    proof = read_proof(one.ledger_leaf, one.ledger_entry, one.ledger_path, one.ledger_checkpoint)
+    return one.format != 1 and proof is not None and proof_holds(proof, public_key)
 
 
 def _plain(value: object) -> str:

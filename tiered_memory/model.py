@@ -365,7 +365,9 @@ class Certificate:
     """Proof of an erasure. It holds no content and no raw id.
 
     `subject_commitment` is an HMAC-SHA-256 of the subject under `salt`; only the receiver of this certificate
-    has the salt.
+    has the salt. From `format` 2 on `ledger_path` (hex) proves that `ledger_entry`, the ledger's leaf of this
+    erasure at index `ledger_leaf`, is in the ledger whose head `ledger_checkpoint` signs; empty where nothing
+    durable was held, or where the ledger could not be read.
     """
 
     id: str
@@ -383,3 +385,7 @@ class Certificate:
     ledger_leaf: str
     public_key: str
     signature: str
+    format: int = 1
+    ledger_entry: str = ""
+    ledger_path: tuple[str, ...] = ()
+    ledger_checkpoint: str = ""

@@ -20,7 +20,7 @@ from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
 from tiered_memory.core import Core
 from tiered_memory.erasure import Eraser
-from tiered_memory.errors import StorageError, TieredMemoryError
+from tiered_memory.errors import CorruptionError, StorageError, TieredMemoryError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forecasts import Forecaster
@@ -194,12 +194,13 @@ class Runtime:
                 parts.sweeper.write_uses,
                 parts.sessions.snapshot_all,
                 parts.flusher.drain,
+                parts.core.notary.note,
                 parts.core.mark,
             )
             for step in steps:
                 try:
                     await step()
-                except StorageError as error:
+                except (StorageError, CorruptionError) as error:
                     logger.warning("closing: %s", error)
 
     async def _end_background(self) -> None:
@@ -216,6 +217,7 @@ class Runtime:
             tasks.start_soon(self._repeat, settings.uses_flush_seconds, self._tend)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sweeper.cycle)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sessions.end_idle)
+            tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.core.notary.tend)
 
     async def _tend(self) -> None:
         await self.parts.sweeper.write_uses()

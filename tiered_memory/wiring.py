@@ -14,20 +14,29 @@ import anyio.to_thread
 
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection
 from tiered_memory.ballast import Ballast
+from tiered_memory.checkpoint_file import CheckpointFile
 from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy, to_us
 from tiered_memory.config import Settings
 from tiered_memory.core import Core, ForgetHook, HotTier, Limits, PiiHook, SupersessionHook
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_or_create_state_key, read_root_key
+from tiered_memory.crypto.signing import Signer
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.embedding.load import load_embedder
-from tiered_memory.errors import ConfigurationError, PolicyError, RootKeyError
+from tiered_memory.errors import (
+    ConfigurationError,
+    CorruptionError,
+    PolicyError,
+    RolledBackError,
+    RootKeyError,
+)
 from tiered_memory.files import sync_path
 from tiered_memory.forgetting.decay import curve_for
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import Mark
 from tiered_memory.marks import RESTORED_NAME, Marks
 from tiered_memory.metrics import CorruptionDetected, FanOut, JournalCommitted, NullObserver, Observer
+from tiered_memory.notary import Notary
 from tiered_memory.ownership import Ownership
 from tiered_memory.policy.load import parse_policy
 from tiered_memory.policy.rules import Policy
@@ -98,7 +107,7 @@ async def _engines(
     keyring = Keyring(_root_key(settings, entropy), entropy)
     state = await _state(data_dir, keyring, entropy, observer, stack)
     names = Pseudonyms(await _master(state, keyring, entropy))
-    marks, incarnation = await _marks(settings, state, names, overrides)
+    marks, notary = await _marks(settings, state, names, overrides)
     stack.callback(marks.close)
     await state.migrate()
     await anyio.to_thread.run_sync(ballast.take)
@@ -125,7 +134,8 @@ async def _engines(
         limits=_limits(settings),
         ballast=ballast,
         marks=marks,
-        incarnation=incarnation,
+        notary=notary,
+        incarnation=notary.incarnation,
         indexed=indexed,
         pii=overrides.pii,
         before_forget=overrides.before_forget,
@@ -227,20 +237,36 @@ async def _master(state: StateStore, keyring: Keyring, entropy: Entropy) -> byte
 
 async def _marks(
     settings: Settings, state: SqliteState, names: Pseudonyms, parts: Overrides
-) -> tuple[Marks, str]:
-    """Return the marks outside the store, after a look whether the store is as new as they say."""
+) -> tuple[Marks, Notary]:
+    """Return the marks and checkpoints outside the store, after a look whether the store is what they say."""
     restored = settings.data_dir / RESTORED_NAME
     stored = await state.read(c.GetMeta("incarnation"))
     if stored is None or restored.exists():
-        stored = (parts.entropy or SystemEntropy()).token(STORE_ID_BYTES)
         event = AuditEvent.STORE_RESTORED if restored.exists() else AuditEvent.STORE_CREATED
-        leaf = AuditLeaf(event, to_us((parts.clock or SystemClock()).now()), "", "", 0)
-        await state.write(c.MarkRestored(stored, leaf))
+        stored = await _incarnate(state, event, parts)
     marks = Marks(settings.data_dir, names.marks_key)
     present = Mark(stored.hex(), *await state.read(c.Position()))
     await marks.check(present, accept_rollback=settings.accept_rollback)
-    state.tell_commits(partial(marks.note_commit, present.incarnation))
-    return marks, present.incarnation
+    signer, clock = Signer(names.signing_seed), parts.clock or SystemClock()
+    notary = Notary(state, CheckpointFile(settings.data_dir), signer, clock, present.incarnation)
+    try:
+        await notary.open()
+    except (RolledBackError, CorruptionError):
+        if not settings.accept_rollback:
+            raise
+        marks.must_apply = True
+        await notary.begin_anew((await _incarnate(state, AuditEvent.STORE_RESTORED, parts)).hex())
+    state.tell_commits(partial(marks.note_commit, notary.incarnation))
+    return marks, notary
+
+
+async def _incarnate(state: SqliteState, event: AuditEvent, parts: Overrides) -> bytes:
+    """Begin a life of the store of its own: what other lives of it had come to is no measure for it."""
+    fresh = (parts.entropy or SystemEntropy()).token(STORE_ID_BYTES)
+    at_us = to_us((parts.clock or SystemClock()).now())
+    leaf = AuditLeaf(event, at_us, "", "", 0, detail={"incarnation": fresh.hex()})
+    await state.write(c.MarkRestored(fresh, leaf))
+    return fresh
 
 
 def _indexed(settings: Settings, names: Pseudonyms, embedder: Embedder) -> IndexedTier | None:

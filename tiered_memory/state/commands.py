@@ -195,6 +195,13 @@ class BeginErasure(Write[int]):
 
 
 @dataclass(frozen=True, slots=True)
+class AppendLeaves(Write[int]):
+    """Append audit leaves that go with no other change; answer the index of the last."""
+
+    leaves: tuple[AuditLeaf, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeSubject(Write[Held]):
     """Remove every row of a subject that is being erased; answer what there was."""
 
@@ -363,6 +370,14 @@ class GetOperation(Read[OperationRow | None]):
 @dataclass(frozen=True, slots=True)
 class Leaves(Read[list[tuple[int, bytes, bytes]]]):
     """The audit ledger: index, leaf, hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeavesFrom(Read[list[tuple[int, bytes, bytes]]]):
+    """At most `limit` rows of the audit ledger from index `start`: index, leaf, hash."""
+
+    start: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,6 +241,10 @@ def _leaves(db: apsw.Connection, _query: c.Leaves) -> list[tuple[int, bytes, byt
     return list(db.execute(SQL["audit_all"]))
 
 
+def _leaves_from(db: apsw.Connection, query: c.LeavesFrom) -> list[tuple[int, bytes, bytes]]:
+    return list(db.execute(SQL["audit_from"], (query.start, query.limit)))
+
+
 def _held(db: apsw.Connection, query: c.HeldOf) -> Held:
     return held_of(one_row(db, "count_held", (query.subject,)))
 
@@ -287,6 +291,7 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.LastOrder: _last_order,
     c.GetOperation: _operation,
     c.Leaves: _leaves,
+    c.LeavesFrom: _leaves_from,
     c.HeldOf: _held,
     c.Removed: _removed,
     c.RoutingCounts: _routing,

@@ -353,6 +353,10 @@ def _begin_erasure(db: apsw.Connection, command: c.BeginErasure) -> int:
     return _changed(db, "keys_destroy", (command.subject,))
 
 
+def _append_leaves(db: apsw.Connection, command: c.AppendLeaves) -> int:
+    return add_leaves(db, command.leaves)
+
+
 def _purge_subject(db: apsw.Connection, command: c.PurgeSubject) -> Held:
     before = held_of(one_row(db, "count_held", (command.subject,)))
     for name in ("journal", "memories", "tail", "consents", "operations", "tombstones", "totals"):
@@ -389,6 +393,7 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.EndSession: _end_session,
     c.Expire: _expire,
     c.BeginErasure: _begin_erasure,
+    c.AppendLeaves: _append_leaves,
     c.PurgeSubject: _purge_subject,
     c.FinishErasure: _finish_erasure,
 }

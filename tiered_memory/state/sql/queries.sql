@@ -307,6 +307,9 @@ INSERT INTO audit (leaf_index, format, leaf, hash) VALUES (?, ?, ?, ?);
 -- name: audit_all
 SELECT leaf_index, leaf, hash FROM audit ORDER BY leaf_index;
 
+-- name: audit_from
+SELECT leaf_index, leaf, hash FROM audit WHERE leaf_index >= ? ORDER BY leaf_index LIMIT ?;
+
 -- name: operation_get
 SELECT subject, operation, generation, fingerprint, purpose, receipt, expires_us FROM operations
 WHERE subject = ? AND operation = ?;
