@@ -16,7 +16,7 @@ REJECTED_NAME = "checkpoints.rejected"
 
 
 class CheckpointFile:
-    """Reads and extends the log in `data_dir` (format 1, `tests/golden/checkpoints_v1.json`)."""
+    """Reads and extends the log in `data_dir` (format 1, `tests/golden/checkpoint_v1.json`)."""
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / CHECKPOINTS_NAME

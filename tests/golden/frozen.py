@@ -20,10 +20,13 @@ import numpy as np
 from tiered_memory.clock import SeededEntropy, to_us
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
 from tiered_memory.crypto.keyring import KeyOwner, Keyring, Pseudonyms
+from tiered_memory.crypto.signing import Signer
+from tiered_memory.erasure import CERTIFICATE_FORMAT, signed_bytes
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.formats.record import Features, PassageFeatures, encode_record
 from tiered_memory.highwater import ErasedEntry, Listed, Mark, encode_erased, encode_latest, encode_mark
 from tiered_memory.model import (
+    Certificate,
     Kind,
     LawfulBasis,
     Memory,
@@ -32,7 +35,12 @@ from tiered_memory.model import (
     Sensitivity,
     SourceKind,
     Subject,
+    TierErasure,
 )
+from tiered_memory.notary import sign_checkpoint
+from tiered_memory.privacy.checkpoint import Checkpoint, SignedCheckpoint, encode_entry, verifier_key
+from tiered_memory.privacy.manifest import Manifest
+from tiered_memory.privacy.merkle import Tree, leaf_hash
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalAction, JournalEntry, TailRow, WriteBatch
 from tiered_memory.state.queries import load_sql
@@ -183,6 +191,76 @@ def erased_v1() -> dict[str, Any]:
     return {"key": MARKS_KEY.hex(), "lines": [encode_erased(one, MARKS_KEY).decode() for one in ERASED]}
 
 
+SIGNER = Signer(bytes(range(128, 160)))
+LEAVES = tuple(
+    AuditLeaf(event, to_us(NOW) + number, TENANT.hex(), SUBJECT.hex(), 2).encode()
+    for number, event in enumerate(
+        (AuditEvent.KEY_CREATED, AuditEvent.CONSENT_GIVEN, AuditEvent.ERASURE_BEGUN, AuditEvent.ERASURE_FINISHED)
+    )
+)
+
+
+def checkpoint(size: int) -> SignedCheckpoint:
+    root = Tree(leaf_hash(leaf) for leaf in LEAVES[:size]).root()
+    return sign_checkpoint(Checkpoint("0f" * 16, size, root, to_us(NOW) + size, "0.1.0"), SIGNER)
+
+
+def checkpoint_v1() -> dict[str, Any]:
+    log = b"".join(encode_entry(checkpoint(size)) for size in (1, 4))
+    key = verifier_key(checkpoint(1).checkpoint.origin, SIGNER.public_key)
+    return {"leaves": [leaf.decode() for leaf in LEAVES], "verifier_key": key, "log": log.decode()}
+
+
+def certificate(version: int) -> Certificate:
+    unsigned = Certificate(
+        id="0a" * 16,
+        requested_at=NOW,
+        finished_at=NOW + timedelta(milliseconds=25),
+        reason="Löschung verlangt",
+        generation=3,
+        subject_commitment="ab" * 32,
+        salt="cd" * 16,
+        keys_destroyed=2,
+        tiers=(TierErasure("cold", 3, "table dropped, files removed", verified=True),),
+        retained=(),
+        verified=True,
+        software_version="0.1.0",
+        ledger_leaf="3",
+        public_key=SIGNER.public_key.hex(),
+        signature="",
+    )
+    if version >= CERTIFICATE_FORMAT:
+        path = Tree(leaf_hash(leaf) for leaf in LEAVES).inclusion(3)
+        unsigned = replace(
+            unsigned,
+            format=CERTIFICATE_FORMAT,
+            ledger_entry=LEAVES[3].decode(),
+            ledger_path=tuple(node.hex() for node in path),
+            ledger_checkpoint=checkpoint(4).note(),
+        )
+    return replace(unsigned, signature=SIGNER.sign(signed_bytes(unsigned)).hex())
+
+
+def certificate_v1() -> dict[str, Any]:
+    return _plain(certificate(1), leave_out=("format", "ledger_entry", "ledger_path", "ledger_checkpoint"))
+
+
+def certificate_v2() -> dict[str, Any]:
+    return _plain(certificate(2))
+
+
+def ledger_export_v1() -> dict[str, Any]:
+    root = checkpoint(4).checkpoint.root.hex()
+    files = {"leaves.jsonl": ("ab" * 32, 1234), "checkpoints.txt": ("cd" * 32, 567)}
+    manifest = Manifest("0f" * 16, to_us(NOW), "0.1.0", 4, root, SIGNER.public_key.hex(), files)
+    return {"manifest": manifest.encode(SIGNER.sign).decode()}
+
+
+def _plain(proof: Certificate, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    fields = json.loads(json.dumps(asdict(proof), default=lambda one: one.isoformat()))
+    return {name: value for name, value in fields.items() if name not in leave_out}
+
+
 SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "envelope_v1": envelope_v1,
     "record_v1": record_v1,
@@ -195,6 +273,10 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "highwater_v2": highwater_v2,
     "highwater_latest_v1": highwater_latest_v1,
     "erased_v1": erased_v1,
+    "checkpoint_v1": checkpoint_v1,
+    "certificate_v1": certificate_v1,
+    "certificate_v2": certificate_v2,
+    "ledger_export_v1": ledger_export_v1,
 }
 
 

@@ -356,6 +356,7 @@ def certificate(given: Certificate) -> RenderableType:
                 ("finished", f"{given.finished_at:%Y-%m-%d %H:%M:%S %Z}"),
                 ("commitment", shortened(given.subject_commitment)),
                 ("ledger leaf", given.ledger_leaf or "none: nothing durable was held"),
+                ("in the ledger", "proven" if given.ledger_checkpoint else "no proof"),
                 ("signed by", f"{shortened(given.public_key)}  (Ed25519)"),
             ]
         ),
