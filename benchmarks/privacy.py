@@ -1,0 +1,132 @@
+"""`privacy`: whether anything that is done to the audit ledger goes unnoticed, and how long verifying it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+from rich.table import Table
+
+from benchmarks.ledger_mutations import SHOWN, try_mutations
+from benchmarks.store import fresh_folder
+from benchmarks.suite import Benchmark, Measured, Progress, Request, Results
+from tiered_memory.clock import stopwatch
+from tiered_memory.crypto.signing import Signer
+from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.notary import note_holds, sign_checkpoint
+from tiered_memory.privacy.audit import Auditor
+from tiered_memory.privacy.checkpoint import Checkpoint, SignedCheckpoint
+from tiered_memory.privacy.merkle import Tree, leaf_hash
+
+EVERY = 1_000
+INCARNATION = "0f" * 16
+VERIFY_BAR_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is tried."""
+
+    mutations: int
+    entries: int
+
+
+QUICK = Extent(mutations=2_000, entries=1_000_000)
+FULL = Extent(mutations=10_000, entries=1_000_000)
+
+
+async def run(request: Request) -> Measured:
+    """Try what quick or full asks for."""
+    return await measure(request, FULL if request.full else QUICK)
+
+
+async def measure(request: Request, extent: Extent) -> Measured:
+    """Mutate the ledger, then verify a long one."""
+    with fresh_folder() as folder:
+        found = await try_mutations(folder, extent.mutations, request.seed, request.progress)
+        seconds = await anyio.to_thread.run_sync(_verify_long, folder, extent.entries, request.progress)
+    config = {
+        "mutations": extent.mutations,
+        "by_sort": dict(sorted(found.by_sort.items())),
+        "missed": found.missed[:SHOWN],
+        "checkpoint_every": EVERY,
+    }
+    results = {
+        "ledger_mutations": found.tried,
+        "ledger_mutations_missed": len(found.missed),
+        "verify_entries": extent.entries,
+        "verify_s": seconds,
+    }
+    return Measured(config, results)
+
+
+def _verify_long(folder: Path, entries: int, progress: Progress) -> float:
+    """Write a ledger of many leaves with a checkpoint every thousand, and judge it from the file."""
+    path, signer = folder / "long.jsonl", Signer(bytes(range(32)))
+    progress.stage("writing a long ledger", entries)
+    notes = _write_long(path, entries, signer, progress)
+    progress.stage("verifying it", 1)
+    begun = stopwatch()
+    auditor = Auditor(notes, lambda signed: note_holds(signed, signer.public_key))
+    with path.open("rb") as lines:
+        for line in lines:
+            auditor.add(line[:-1])
+    verdict = auditor.verdict()
+    seconds = stopwatch() - begun
+    if not verdict.sound or verdict.covered != entries:
+        raise RuntimeError("the long ledger does not verify")
+    return seconds
+
+
+def _write_long(path: Path, entries: int, signer: Signer, progress: Progress) -> list[SignedCheckpoint]:
+    tree, notes = Tree(block_height=10), []
+    with path.open("wb") as file:
+        for leaf in _leaves(entries):
+            file.write(leaf + b"\n")
+            tree.append(leaf_hash(leaf))
+            if tree.size % EVERY == 0 or tree.size == entries:
+                head = Checkpoint(INCARNATION, tree.size, tree.root(), tree.size, "0")
+                notes.append(sign_checkpoint(head, signer))
+                progress.step(EVERY)
+    return notes
+
+
+def _leaves(entries: int) -> Iterator[bytes]:
+    for number in range(entries):
+        subject = f"{number % 1_000:064x}"
+        yield AuditLeaf(
+            AuditEvent.MEMORY_FORGOTTEN,
+            number,
+            "ab" * 32,
+            subject,
+            1,
+            object=f"{number:064x}",
+            reason="decay",
+        ).encode()
+
+
+def tables(results: Results) -> list[Table]:
+    """Return what was tried and how long it took."""
+    table = Table(title="privacy")
+    table.add_column("")
+    table.add_column("figure", justify="right")
+    table.add_row("mutations of the ledger", f"{results['ledger_mutations']:,}")
+    table.add_row("missed", str(results["ledger_mutations_missed"]))
+    table.add_row("entries verified", f"{results['verify_entries']:,}")
+    table.add_row("in", f"{results['verify_s']:.1f} s")
+    return [table]
+
+
+def missed(results: Results) -> list[str]:
+    """Name what is worse than it may be."""
+    worse = []
+    if results["ledger_mutations_missed"]:
+        worse.append(f"{results['ledger_mutations_missed']} mutations of the ledger are missed, not 0")
+    if results["verify_s"] > VERIFY_BAR_S:
+        worse.append(f"verifying takes {results['verify_s']:.1f} s, not under {VERIFY_BAR_S:.0f}")
+    return worse
+
+
+BENCHMARK = Benchmark("privacy", run, tables, missed=missed)
