@@ -129,10 +129,12 @@ class Notary:
         """Return the proof that leaf `index` (>= 0) is in the ledger, against a checkpoint over all of it."""
         async with self._working:
             signed = await self._note()
-            tree = (await self._catch_up()).tree
-            rows = await self._state.read(c.LeavesFrom(index, 1))
+            auditor = await self._catch_up()
+            tree, rows = auditor.tree, await self._state.read(c.LeavesFrom(index, 1))
             if signed is None or not rows or rows[0][0] != index:
                 raise CorruptionError("the ledger has no such entry")
+            if auditor.next_index != tree.size:
+                raise CorruptionError("the ledger has a gap: its entries do not stand where they stood")
             start, end = tree.block_of(index)
             block = await self._state.read(c.LeavesFrom(start, end - start)) if end else []
             hashes = [leaf_hash(leaf) for _, leaf, _ in block]
@@ -191,10 +193,9 @@ class Notary:
         if auditor is None:
             notes = [] if self._newest is None else [self._newest]
             auditor = Auditor(notes, self._holds, incarnation=self._incarnation)
-        async for rows in self.rows(auditor.tree.size):
+        async for rows in self.rows(auditor.next_index):
             await anyio.to_thread.run_sync(auditor.add_rows, rows)
-        problems = auditor.verdict().problems if self._auditor is None else auditor.damage
-        if problems:
+        if problems := auditor.present_problems():
             raise CorruptionError(CONTRADICTED.format(problems[0]))
         self._auditor = auditor
         return auditor

@@ -58,7 +58,10 @@ class Auditor:
         known: Sequence[SignedCheckpoint] = (),
     ) -> None:
         self.tree = Tree(block_height=BLOCK_HEIGHT)
-        self.damage: list[str] = []
+        self.next_index = 0
+        """Where the store's next row belongs."""
+        self._damage: list[str] = []
+        self._accepted: list[str] = []
         self._restored: list[tuple[int, str]] = []
         self._roots: dict[int, bytes] = {}
         self._notes = notes
@@ -84,8 +87,9 @@ class Auditor:
 
     def add_row(self, index: int, leaf: bytes, stored_hash: bytes) -> None:
         """Take the next row of the store's table."""
-        if index != self.tree.size:
-            self._damaged(f"entry {self.tree.size} is missing: entry {index} follows the one before")
+        if index != self.next_index:
+            self._damaged(f"entry {self.next_index} is missing: entry {index} follows the one before")
+        self.next_index = index + 1
         if leaf_hash(leaf) != stored_hash:
             self._damaged(f"entry {index} does not have the hash that is stored with it")
         self.add(leaf)
@@ -95,9 +99,13 @@ class Auditor:
         for index, leaf, stored_hash in rows:
             self.add_row(index, leaf, stored_hash)
 
+    def present_problems(self) -> list[str]:
+        """Return what is wrong with the leaves, but for damage that was there when this incarnation began."""
+        return [*self._damage, *self._contradictions()[0]]
+
     def verdict(self) -> Verdict:
         """Judge what was taken so far."""
-        problems = [*self.damage, *self._signatures(), *self._order()]
+        problems = [*self._accepted, *self._damage, *self._signatures(), *self._order()]
         contradicted, superseded = self._contradictions()
         present = [one.size for one in self._trusted if one.incarnation == self._incarnation]
         covered = min(max(present, default=0), self.tree.size)
@@ -111,8 +119,8 @@ class Auditor:
         )
 
     def _damaged(self, what: str) -> None:
-        if len(self.damage) < SHOWN:
-            self.damage.append(what)
+        if len(self._damage) < SHOWN:
+            self._damage.append(what)
 
     def _see_root(self) -> None:
         if self.tree.size in self._wanted:
@@ -121,10 +129,14 @@ class Auditor:
     def _note_restore(self, leaf: bytes) -> None:
         try:
             fields = json.loads(leaf)
-            if fields["event"] == RESTORED:
-                self._restored.append((self.tree.size, str(fields["detail"].get("incarnation", ""))))
+            name = str(fields["detail"].get("incarnation", "")) if fields["event"] == RESTORED else None
         except (ValueError, KeyError, TypeError, AttributeError):
             self._damaged(f"entry {self.tree.size} is no audit leaf")
+            return
+        if name is not None:
+            self._restored.append((self.tree.size, name))
+        if name and name == self._incarnation:
+            self._accepted, self._damage = self._damage, []
 
     def _signatures(self) -> list[str]:
         found = []
