@@ -29,6 +29,7 @@ class AuditEvent(StrEnum):
     ERASURE_BEGUN = "erasure_begun"
     ERASURE_FINISHED = "erasure_finished"
     STORE_RESTORED = "store_restored"
+    ACCESSED = "accessed"
 
 
 @dataclass(frozen=True, slots=True)
