@@ -130,13 +130,13 @@ class Notary:
         async with self._working:
             signed = await self._note()
             auditor = await self._catch_up()
-            tree, rows = auditor.tree, await self._state.read(c.LeavesFrom(index, 1))
+            tree, rows = auditor.tree, await self._state.read(c.Leaves(index, 1))
             if signed is None or not rows or rows[0][0] != index:
                 raise CorruptionError("the ledger has no such entry")
             if auditor.next_index != tree.size:
                 raise CorruptionError("the ledger has a gap: its entries do not stand where they stood")
             start, end = tree.block_of(index)
-            block = await self._state.read(c.LeavesFrom(start, end - start)) if end else []
+            block = await self._state.read(c.Leaves(start, end - start)) if end else []
             hashes = [leaf_hash(leaf) for _, leaf, _ in block]
             path = tree.inclusion(index, signed.checkpoint.size, hashes)
         return LedgerProof(index, rows[0][1], tuple(path), signed)
@@ -151,7 +151,7 @@ class Notary:
 
     async def rows(self, start: int = 0) -> AsyncIterator[list[Row]]:
         """Yield the ledger's rows (index, leaf, hash) from index `start` in chunks, in order."""
-        while rows := await self._state.read(c.LeavesFrom(start, CHUNK)):
+        while rows := await self._state.read(c.Leaves(start, CHUNK)):
             yield rows
             start = rows[-1][0] + 1
 

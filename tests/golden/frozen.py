@@ -195,7 +195,12 @@ SIGNER = Signer(bytes(range(128, 160)))
 LEAVES = tuple(
     AuditLeaf(event, to_us(NOW) + number, TENANT.hex(), SUBJECT.hex(), 2).encode()
     for number, event in enumerate(
-        (AuditEvent.KEY_CREATED, AuditEvent.CONSENT_GIVEN, AuditEvent.ERASURE_BEGUN, AuditEvent.ERASURE_FINISHED)
+        (
+            AuditEvent.KEY_CREATED,
+            AuditEvent.CONSENT_GIVEN,
+            AuditEvent.ERASURE_BEGUN,
+            AuditEvent.ERASURE_FINISHED,
+        )
     )
 )
 

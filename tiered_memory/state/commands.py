@@ -369,15 +369,10 @@ class GetOperation(Read[OperationRow | None]):
 
 @dataclass(frozen=True, slots=True)
 class Leaves(Read[list[tuple[int, bytes, bytes]]]):
-    """The audit ledger: index, leaf, hash."""
+    """The audit ledger from index `start`: index, leaf, hash; at most `limit` rows, -1 for all."""
 
-
-@dataclass(frozen=True, slots=True)
-class LeavesFrom(Read[list[tuple[int, bytes, bytes]]]):
-    """At most `limit` rows of the audit ledger from index `start`: index, leaf, hash."""
-
-    start: int
-    limit: int
+    start: int = 0
+    limit: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,11 +237,7 @@ def _operation(db: apsw.Connection, query: c.GetOperation) -> OperationRow | Non
     return None if row is None else operation_of(row)
 
 
-def _leaves(db: apsw.Connection, _query: c.Leaves) -> list[tuple[int, bytes, bytes]]:
-    return list(db.execute(SQL["audit_all"]))
-
-
-def _leaves_from(db: apsw.Connection, query: c.LeavesFrom) -> list[tuple[int, bytes, bytes]]:
+def _leaves(db: apsw.Connection, query: c.Leaves) -> list[tuple[int, bytes, bytes]]:
     return list(db.execute(SQL["audit_from"], (query.start, query.limit)))
 
 
@@ -291,7 +287,6 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.LastOrder: _last_order,
     c.GetOperation: _operation,
     c.Leaves: _leaves,
-    c.LeavesFrom: _leaves_from,
     c.HeldOf: _held,
     c.Removed: _removed,
     c.RoutingCounts: _routing,

@@ -304,9 +304,6 @@ SELECT COALESCE(MAX(leaf_index), -1) FROM audit;
 -- name: audit_put
 INSERT INTO audit (leaf_index, format, leaf, hash) VALUES (?, ?, ?, ?);
 
--- name: audit_all
-SELECT leaf_index, leaf, hash FROM audit ORDER BY leaf_index;
-
 -- name: audit_from
 SELECT leaf_index, leaf, hash FROM audit WHERE leaf_index >= ? ORDER BY leaf_index LIMIT ?;
 
