@@ -138,7 +138,7 @@ class Core:
     async def mark(self) -> None:
         """Note outside the state store how far it has come; on disk when this returns."""
         position = await self.state.read(Position())
-        await self.marks.note(Mark(self.incarnation, *position))
+        await self.marks.note(Mark(self.incarnation, *position, checkpoints=self.notary.listed))
 
     def new_id(self) -> str:
         """Return an opaque id: 32 hex digits of chance."""

@@ -24,7 +24,7 @@ _LATEST = struct.Struct(">5s16sQ")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """How long the erased list was (bytes), and the SHA-256 (hex) of that much of it."""
+    """How long a file that only grows was (bytes), and the SHA-256 (hex) of that much of it."""
 
     bytes: int
     sha256: str
@@ -35,7 +35,8 @@ class Mark:
     """How far a store had come, and which incarnation of it that was.
 
     `journal_seq` is the last journal number, `leaf_index` the last audit leaf, `commits` how many commits there were,
-    `erased` how far the erased list had come; None in marks of format 1.
+    `erased` how far the erased list had come; None in marks of format 1. `checkpoints` is how far the ledger's
+    checkpoints had come; None in marks from before there were any.
     """
 
     incarnation: str
@@ -43,6 +44,7 @@ class Mark:
     leaf_index: int = -1
     commits: int = 0
     erased: Listed | None = None
+    checkpoints: Listed | None = None
 
     def is_behind(self, other: Mark) -> bool:
         """Tell whether this store, of the same incarnation, is older than `other` says it was."""
@@ -67,17 +69,28 @@ class ErasedEntry:
 def encode_mark(mark: Mark, key: bytes) -> bytes:
     """Return the bytes of a mark's file."""
     fields = asdict(mark)
-    if mark.erased is None:
-        del fields["erased"]
+    for name in ("erased", "checkpoints"):
+        if fields[name] is None:
+            del fields[name]
     return _signed({"format": MARK_FORMAT if mark.erased else MARK_FORMAT_WITHOUT_LIST, **fields}, key)
 
 
 def decode_mark(data: bytes, key: bytes) -> Mark:
     """Return the mark in a file; raises CorruptionError when it was altered."""
     fields = _verified(data, key)
-    commits, erased = fields.get("commits", 0), fields.get("erased")
-    listed = None if erased is None else Listed(erased["bytes"], erased["sha256"])
-    return Mark(fields["incarnation"], fields["journal_seq"], fields["leaf_index"], commits, listed)
+    commits, erased, checkpoints = (
+        fields.get("commits", 0),
+        _listed(fields, "erased"),
+        _listed(fields, "checkpoints"),
+    )
+    return Mark(
+        fields["incarnation"], fields["journal_seq"], fields["leaf_index"], commits, erased, checkpoints
+    )
+
+
+def _listed(fields: dict[str, Any], name: str) -> Listed | None:
+    one = fields.get(name)
+    return None if one is None else Listed(one["bytes"], one["sha256"])
 
 
 def encode_latest(incarnation: bytes, commits: int, key: bytes) -> bytes:

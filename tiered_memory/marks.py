@@ -26,6 +26,7 @@ from tiered_memory.failpoints import reach
 from tiered_memory.files import replace_file
 from tiered_memory.highwater import (
     ErasedEntry,
+    Listed,
     Mark,
     decode_latest,
     decode_mark,
@@ -60,6 +61,8 @@ class Marks:
         self._writing = threading.Lock()
         self.must_apply = True
         """Whether the store may hold what the erased list names: it is not the one that was marked last."""
+        self.checkpoints: Listed | None = None
+        """How far the ledger's checkpoints had come, as the mark said when it was checked."""
         self.list_was_cut = False
         """Whether the erased list has lost entries, and that was accepted."""
 
@@ -77,6 +80,7 @@ class Marks:
         if behind and not accept_rollback:
             raise RolledBackError
         noted = None if known is None else known.erased
+        self.checkpoints = None if known is None else known.checkpoints
         self.list_was_cut = await anyio.to_thread.run_sync(
             lambda: self._list.check(noted, accept_shorter=accept_rollback)
         )

@@ -20,6 +20,7 @@ from tiered_memory.checkpoint_file import CheckpointFile
 from tiered_memory.clock import Clock, to_us
 from tiered_memory.crypto.signing import Signer, verifies
 from tiered_memory.errors import CorruptionError, DiskFullError, RolledBackError, StorageError
+from tiered_memory.highwater import Listed
 from tiered_memory.privacy.audit import Auditor, Verdict
 from tiered_memory.privacy.checkpoint import (
     Checkpoint,
@@ -42,7 +43,7 @@ OPENING_LEAVES = 20_000
 """Up to so many leaves are compared at every opening; a longer ledger at its first checkpoint (~0.3 s per 100 000)."""
 CHUNK = 4_096
 UNREADABLE = (
-    "the ledger's checkpoints (checkpoints.log) were altered: put their newest copy back; without one, open with "
+    "the ledger's checkpoints (checkpoints.log) were altered or taken away: put their newest copy back; without one, open with "
     "accept_rollback, which sets them aside and begins anew"
 )
 CONTRADICTED = (
@@ -82,14 +83,21 @@ class Notary:
         """The name of the log that is signed."""
         return self._incarnation
 
-    async def open(self) -> None:
-        """Compare the ledger with the newest checkpoint of this incarnation.
+    @property
+    def listed(self) -> Listed:
+        """How long the file of checkpoints is."""
+        return self._file.listed
+
+    async def open(self, noted: Listed | None) -> None:
+        """Compare the checkpoints with what the marks `noted` of them, and the ledger with the newest of its own.
 
         Raises:
             RolledBackError: the ledger is shorter than it was.
             CorruptionError: the ledger, or the file of checkpoints, was altered.
         """
         log = await _in_thread(self._file.read)
+        if noted is not None and not await _in_thread(lambda: self._file.holds(noted)):
+            raise CorruptionError(UNREADABLE)
         if log.torn:
             logger.warning("the checkpoints end in what a crash left of one: it is cut off at the next")
         self._newest = self._newest_of(log)

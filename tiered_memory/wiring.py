@@ -250,7 +250,7 @@ async def _marks(
     signer, clock = Signer(names.signing_seed), parts.clock or SystemClock()
     notary = Notary(state, CheckpointFile(settings.data_dir), signer, clock, present.incarnation)
     try:
-        await notary.open()
+        await notary.open(marks.checkpoints)
     except (RolledBackError, CorruptionError):
         if not settings.accept_rollback:
             raise

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tiered_memory import TieredMemory
 from tiered_memory.crypto.signing import Signer
 from tiered_memory.erasure import verify_certificate
 from tiered_memory.errors import CorruptionError, RolledBackError
+from tiered_memory.highwater import decode_mark, encode_mark
 from tiered_memory.notary import sign_checkpoint
 from tiered_memory.privacy.checkpoint import encode_entry, parse_log
 from tiered_memory.privacy.merkle import leaf_hash
@@ -125,13 +127,47 @@ async def test_altered_checkpoints_are_refused_and_set_aside_when_that_is_accept
     path = store / "checkpoints.log"
     altered = change(path.read_bytes())
     path.write_bytes(altered)
-    with pytest.raises(CorruptionError, match=r"checkpoints.log\) were altered"):
+    with pytest.raises(CorruptionError, match=r"checkpoints.log\) were altered or taken away"):
         await opens(store)
     await opens(store, accept_rollback=True)
     assert (store / "checkpoints.rejected").read_bytes() == altered
     await opens(store)
     async with opened(store, settings=LOCAL) as memory:
         assert (await notary_of(memory).verify()).sound
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.5, 0.999])
+async def test_checkpoints_that_were_taken_away_are_missed(store: Path, kept: float) -> None:
+    """Else whoever takes them away could edit the ledger below them."""
+    await live(store, "alice")
+    await live(store, "bob")
+    path = store / "checkpoints.log"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(CorruptionError, match="taken away"):
+        await opens(store)
+    path.unlink()
+    with pytest.raises(CorruptionError, match="taken away"):
+        await opens(store)
+    await opens(store, accept_rollback=True)
+    await opens(store)
+    path.write_bytes(whole)
+    with pytest.raises(CorruptionError, match="altered"):
+        await opens(store)
+
+
+async def test_a_store_from_before_there_were_checkpoints_opens_and_is_marked(store: Path) -> None:
+    await live(store, "alice")
+    async with opened(store, settings=LOCAL) as memory:
+        key = parts_of(memory).core.names.marks_key
+    path = store / "highwater"
+    old = replace(decode_mark(path.read_bytes(), key), checkpoints=None)
+    path.write_bytes(encode_mark(old, key))
+    (store / "checkpoints.log").unlink()
+    await opens(store)
+    marked = decode_mark(path.read_bytes(), key).checkpoints
+    assert marked is not None
+    assert marked.bytes == (store / "checkpoints.log").stat().st_size
 
 
 async def test_going_on_from_an_altered_ledger_is_recorded_and_reported_ever_after(store: Path) -> None:

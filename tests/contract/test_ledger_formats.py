@@ -20,6 +20,7 @@ from tiered_memory.audit_export import program
 from tiered_memory.crypto.signing import Signer, verifies
 from tiered_memory.erasure import signed_bytes, verify_certificate
 from tiered_memory.errors import CorruptionError
+from tiered_memory.highwater import decode_mark
 from tiered_memory.model import Certificate, TierErasure
 from tiered_memory.notary import note_holds
 from tiered_memory.privacy.audit import Auditor
@@ -166,6 +167,15 @@ def test_other_manifests_are_none(was: str, becomes: str) -> None:
     text = frozen.stored("ledger_export_v1")["manifest"]
     assert was in text
     assert parse_manifest(text.replace(was, becomes, 1).encode()) is None
+
+
+def test_a_frozen_mark_counts_the_frozen_checkpoints() -> None:
+    golden = frozen.stored("highwater_v2_checkpoints")
+    mark = decode_mark(golden["file"].encode(), bytes.fromhex(golden["key"]))
+    assert mark.checkpoints == frozen.listed_of(frozen.stored("checkpoint_v1")["log"].encode())
+    assert replace(mark, erased=None, checkpoints=None) == frozen.MARK
+    before = frozen.stored("highwater_v2")
+    assert decode_mark(before["file"].encode(), bytes.fromhex(before["key"])).checkpoints is None
 
 
 def test_the_program_needs_nothing_of_this_package() -> None:

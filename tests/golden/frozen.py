@@ -182,6 +182,16 @@ def highwater_v2() -> dict[str, Any]:
     return {"key": MARKS_KEY.hex(), "file": encode_mark(mark, MARKS_KEY).decode()}
 
 
+def highwater_v2_checkpoints() -> dict[str, Any]:
+    log = b"".join(encode_entry(checkpoint(size)) for size in (1, 4))
+    mark = replace(MARK, erased=Listed(0, hashlib.sha256().hexdigest()), checkpoints=listed_of(log))
+    return {"key": MARKS_KEY.hex(), "file": encode_mark(mark, MARKS_KEY).decode()}
+
+
+def listed_of(data: bytes) -> Listed:
+    return Listed(len(data), hashlib.sha256(data).hexdigest())
+
+
 def highwater_latest_v1() -> dict[str, Any]:
     file = encode_latest(bytes.fromhex(MARK.incarnation), MARK.commits, MARKS_KEY)
     return {"key": MARKS_KEY.hex(), "file": file.hex()}
@@ -276,6 +286,7 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "session_tail_v1": session_tail_v1,
     "highwater_v1": highwater_v1,
     "highwater_v2": highwater_v2,
+    "highwater_v2_checkpoints": highwater_v2_checkpoints,
     "highwater_latest_v1": highwater_latest_v1,
     "erased_v1": erased_v1,
     "checkpoint_v1": checkpoint_v1,
