@@ -21,6 +21,7 @@ from tiered_memory.state.base import StateStore
 
 WINDOW_SECONDS = 60.0
 AT_ONCE = 500
+_BY_NAME = {call.value: call for call in AccessCall}
 
 
 class AccessWriter:
@@ -64,6 +65,12 @@ class AccessWriter:
             active.tenant.hex(), self._name(active), active.ref.generation, call, category, role, actor
         )
         self._counts.add(bounded(access), one_access(memories, to_us(self._clock.now())))
+
+    def called(self, active: ActiveSubject, op: str) -> None:
+        """Count a call of the public face by its name, if it is one that shows memories; how many is not known."""
+        call = _BY_NAME.get(op)
+        if call is not None:
+            self.record(active, call, 0)
 
     async def tend(self) -> None:
         """Write when the window is over."""

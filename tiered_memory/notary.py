@@ -40,7 +40,7 @@ Row = tuple[int, bytes, bytes]
 EVERY_LEAVES = 1_000
 EVERY_SECONDS = 3_600.0
 OPENING_LEAVES = 20_000
-"""Up to so many leaves are compared at every opening; a longer ledger at its first checkpoint (~0.3 s per 100 000)."""
+"""Up to so many leaves are compared at every opening; a longer ledger at its first checkpoint (~0.7 s per 100 000)."""
 CHUNK = 4_096
 UNREADABLE = (
     "the ledger's checkpoints (checkpoints.log) were altered or taken away: put their newest copy back; without one, open with "

@@ -81,6 +81,17 @@ async def test_what_is_counted_when_the_store_closes_is_written(memory: TieredMe
     assert len({one["subject"] for one in await leaves_of(memory)}) == 3
 
 
+async def test_calls_that_show_nothing_are_not_accesses(memory: TieredMemory) -> None:
+    writer = AccessWriter(parts_of(memory).core.state, ManualClock())
+    alice = await consenting(memory)
+    async with parts_of(memory).directory.using(alice._subject) as active:
+        for op in ("add", "search", "pin", "search", "get", "erase"):
+            writer.called(active, op)
+    await writer.flush()
+    counted = {leaf["detail"]["call"]: leaf["detail"]["calls"] for leaf in await leaves_of(memory)}
+    assert counted == {"search": 2, "get": 1}
+
+
 async def test_an_ephemeral_user_leaves_nothing(memory: TieredMemory) -> None:
     writer = AccessWriter(parts_of(memory).core.state, ManualClock())
     await record(memory, memory.user("guest"), writer, AccessCall.SEARCH)

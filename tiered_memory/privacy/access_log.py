@@ -19,6 +19,7 @@ class AccessCall(StrEnum):
     CONTEXT = "context"
     GET = "get"
     LIST = "list"
+    HISTORY = "history"
     EXPLAIN = "explain"
     EXPORT = "export"
 
