@@ -1,4 +1,4 @@
-"""Commands about the audit ledger: export it, verify it, and hand out its newest checkpoint."""
+"""Commands about the audit ledger: export it, verify it, hand out its newest checkpoint, ask it about a person."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.text import Text
 
 from tiered_memory.cli import views
 from tiered_memory.cli.entry import command, output_of, run
-from tiered_memory.cli.options import Store
-from tiered_memory.cli.output import Output
+from tiered_memory.cli.options import NamedPerson, Store
+from tiered_memory.cli.output import Output, harmless
 from tiered_memory.errors import CorruptionError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     command(ledger, "export")(export)
     command(ledger, "verify")(verify)
     command(ledger, "checkpoint")(checkpoint)
+    command(ledger, "about")(about)
     app.add_typer(ledger, name="ledger", rich_help_panel="Upkeep")
 
 
@@ -87,6 +88,28 @@ def checkpoint(store: Store) -> None:
         raise InvalidInputError("the ledger is empty: there is no checkpoint")
     note, size = signed.note(), signed.checkpoint.size
     output_of(store).text({"checkpoint": note, "entries": size, "public_key": public_key}, note.rstrip("\n"))
+
+
+def about(person: NamedPerson) -> None:
+    """Say what is held about a user, since when, why and until when, and what the ledger recorded about them."""
+    from tiered_memory.dossier import dossier
+
+    async def work(memory: TieredMemory) -> Any:
+        user = memory.user(person.user, person.tenant)
+        async with user._using("about") as (parts, active):  # noqa: SLF001 - as `_core`
+            return await dossier(parts.core, active)
+
+    found = run(person, work)
+    held = views.table("what", "why", "count", "since", "until", right=["count"], wide="why")
+    for one in found.held:
+        until = f"{one.until:%Y-%m-%d}" if one.until else "no date"
+        why = f"{one.purpose} ({one.lawful_basis}); {', '.join(one.rules)}"
+        held.add_row(f"{one.kind}, {one.sensitivity}", why, str(one.count), f"{one.since:%Y-%m-%d}", until)
+    events = views.table("recorded", "times", "first", "last", "by", right=["times"], wide="by")
+    for entry in found.recorded:
+        days = f"{entry.first:%Y-%m-%d %H:%M}", f"{entry.last:%Y-%m-%d %H:%M}"
+        events.add_row(entry.event, str(entry.count), *days, harmless(", ".join(entry.actors)))
+    output_of(person).show(found, held, events)
 
 
 def _of_export(source: Path, key: bytes | None, known: tuple[SignedCheckpoint, ...]) -> Verdict:
