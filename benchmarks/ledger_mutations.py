@@ -1,9 +1,10 @@
 """Seeded mutations of the ledger, each of which must be found.
 
 Of an export, judged by the package and by the program that goes with it; and of the store's own table and file of
-checkpoints, judged as `ledger verify` does. The one who looks knows the key, and for exports the newest checkpoint: without one, an older export is a true one.
-What is signed is mutated: a row that is added behind the newest checkpoint cannot be told from one that the store wrote
-before it was killed. Half of the mutations of an export come with digests made anew, as whoever edits the files would make them.
+checkpoints, judged as `ledger verify` does. The one who looks knows the key, and for exports the newest checkpoint:
+without one, an older export is a true one. Half of the mutations of an export come with digests made anew, as whoever
+edits the files would make them. What is mutated is what is signed: a row that is added behind the newest checkpoint
+cannot be told from one that the store wrote before it was killed.
 """
 
 from __future__ import annotations
