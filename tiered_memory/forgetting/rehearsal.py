@@ -8,7 +8,6 @@ Quotas, the brake, vetoes, pins, holds, merged duplicates and superseded memorie
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -291,11 +290,8 @@ class _Reckoning:
     def __init__(self, history: History, course: _Course) -> None:
         self._history, self._until = history, history.until_us
         stored = self._stored = course.stored
-        self._since, self._leaves, self._purged = (
-            course.since[stored],
-            course.leaves[stored],
-            course.purged[stored],
-        )
+        self._since, self._leaves = course.since[stored], course.leaves[stored]
+        self._purged = course.purged[stored]
         self._rule, self._purge_rule = course.rule[stored], course.purge_rule[stored]
         self._bytes = _Sums(self._since, self._purged, history.size[stored])
         self._items = _Sums(self._since, self._leaves, np.ones(len(self._since), dtype=np.int64))
@@ -351,10 +347,8 @@ class _Reckoning:
         starts = _month_starts(int(self._history.said.min()), self._until)
         ends = np.minimum(np.array([*starts[1:], self._until + 1]) - 1, self._until)
         stored = np.bincount(self._months_of(self._since, starts), minlength=len(starts))
-        left, purged = (
-            self._left(self._leaves, self._rule, starts),
-            self._left(self._purged, self._purge_rule, starts),
-        )
+        left = self._left(self._leaves, self._rule, starts)
+        purged = self._left(self._purged, self._purge_rule, starts)
         active, held = self._items.at(ends), self._bytes.at(ends)
         for at, start in enumerate(starts):
             counts = _named(left[at]), _named(purged[at])
@@ -377,7 +371,7 @@ def _by_rule(codes: Codes) -> Mapping[str, int]:
 
 
 def _named(counts: Moments) -> Mapping[str, int]:
-    return dict(Counter({rule: int(counts[code]) for code, rule in enumerate(RULES) if counts[code]}))
+    return {rule: int(counts[code]) for code, rule in enumerate(RULES) if counts[code]}
 
 
 def _month_starts(first_us: int, last_us: int) -> list[int]:

@@ -94,6 +94,8 @@ def _put(document: dict[str, Any], path: Sequence[str], value: Any) -> None:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
             raise PolicyError(f"{SOURCE}: {'.'.join(path)}: {key} is no table")
+    if isinstance(table.get(path[-1]), dict):
+        raise PolicyError(f"{SOURCE}: {'.'.join(path)} is a table; set one of its keys")
     table[path[-1]] = value
 
 
