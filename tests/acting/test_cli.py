@@ -26,6 +26,7 @@ COMMANDS = [
     ["erase"],
     ["stats"],
     ["forecast"],
+    ["tune"],
     ["policy", "check"],
     ["consent", "grant"],
     ["consent", "withdraw"],

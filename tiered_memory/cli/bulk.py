@@ -6,7 +6,7 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -109,7 +109,7 @@ def _groups(stream: TextIO, defaults: Interaction) -> Iterator[list[Interaction]
     """Yield groups of interactions; what is wrong with a line comes after the lines before it."""
     group: list[Interaction] = []
     try:
-        for number, line in _lines(stream):
+        for number, line in numbered(stream):
             group.append(parsed(line, f"line {number}", defaults))
             if len(group) == GROUP:
                 yield group
@@ -123,7 +123,12 @@ def _groups(stream: TextIO, defaults: Interaction) -> Iterator[list[Interaction]
         yield group
 
 
-def _lines(stream: TextIO) -> Iterator[tuple[int, str]]:
+def numbered(stream: TextIO) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank with their numbers, from 1.
+
+    Raises:
+        InvalidInputError: a line is not UTF-8 text, or longer than 32 Mi characters.
+    """
     number = 0
     while True:
         number += 1
@@ -145,6 +150,15 @@ def parsed(line: str, where: str, defaults: Interaction) -> Interaction:
     Raises:
         InvalidInputError: names `where` and what is wrong.
     """
+    return interaction(decoded(line, where, KEYS), where, defaults)
+
+
+def decoded(line: str, where: str, known: Collection[str]) -> dict[str, Any]:
+    """Return the JSON object in one line, which has none but `known` keys.
+
+    Raises:
+        InvalidInputError: names `where` and what is wrong.
+    """
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
@@ -153,13 +167,14 @@ def parsed(line: str, where: str, defaults: Interaction) -> Interaction:
         ) from None
     if not isinstance(fields, dict):
         raise InvalidInputError(f"{where}: must be a JSON object, not {type(fields).__name__}")
-    unknown = sorted(set(fields) - KEYS)
+    unknown = sorted(set(fields) - set(known))
     if unknown:
-        raise InvalidInputError(f"{where}: {unknown[0]!r} is not a key; known are {', '.join(sorted(KEYS))}")
-    return _interaction(fields, where, defaults)
+        raise InvalidInputError(f"{where}: {unknown[0]!r} is not a key; known are {', '.join(sorted(known))}")
+    return fields
 
 
-def _interaction(fields: dict[str, Any], where: str, defaults: Interaction) -> Interaction:
+def interaction(fields: Mapping[str, Any], where: str, defaults: Interaction) -> Interaction:
+    """Return the interaction that the fields of one line give; see `parsed`."""
     if not isinstance(fields.get("content"), str):
         raise InvalidInputError(f"{where}: needs its content as text")
     given = {key: value for key, value in fields.items() if key != "time" and value is not None}
