@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from benchmarks.crash_lanes import TENANT, text_of, turns_of
+from benchmarks.crash_lanes import TENANT, in_the_end, text_of, turns_of
 from benchmarks.store import NOTICE, PAGE, PURPOSE
 from tiered_memory import TieredMemory, User
-from tiered_memory.errors import NotFoundError
 
 Found = Mapping[str, Sequence[str]]
 """The ids found of each mark."""
@@ -166,11 +165,11 @@ def repeats(ids: Sequence[str]) -> int:
 
 async def _settle(face: User, user: str, account: Account) -> None:
     if account.clearing is not None:
-        await (face.erase(reason="again") if account.clearing == "erase" else face.consent.withdraw(PURPOSE))
+        erasing = account.clearing == "erase"
+        await in_the_end(lambda: face.erase(reason="again") if erasing else face.consent.withdraw(PURPOSE))
         account.clear()
     for mark, memory_id in list(account.deleting.items()):
-        with contextlib.suppress(NotFoundError):
-            await face.delete(memory_id)
+        await in_the_end(partial(face.delete, memory_id))
         account.done({"call": "delete", "marks": [mark]})
     if (account.adding or account.gone) and not await face.consent.current():
         await face.consent.grant(PURPOSE, notice=NOTICE)
