@@ -15,6 +15,7 @@ MODULES = {
     "erasure": "benchmarks.erasure",
     "supersession": "benchmarks.supersession",
     "forgetting": "benchmarks.forgetting",
+    "pii": "benchmarks.pii",
 }
 
 
