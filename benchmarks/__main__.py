@@ -102,6 +102,7 @@ def _run(chosen: argparse.Namespace, told: Console) -> dict[str, Any]:
     benchmark, machine = find(chosen.name), describe()
     request = Request(
         data=chosen.data,
+        turns=chosen.turns,
         policy=chosen.policy,
         full=chosen.full,
         seed=chosen.seed,
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures the product itself.")
     parser.add_argument("name", choices=sorted(MODULES))
     parser.add_argument("--data", type=Path, metavar="FILE", help="conversations (default: the bundled demo)")
+    parser.add_argument("--turns", type=Path, metavar="FILE", help="pii: conversations without any personal data")
     parser.add_argument("--policy", metavar="NAME|FILE", help="a shipped policy, 'open', or a policy file")
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", dest="full", action="store_false", help="a minute or two (the default)")

@@ -16,6 +16,7 @@ MODULES = {
     "supersession": "benchmarks.supersession",
     "forgetting": "benchmarks.forgetting",
     "privacy": "benchmarks.privacy",
+    "pii": "benchmarks.pii",
 }
 
 

@@ -43,11 +43,13 @@ class Silent:
 class Request:
     """What was asked of a benchmark. `data` and `policy` are None where the benchmark's own are meant.
 
-    `seconds` (> 0) is for load that runs for a time; None is the benchmark's own for quick and full. `scale` asks for
-    what grows with the number of rows, where the benchmark has that.
+    `turns` names conversations where `data` is something else. `seconds` (> 0) is for load that runs for a time; None
+    is the benchmark's own for quick and full. `scale` asks for what grows with the number of rows, where the benchmark
+    has that.
     """
 
     data: Path | None = None
+    turns: Path | None = None
     policy: str | None = None
     full: bool = False
     seed: int = 0

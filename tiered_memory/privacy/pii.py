@@ -1,0 +1,166 @@
+"""Personal data and secrets in a text, by pattern, check digit and context. Pure; works in linear time.
+
+Names, most addresses, and anything else that only meaning gives away need a model: they are not found here.
+Idempotent by construction: placeholders, and what was found, are walls that no pattern and no context crosses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+
+from tiered_memory.privacy import pii_documents as documents
+from tiered_memory.privacy import pii_names as names
+from tiered_memory.privacy import pii_network as network
+from tiered_memory.privacy import pii_phone
+from tiered_memory.privacy import pii_places as places
+from tiered_memory.privacy import pii_secrets as secret
+from tiered_memory.privacy.pii_context import has
+from tiered_memory.privacy.pii_numbers import find_numbers
+from tiered_memory.privacy.pii_types import BLANK, OPTIONAL, PiiType, Span
+
+PLACEHOLDER = re.compile(rf"<(?:{'|'.join(PiiType)})(?:_\d{{1,9}})?>")
+_DIGITS = re.compile(r"\d+")
+_ROUNDS = 4
+_SHORTEST_KEY = 16
+_CODE_DIGITS = 3
+_DATE_DIGITS = 4
+
+
+def find(text: str, *, region_hint: str | None = None, also: Collection[PiiType] = ()) -> tuple[Span, ...]:
+    """Return what was found in `text`, by position, no span overlapping another; offsets are code points.
+
+    `region_hint` is an ISO 3166-1 alpha-2 code whose ungrouped national telephone numbers count; `also` names
+    optional types to look for. Placeholders such as `<EMAIL_1>` are never part of a span.
+    """
+    found: list[Span] = []
+    rest = PLACEHOLDER.sub(_wall, text) if "<" in text else text
+    region = region_hint.upper() if region_hint is not None else None
+    for _ in range(_ROUNDS):
+        new = resolve(_candidates(rest, region, OPTIONAL.intersection(also)))
+        if not new:
+            break
+        found += new
+        rest = _blanked(rest, new)
+    return tuple(sorted(found, key=lambda span: span.start))
+
+
+def resolve(candidates: Iterable[Span]) -> list[Span]:
+    """Return spans that do not overlap, by position.
+
+    Of overlapping ones the most certain stays, then the longest, then the first, then the first by type's name.
+    A longer span that holds a whole secret and more is still only chosen by certainty.
+    """
+    chosen: list[Span] = []
+    group: list[Span] = []
+    reach = 0
+    for span in sorted(candidates, key=lambda one: (one.start, one.end)):
+        if group and span.start >= reach:
+            chosen += _winners(group)
+            group = []
+        group.append(span)
+        reach = max(reach, span.end)
+    return sorted(chosen + _winners(group), key=lambda span: span.start)
+
+
+def _winners(group: list[Span]) -> list[Span]:
+    if len(group) == 1:
+        return group
+    kept: list[Span] = []
+    for span in sorted(group, key=lambda one: (-one.confidence, one.start - one.end, one.start, one.type)):
+        if all(span.end <= other.start or other.end <= span.start for other in kept):
+            kept.append(span)
+    return kept
+
+
+def _wall(match: re.Match[str]) -> str:
+    return BLANK * len(match[0])
+
+
+def _blanked(text: str, spans: Iterable[Span]) -> str:
+    pieces, at = [], 0
+    for span in spans:
+        pieces += [text[at : span.start], BLANK * (span.end - span.start)]
+        at = span.end
+    return "".join([*pieces, text[at:]])
+
+
+def _candidates(text: str, region: str | None, optional: frozenset[PiiType]) -> Iterator[Span]:
+    """Run the recognisers that `text` can have anything for; the cheap questions come first."""
+    lower = text.lower()
+    if "@" in text:
+        yield from network.find_mail(text)
+    if "://" in text or "=" in text:
+        yield from secret.find_in_urls(text)
+    if has(lower, secret.NAMES):
+        yield from secret.find_named(text)
+    if "PRIVATE KEY" in text:
+        yield from secret.find_private_keys(text)
+    digits = sum(map(len, _DIGITS.findall(text)))
+    if digits:
+        yield from _with_digits(text, lower, digits, region)
+    if optional:
+        yield from _optional(text, optional)
+
+
+def _with_digits(text: str, lower: str, digits: int, region: str | None) -> Iterator[Span]:
+    if len(text) >= _SHORTEST_KEY and max(map(len, text.split()), default=0) >= _SHORTEST_KEY:
+        yield from secret.find_keys(text)
+        yield from network.find_wallets(text)
+    yield from _addresses(text, lower, digits)
+    if digits >= _CODE_DIGITS:
+        yield from _named_numbers(text, lower)
+    if digits >= _DATE_DIGITS:
+        yield from _documents(text, lower, digits)
+        yield from _hosts(text)
+    if digits >= pii_phone.SHORTEST:
+        yield from find_numbers(text, region)
+
+
+def _hosts(text: str) -> Iterator[Span]:
+    if text.count(".") >= 3:  # noqa: PLR2004  # between four octets
+        yield from network.find_ipv4(text)
+    if text.count(":") >= 2:  # noqa: PLR2004  # as in fe80::1234
+        yield from network.find_ipv6(text)
+        yield from network.find_mac(text)
+    elif text.count("-") >= 5:  # noqa: PLR2004  # between six octets
+        yield from network.find_mac(text)
+
+
+def _named_numbers(text: str, lower: str) -> Iterator[Span]:
+    if has(lower, secret.PIN_NAMES):
+        yield from secret.find_pins(text)
+    if has(lower, places.CODE_WORDS):
+        yield from places.find_named_codes(text)
+
+
+def _documents(text: str, lower: str, digits: int) -> Iterator[Span]:
+    yield from documents.find_ibans(text)
+    if digits >= pii_phone.SHORTEST - 1:
+        yield from documents.find_codes(text)
+    if has(lower, documents.BIRTH_WORDS):
+        yield from documents.find_births(text)
+    if "pass" in lower or "pasa" in lower:
+        yield from documents.find_passports(text)
+    if has(lower, documents.LICENSE_WORDS):
+        yield from documents.find_licenses(text)
+
+
+def _addresses(text: str, lower: str, digits: int) -> Iterator[Span]:
+    if has(lower, places.STREET_WORDS):
+        yield from places.find_addresses(text)
+    if "box" in lower or "postfach" in lower:
+        yield from places.find_boxes(text)
+    if has(lower, places.GERMAN_WORDS):
+        yield from places.find_german_addresses(text)
+    if digits > 1:
+        yield from places.find_codes(text)
+
+
+def _optional(text: str, optional: frozenset[PiiType]) -> Iterator[Span]:
+    if PiiType.URL in optional:
+        yield from network.find_urls(text)
+    if PiiType.AGE in optional:
+        yield from documents.find_ages(text)
+    if PiiType.PERSON in optional:
+        yield from names.find_names(text)

@@ -1,0 +1,41 @@
+"""The words around a candidate, which speak for or against what it looks like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tiered_memory.privacy.pii_types import BLANK
+
+BEFORE = 48
+AFTER = 16
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def before(text: str, start: int, width: int = BEFORE) -> str:
+    """Return up to `width` characters before `start`, none from beyond something already found."""
+    return text[max(0, start - width) : start].rpartition(BLANK)[2]
+
+
+def after(text: str, end: int, width: int = AFTER) -> str:
+    """Return up to `width` characters from `end` on, none from beyond something already found."""
+    return text[end : end + width].partition(BLANK)[0]
+
+
+def words_of(piece: str) -> list[str]:
+    """Return the words of `piece` in lower case; a word cut by its beginning counts as it stands."""
+    return _WORD.findall(piece.lower())
+
+
+def says(words: Iterable[str], phrases: Iterable[str]) -> bool:
+    """Tell whether one of `phrases` (words with single spaces between) occurs as whole words."""
+    line = f" {' '.join(words)} "
+    return any(f" {phrase} " in line for phrase in phrases)
+
+
+def has(text: str, parts: Iterable[str]) -> bool:
+    """Tell whether any of `parts` occurs in `text`: the cheap question before a pattern is tried."""
+    for part in parts:  # noqa: SIM110  # a generator costs more than the question
+        if part in text:
+            return True
+    return False

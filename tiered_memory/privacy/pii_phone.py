@@ -1,0 +1,126 @@
+"""Telephone numbers by their shape (ITU-T E.164, national habits of grouping) and by the words around them.
+
+A number in international, North American or trunk-zero form speaks for itself; any other group of digits needs a
+word that says it is a telephone. Whether a number is assigned is not asked: a mistyped number is personal too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tiered_memory.privacy.pii_context import after, before, words_of
+
+SEPARATOR = r"[ .\-/()\u00a0\u2010-\u2013]"
+LONGEST = 15
+SHORTEST = 7
+_DOUBLE = re.compile(r"2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]")
+_TRIPLE = re.compile(
+    r"2[1-9]\d|3[578]\d|42[013]|50\d|59\d|67[02-9]|68\d|69[0-2]|8[05789]\d|88\d|96\d|97\d|99\d"
+)
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_AGAINST = _set(
+    "order orders invoice ticket tracking case isbn issn serial account acct ref reference id ids sku part model version "
+    "build port passport license licence card tax claim policy flight room page pages rfc issue commit iban vin imei "
+    "barcode nhs ssn zip postal parcel shipment shipping product item items receipt transaction population distance "
+    "coordinates"
+)
+_FOR = _set(
+    "phone phones phoned telephone telephones iphone smartphone tel telno cell cellphone cellular mobile mobil handy "
+    "landline fax whatsapp signal telegram viber sms text texts texted call calls called calling caller dial dialed "
+    "dialled dialing ring reach reached hotline voicemail pager answer answers answered answering message messages "
+    "messaging contact registered telefon telefonnummer telefono tel\u00e9fono telefone t\u00e9l\u00e9phone telephonique "
+    "t\u00e9l m\u00f3vil movil celular numero n\u00famero num\u00e9ro rufnummer mobilnummer handynummer telefoon anrufen "
+    "appeler appelez"
+)
+_NUMBER_WORDS = frozenset({"number", "no", "nr", "num"})
+_WHOSE = _set("my his her their our your new old work home office emergency daytime direct personal private")
+_CURRENCY = "$\u20ac\u00a3\u00a5\u20b9"
+_FOLLOWING = re.compile(
+    r"[\s,;\-(]{0,3}(?:mobile|cell|fax|home|office|work|desk|tel|phone|direct|landline|mobil)\b",
+    re.IGNORECASE,
+)
+EXTENSION = re.compile(r"\s?(?:x|ext\.?|extension|#)\s?\d{1,6}(?!\w)", re.IGNORECASE)
+_NORTH_AMERICAN = re.compile(
+    r"(?:1[ .\-]?)?(?:\([2-9]\d\d\)[ \-]?|[2-9]\d\d(?P<mark>[ .\-]))\d{3}(?(mark)(?P=mark)|[ .\-])\d{4}"
+)
+_AREA_IN_BRACKETS = re.compile(r"\((?!(?:19|20)\d\d\))\d{2,5}\)[ \-/]?\d[\d \-.]{3,9}\d")
+_TRUNK_ZERO = re.compile(r"\(?0[1-9]\d{0,5}\)?(?:[ \-/.]{1,2}\d{2,8}){1,5}")
+_DATE = re.compile(
+    r"(?:(?:19|20)\d\d[\-./ ][01]?\d[\-./ ][0-3]?\d(?!\d)|[0-3]?\d[\-./][0-3]?\d[\-./](?:19|20)\d\d(?!\d)).{0,12}"
+    r"|(?:19|20)\d\d ?[\-\u2013/] ?(?:19|20)\d\d"
+)
+_NATIONAL = {
+    "US": re.compile(r"1?[2-9]\d\d[2-9]\d{6}"),
+    "CA": re.compile(r"1?[2-9]\d\d[2-9]\d{6}"),
+    "GB": re.compile(r"0[1-37]\d{8,9}"),
+    "DE": re.compile(r"0[1-9]\d{7,10}"),
+    "AT": re.compile(r"0[1-9]\d{7,10}"),
+    "CH": re.compile(r"0[1-9]\d{8}"),
+    "FR": re.compile(r"0[1-9]\d{8}"),
+    "NL": re.compile(r"0[1-9]\d{8}"),
+    "IT": re.compile(r"3\d{9}|0\d{8,9}"),
+    "ES": re.compile(r"[679]\d{8}"),
+    "PT": re.compile(r"[29]\d{8}"),
+    "IN": re.compile(r"0?[6-9]\d{9}"),
+    "AU": re.compile(r"0[2-478]\d{8}"),
+    "BR": re.compile(r"\d\d9?[2-9]\d{7}"),
+}
+"""National numbers without any grouping, for a caller who knows the region (ISO 3166-1 alpha-2)."""
+
+
+def confidence(text: str, start: int, end: int, digits: str, region: str | None) -> float:
+    """Return how sure it is (0: not at all) that `text[start:end]`, whose digits are given, is a telephone number."""
+    written = text[start:end]
+    if not SHORTEST <= len(digits) <= LONGEST + 2 or _DATE.fullmatch(written):
+        return 0.0
+    if written[0] == "+":
+        return 0.95 if _country(digits) and len(digits) <= LONGEST else 0.0
+    told = _told(text, start, end)
+    if told is None:
+        return _by_shape(written, digits, region)
+    return 0.9 if told else 0.0
+
+
+def _told(text: str, start: int, end: int) -> bool | None:
+    """Return whether the words around say that it is a telephone number, or None if they say nothing."""
+    if _FOLLOWING.match(after(text, end)):
+        return True
+    piece = before(text, start)
+    if piece.rstrip()[-1:] in _CURRENCY and piece.strip():
+        return False
+    return verdict(words_of(piece))
+
+
+def verdict(words: Sequence[str]) -> bool | None:
+    """Return what the nearest telling word says: True for a telephone, False for another number, None without one."""
+    for place in range(len(words) - 1, -1, -1):
+        word = words[place]
+        if word in _AGAINST:
+            return False
+        if word in _FOR or (word in _NUMBER_WORDS and place and words[place - 1] in _WHOSE):
+            return True
+    return None
+
+
+def _by_shape(written: str, digits: str, region: str | None) -> float:
+    national = _NATIONAL.get(region or "")
+    if _NORTH_AMERICAN.fullmatch(written):
+        return 0.85
+    if digits.startswith("00") and written != digits and _country(digits[2:]):
+        return 0.8
+    if _AREA_IN_BRACKETS.fullmatch(written):
+        return 0.7
+    if 9 <= len(digits) <= 12 and _TRUNK_ZERO.fullmatch(written):  # noqa: PLR2004  # with its trunk zero
+        return 0.65
+    return 0.6 if national is not None and national.fullmatch(digits) else 0.0
+
+
+def _country(digits: str) -> bool:
+    """Tell whether the digits begin with a country calling code (ITU-T E.164, list of assigned codes)."""
+    return digits[0] in "17" or (_DOUBLE.match(digits) or _TRIPLE.match(digits)) is not None
