@@ -7,6 +7,7 @@ Idempotent by construction: placeholders, and what was found, are walls that no 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 
 from tiered_memory.privacy import pii_documents as documents
@@ -49,7 +50,6 @@ def resolve(candidates: Iterable[Span]) -> list[Span]:
     """Return spans that do not overlap, by position.
 
     Of overlapping ones the most certain stays, then the longest, then the first, then the first by type's name.
-    A longer span that holds a whole secret and more is still only chosen by certainty.
     """
     chosen: list[Span] = []
     group: list[Span] = []
@@ -68,9 +68,17 @@ def _winners(group: list[Span]) -> list[Span]:
         return group
     kept: list[Span] = []
     for span in sorted(group, key=lambda one: (-one.confidence, one.start - one.end, one.start, one.type)):
-        if all(span.end <= other.start or other.end <= span.start for other in kept):
-            kept.append(span)
+        place = bisect_left(kept, span.start, key=_start)
+        is_free = (place == len(kept) or span.end <= kept[place].start) and (
+            place == 0 or kept[place - 1].end <= span.start
+        )
+        if is_free:
+            kept.insert(place, span)
     return kept
+
+
+def _start(span: Span) -> int:
+    return span.start
 
 
 def _wall(match: re.Match[str]) -> str:
@@ -118,12 +126,11 @@ def _with_digits(text: str, lower: str, digits: int, region: str | None) -> Iter
 
 
 def _hosts(text: str) -> Iterator[Span]:
-    if text.count(".") >= 3:  # noqa: PLR2004  # between four octets
+    if network.OCTETS.search(text):
         yield from network.find_ipv4(text)
-    if text.count(":") >= 2:  # noqa: PLR2004  # as in fe80::1234
+    if network.COLONS.search(text):
         yield from network.find_ipv6(text)
-        yield from network.find_mac(text)
-    elif text.count("-") >= 5:  # noqa: PLR2004  # between six octets
+    if network.PAIRS.search(text):
         yield from network.find_mac(text)
 
 
@@ -151,8 +158,7 @@ def _addresses(text: str, lower: str, digits: int) -> Iterator[Span]:
         yield from places.find_addresses(text)
     if "box" in lower or "postfach" in lower:
         yield from places.find_boxes(text)
-    if has(lower, places.GERMAN_WORDS):
-        yield from places.find_german_addresses(text)
+    yield from places.find_german_addresses(text)
     if digits > 1:
         yield from places.find_codes(text)
 

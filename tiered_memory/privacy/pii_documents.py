@@ -52,7 +52,7 @@ _PASSPORT = re.compile(
 _LICENSE = re.compile(
     r"\b(?<!software )(?<!product )(?:(?:driver'?s?|driving|drivers'?)[ \-]?(?:licen[cs]e|permit)|licen[cs]e(?= ?(?:number|no|#))"
     rf"|f\u00fchrerschein|permis de conduire|DL(?= ?(?:number|no|#))){_LINK}"
-    r"(?P<value>(?=[A-Za-z0-9]{0,8}[\- ]?\d{3})[A-Za-z0-9](?:[\- ]?[A-Za-z0-9]){3,17}?)(?![A-Za-z0-9\-])",
+    r"(?P<value>(?=[A-Za-z0-9]{0,8}[\- ]?\d{3})[A-Za-z0-9]{1,18}(?:[\- ]\d[A-Za-z0-9]{0,7}){0,4})(?![A-Za-z0-9\-])",
     re.IGNORECASE,
 )
 MONTHS = (
@@ -82,9 +82,9 @@ BIRTH_WORDS = (
     "nato",
     "nata",
 )
-LICENSE_WORDS = ("licen", "permi", "f\u00fchrer", "dl ")
+LICENSE_WORDS = ("licen", "permi", "f\u00fchrer", "dl ", "dl#", "dl:")
 _AGE = re.compile(
-    r"\b(?:aged?(?: is| of|:)? |turn(?:s|ed|ing)? |i'm |i am |(?:he|she) (?:is|was) )(?P<value>1?\d{1,2})(?![\w.,:%/])"
+    r"\b(?:aged?(?: is| of|:)? |turn(?:s|ed|ing)? |i'm |i am |(?:he|she) (?:is|was) )(?P<value>1?\d{1,2})(?![\w:%/]|[.,]\d)"
     r"|\b(?P<years>1?\d{1,2})(?= ?(?:-|\s)?(?:years?|yrs?|y/?o)(?:-|\s)?(?:old\b|\b$))",
     re.IGNORECASE,
 )

@@ -17,11 +17,16 @@ _QUOTES = "'`*{|~=/"
 
 _IPV4 = re.compile(r"\d(?<![\w.]\d)\d{0,2}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
 _IPV6 = re.compile(
-    r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"
+    r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![\w:]|\.\d)"
 )
 _VERSION = re.compile(r"\b(?:v|ver|version|release|build|section|chapter|firmware)\.?\s?$", re.IGNORECASE)
 _NOBODY = frozenset({"127.0.0.1", "0.0.0.0", "255.255.255.255", "255.255.255.0"})  # noqa: S104
 _HEX_DIGITS_OF_AN_ADDRESS = 3
+
+OCTETS = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d")
+COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f.:]")
+PAIRS = re.compile(r"[:\-][0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-]")
+"""The middle of an address: quick to look for, and without it there is none."""
 
 _MAC = re.compile(
     r"(?<![\w:\-])[0-9A-Fa-f]{2}(?P<mark>[:\-])(?:[0-9A-Fa-f]{2}(?P=mark)){4}[0-9A-Fa-f]{2}(?![\w:\-])"
@@ -42,7 +47,7 @@ def find_mail(text: str) -> Iterator[Span]:
         if local is not None and domain is not None:
             name = local[0][::-1].lstrip(_QUOTES)
             if name:
-                yield Span(at - len(name), domain.end(), PiiType.EMAIL, 0.99, "email")
+                yield Span(at - len(name), domain.end(), PiiType.EMAIL, 0.95, "email")
         at = text.find("@", at + 1)
 
 

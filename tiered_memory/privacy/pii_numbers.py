@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from tiered_memory.privacy import checksums, pii_identities, pii_phone
 from tiered_memory.privacy.pii_context import after, before, words_of
@@ -15,8 +16,11 @@ from tiered_memory.privacy.pii_types import PiiType, Span
 _S = pii_phone.SEPARATOR
 NUMBER = re.compile(rf"\d(?<!\w\d)(?:{_S}{{0,3}}\d){{6,20}}(?!\d)")
 _GROUP = re.compile(r"\d+")
-_LEAD = re.compile(r"(?:(?<!\w)\+ ?\(?|(?<!\w)\()$")
-_PART_OF_A_CODE = re.compile(r"(?:\d[A-Za-z]|[A-Za-z]\d)\w*[\-./:]$")
+_LEAD = re.compile(r"(?<!\w)(?:\(?\+ ?\(?|\()$")
+_PART_OF_A_CODE = re.compile(r"(?:(?:\d[A-Za-z]|[A-Za-z]\d)\w*[\-./:]|(?<!\w)[A-Z]{2}\d\d )$")
+MOST_GROUPS = 10
+"""No number is written in more groups of digits."""
+_SURE = 0.9
 _LONGEST_LEAD = 3
 _LONGEST_CODE = 12
 
@@ -51,28 +55,33 @@ def find_numbers(text: str, region: str | None) -> Iterator[Span]:
     """Yield every telephone, card and identity number of `text`, left to right, none overlapping another."""
     chunk = NUMBER.search(text)
     while chunk is not None:
-        span = _first(text, chunk.start(), chunk.end(), region)
+        start, end = chunk.span()
+        if _PART_OF_A_CODE.search(text[max(0, start - _LONGEST_CODE) : start]):
+            chunk = NUMBER.search(text, end)
+            continue
+        stops = [group.end() for group in islice(_GROUP.finditer(text, start, end), MOST_GROUPS)]
+        span = _best(text, start, stops, region)
         if span is not None:
             yield span
-        group = _GROUP.match(text, chunk.start())
-        chunk = NUMBER.search(text, max(group.end() if group else 0, span.end if span else 0))
+        chunk = NUMBER.search(text, max(stops[0], span.end if span is not None else 0))
 
 
-def _first(text: str, start: int, end: int, region: str | None) -> Span | None:
-    """Return what the longest run of whole groups from `start` on is, or None."""
-    if _PART_OF_A_CODE.search(text[max(0, start - _LONGEST_CODE) : start]):
-        return None
+def _best(text: str, start: int, stops: Sequence[int], region: str | None) -> Span | None:
+    """Return what the groups from `start` to one of `stops` are: the most certain reading, of equal ones the longest."""
     words = words_of(before(text, start))
-    for stop in [match.end() for match in _GROUP.finditer(text, start, end)][::-1]:
+    best = None
+    for stop in reversed(stops):
         digits = ascii_digits(text[start:stop])
         if len(digits) < pii_phone.SHORTEST:
             break
         if text[stop : stop + 1].isalpha() and not pii_phone.EXTENSION.match(text, stop):
             continue
         span = _decide(text, (start, stop), digits, words) or _phone(text, (start, stop), digits, region)
-        if span is not None:
-            return span
-    return None
+        if span is not None and (best is None or span.confidence > best.confidence):
+            best = span
+        if best is not None and best.confidence >= _SURE:
+            break
+    return best
 
 
 def ascii_digits(text: str) -> str:

@@ -79,12 +79,15 @@ def confidence(text: str, start: int, end: int, digits: str, region: str | None)
     written = text[start:end]
     if not SHORTEST <= len(digits) <= LONGEST + 2 or _DATE.fullmatch(written):
         return 0.0
-    if written[0] == "+":
-        return 0.95 if _country(digits) and len(digits) <= LONGEST else 0.0
+    if "+" in written[:2] and _country(digits) and len(digits) <= LONGEST:
+        return 0.95
     told = _told(text, start, end)
+    if told is False:
+        return 0.0
+    shaped = _by_shape(written, digits, region)
     if told is None:
-        return _by_shape(written, digits, region)
-    return 0.9 if told else 0.0
+        return shaped
+    return 0.95 if shaped else 0.8
 
 
 def _told(text: str, start: int, end: int) -> bool | None:

@@ -21,12 +21,14 @@ _AMERICAN = re.compile(
     r"\d(?<![\w.,$\u20ac\u00a3]\d)\d{0,5}[A-Za-z]?,? (?:[NSEW]\.? )?(?:(?:[A-Z][\w'.\-]{0,24}|\d{1,3}(?:st|nd|rd|th)) ){1,4}"
     rf"(?:{_STREET_WORDS})\b\.?{_UNIT}"
 )
-_GERMAN = re.compile(
-    r"(?<!\w)(?:[A-Z\u00c4\u00d6\u00dc][\w\-]{1,30}(?:stra\u00dfe|strasse|str\.|weg|platz|allee|gasse|damm|ufer)"
-    r"|[A-Z\u00c4\u00d6\u00dc][\w\-]{1,24} (?:Stra\u00dfe|Strasse|Str\.|Weg|Platz|Allee|Gasse|Damm|Ufer|Ring))"
-    r" \d{1,4} ?[a-z]?(?!\w)(?:,? \d{5} [A-Z\u00c4\u00d6\u00dc]\w{2,24})?"
+_HOUSE_NUMBER = re.compile(
+    r"\d(?<=[egzmr.] \d)\d{0,3}(?: ?[a-z](?!\w))?(?!\w)(?:,? \d{5} [A-Z\u00c4\u00d6\u00dc]\w{2,24})?"
 )
-GERMAN_WORDS = ("str", "weg", "platz", "allee", "gasse", "damm", "ufer", "ring")
+_GERMAN_STREET = re.compile(
+    r"(?<!\w)(?:[A-Z\u00c4\u00d6\u00dc][\w\-]{1,30}(?:stra\u00dfe|strasse|str\.|weg|platz|allee|gasse|damm|ufer)"
+    r"|[A-Z\u00c4\u00d6\u00dc][\w\-]{1,24} (?:Stra\u00dfe|Strasse|Str\.|Weg|Platz|Allee|Gasse|Damm|Ufer|Ring)) $"
+)
+_LONGEST_STREET = 40
 _BOX = re.compile(
     r"(?<!\w)P\.? ?O\.? ?Box \d{1,6}(?!\w)|(?<!\w)Postfach \d{1,3}(?: \d\d){0,3}(?!\w)", re.IGNORECASE
 )
@@ -68,9 +70,12 @@ def find_boxes(text: str) -> Iterator[Span]:
 
 
 def find_german_addresses(text: str) -> Iterator[Span]:
-    """Yield street and house number in German order."""
-    for match in _GERMAN.finditer(text):
-        yield Span(match.start(), match.end(), PiiType.STREET_ADDRESS, 0.7, "german address")
+    """Yield street and house number in German order, with the town where it follows."""
+    for house in _HOUSE_NUMBER.finditer(text):
+        start = max(0, house.start() - _LONGEST_STREET)
+        street = _GERMAN_STREET.search(text[start : house.start()])
+        if street is not None:
+            yield Span(start + street.start(), house.end(), PiiType.STREET_ADDRESS, 0.7, "german address")
 
 
 def find_named_codes(text: str) -> Iterator[Span]:

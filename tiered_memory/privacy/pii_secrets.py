@@ -49,7 +49,7 @@ _EMPTY = re.compile(
 )
 _REFERENCE = re.compile(r"[$%{(\[\\]")
 _PIN = re.compile(
-    r"(?<![A-Za-z])(?:pin(?: code| number)?|cv[vc]2?(?: code)?|security code|otp|one[ -]time (?:code|password)"
+    r"(?<![A-Za-z])(?:pin(?: code| number)?|cv[vc]2?(?: code)?|(?:security|door|alarm|access|gate|pass) ?code|otp|one[ -]time (?:code|password)"
     r"|verification code)(?: is| was)?\s{0,2}[:=]?\s{0,2}(\d{3,8})(?![\w.])",
     re.IGNORECASE,
 )
@@ -87,7 +87,7 @@ def find_private_keys(text: str) -> Iterator[Span]:
 def find_in_urls(text: str) -> Iterator[Span]:
     """Yield the user and password of a web address (RFC 3986, 3.2.1), and the tokens of its query."""
     for match in _USER_INFO.finditer(text):
-        yield Span(match.start(1), match.end(1), PiiType.PASSWORD, 0.95, "url user info")
+        yield Span(match.start(1), match.end(1), PiiType.PASSWORD, 0.97, "url user info")
     for match in _QUERY.finditer(text):
         yield Span(match.start(1), match.end(1), PiiType.API_KEY, 0.85, "url query")
 

@@ -1,0 +1,66 @@
+"""Recognition takes time in proportion to the text, however it is made. Ratios of processor time, never seconds."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tiered_memory.privacy.pii import find
+from tiered_memory.privacy.pii_types import OPTIONAL
+
+SMALL = 1 << 13
+LARGE = 1 << 16
+PATTERNS = {
+    "digits": "1",
+    "spaced digits": "1 ",
+    "grouped digits": "12 345-",
+    "telephones": "phone 555-123-4567 ",
+    "letters": "a",
+    "capitals": "A",
+    "capital and small": "Aa",
+    "names": "Aa ",
+    "at signs": "@",
+    "half a mail address": "a.b@",
+    "mail addresses": "a@b.cc ",
+    "domain without an end": "@" + "a." * 40,
+    "dots": ".",
+    "octets": "1.",
+    "colons": "a:1",
+    "hyphens": "a-1-",
+    "header of a token": "eyJ",
+    "tokens": "eyJhbGciOiJIUzI1NiJ9.e.",
+    "beginning of a key": "-----BEGIN PRIVATE KEY-----1",
+    "names of secrets": "password=",
+    "keys": "key: ",
+    "query": "?key=a&",
+    "user info": "://a:",
+    "street": "1 Aa Bb ",
+    "german street": "Aastra\u00dfe 1 ",
+    "birth": "born on ",
+    "licence": "license number D1 ",
+    "iban": "DE89 3704 ",
+    "brackets": "(1",
+    "plus signs": "+1",
+    "placeholder": "<EMAIL_1",
+    "placeholders": "<EMAIL_1> 555-1234 phone ",
+    "spaces": " ",
+    "wallet": "bc1",
+    "not ascii": "\u0130\u00df1",
+    "walls": "\ufffc1",
+}
+
+
+def seconds(text: str) -> float:
+    started = time.process_time()
+    find(text, region_hint="US", also=OPTIONAL)
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_eight_times_the_text_takes_about_eight_times_as_long(name: str) -> None:
+    """A quadratic pattern would take 64 times as long; the floor keeps the clock's grain out of the ratio."""
+    pattern = PATTERNS[name]
+    small, large = ((pattern * (size // len(pattern) + 1))[:size] for size in (SMALL, LARGE))
+    ratio = (seconds(large) + 0.01) / (min(seconds(small) for _ in range(2)) + 0.01)
+    assert ratio < 3 * LARGE / SMALL
