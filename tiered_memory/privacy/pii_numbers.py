@@ -69,14 +69,16 @@ def find_numbers(text: str, region: str | None) -> Iterator[Span]:
 def _best(text: str, start: int, stops: Sequence[int], region: str | None) -> Span | None:
     """Return what the groups from `start` to one of `stops` are: the most certain reading, of equal ones the longest."""
     words = words_of(before(text, start))
+    told = pii_phone.told_before(text, start, words)
     best = None
-    for stop in reversed(stops):
+    for groups in range(len(stops), 0, -1):
+        stop = stops[groups - 1]
         digits = ascii_digits(text[start:stop])
-        if len(digits) < pii_phone.SHORTEST:
+        if len(digits) < pii_phone.SHORTEST or (told is None and len(digits) < 2 * groups - 1):
             break
         if text[stop : stop + 1].isalpha() and not pii_phone.EXTENSION.match(text, stop):
             continue
-        span = _decide(text, (start, stop), digits, words) or _phone(text, (start, stop), digits, region)
+        span = _decide(text, (start, stop), digits, words) or _phone(text, (start, stop), told, region)
         if span is not None and (best is None or span.confidence > best.confidence):
             best = span
         if best is not None and best.confidence >= _SURE:
@@ -119,9 +121,11 @@ def _is_account(words: Sequence[str]) -> bool:
     return False
 
 
-def _phone(text: str, place: tuple[int, int], digits: str, region: str | None) -> Span | None:
+def _phone(text: str, place: tuple[int, int], told: bool | None, region: str | None) -> Span | None:
     start, end = _led(text, *place)
-    sure = pii_phone.confidence(text, start, end, digits, region)
+    written = text[start:end]
+    told = told or pii_phone.told_after(text, end) or told
+    sure = pii_phone.confidence(written, ascii_digits(written), told, region)
     if not sure:
         return None
     extension = pii_phone.EXTENSION.match(text, end)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tiered_memory.privacy.pii_context import after, before, words_of
+from tiered_memory.privacy.pii_context import after
 
 SEPARATOR = r"[ .\-/()\u00a0\u2010-\u2013]"
 LONGEST = 15
@@ -40,7 +40,7 @@ _FOR = _set(
 )
 _NUMBER_WORDS = frozenset({"number", "no", "nr", "num"})
 _WHOSE = _set("my his her their our your new old work home office emergency daytime direct personal private")
-_CURRENCY = "$\u20ac\u00a3\u00a5\u20b9"
+_CURRENCIES = frozenset("$\u20ac\u00a3\u00a5\u20b9")
 _FOLLOWING = re.compile(
     r"[\s,;\-(]{0,3}(?:mobile|cell|fax|home|office|work|desk|tel|phone|direct|landline|mobil)\b",
     re.IGNORECASE,
@@ -74,14 +74,15 @@ _NATIONAL = {
 """National numbers without any grouping, for a caller who knows the region (ISO 3166-1 alpha-2)."""
 
 
-def confidence(text: str, start: int, end: int, digits: str, region: str | None) -> float:
-    """Return how sure it is (0: not at all) that `text[start:end]`, whose digits are given, is a telephone number."""
-    written = text[start:end]
+def confidence(written: str, digits: str, told: bool | None, region: str | None) -> float:
+    """Return how sure it is (0: not at all) that `written`, whose digits are given, is a telephone number.
+
+    `told` is what the words around say: it is one, it is another number, or (None) nothing.
+    """
     if not SHORTEST <= len(digits) <= LONGEST + 2 or _DATE.fullmatch(written):
         return 0.0
     if "+" in written[:2] and _country(digits) and len(digits) <= LONGEST:
         return 0.95
-    told = _told(text, start, end)
     if told is False:
         return 0.0
     shaped = _by_shape(written, digits, region)
@@ -90,14 +91,16 @@ def confidence(text: str, start: int, end: int, digits: str, region: str | None)
     return 0.95 if shaped else 0.8
 
 
-def _told(text: str, start: int, end: int) -> bool | None:
-    """Return whether the words around say that it is a telephone number, or None if they say nothing."""
-    if _FOLLOWING.match(after(text, end)):
-        return True
-    piece = before(text, start)
-    if piece.rstrip()[-1:] in _CURRENCY and piece.strip():
+def told_before(text: str, start: int, words: Sequence[str]) -> bool | None:
+    """Return what stands before a number that begins at `start` says of it: a currency, or the nearest telling word."""
+    if text[max(0, start - 2) : start].strip()[-1:] in _CURRENCIES:
         return False
-    return verdict(words_of(piece))
+    return verdict(words)
+
+
+def told_after(text: str, end: int) -> bool:
+    """Tell whether the word that follows says that it is a telephone number."""
+    return _FOLLOWING.match(after(text, end)) is not None
 
 
 def verdict(words: Sequence[str]) -> bool | None:
