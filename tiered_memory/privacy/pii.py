@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from tiered_memory.privacy import pii_documents as documents
 from tiered_memory.privacy import pii_names as names
@@ -16,7 +16,7 @@ from tiered_memory.privacy import pii_network as network
 from tiered_memory.privacy import pii_phone
 from tiered_memory.privacy import pii_places as places
 from tiered_memory.privacy import pii_secrets as secret
-from tiered_memory.privacy.pii_context import has
+from tiered_memory.privacy.pii_context import has, lowered
 from tiered_memory.privacy.pii_numbers import find_numbers
 from tiered_memory.privacy.pii_types import BLANK, OPTIONAL, PiiType, Span
 
@@ -95,13 +95,13 @@ def _blanked(text: str, spans: Iterable[Span]) -> str:
 
 def _candidates(text: str, region: str | None, optional: frozenset[PiiType]) -> Iterator[Span]:
     """Run the recognisers that `text` can have anything for; the cheap questions come first."""
-    lower = text.lower()
+    lower = lowered(text)
     if "@" in text:
         yield from network.find_mail(text)
     if "://" in text or "=" in text:
         yield from secret.find_in_urls(text)
     if has(lower, secret.NAMES):
-        yield from secret.find_named(text)
+        yield from secret.find_named(text, lower)
     if "PRIVATE KEY" in text:
         yield from secret.find_private_keys(text)
     digits = sum(map(len, _DIGITS.findall(text)))
@@ -112,17 +112,40 @@ def _candidates(text: str, region: str | None, optional: frozenset[PiiType]) -> 
 
 
 def _with_digits(text: str, lower: str, digits: int, region: str | None) -> Iterator[Span]:
-    if len(text) >= _SHORTEST_KEY and max(map(len, text.split()), default=0) >= _SHORTEST_KEY:
-        yield from secret.find_keys(text)
-        yield from network.find_wallets(text)
-    yield from _addresses(text, lower, digits)
-    if digits >= _CODE_DIGITS:
-        yield from _named_numbers(text, lower)
+    words = text.split()
+    if max(map(len, words), default=0) >= _SHORTEST_KEY:
+        yield from _long_words(text, words)
+    yield from _places(text, lower, digits)
+    if has(lower, secret.PIN_NAMES) and digits >= _CODE_DIGITS:
+        yield from secret.find_pins(text, lower)
     if digits >= _DATE_DIGITS:
-        yield from _documents(text, lower, digits)
+        yield from _documents(text, lower)
         yield from _hosts(text)
     if digits >= pii_phone.SHORTEST:
         yield from find_numbers(text, region)
+
+
+def _long_words(text: str, words: Sequence[str]) -> Iterator[Span]:
+    end = 0
+    for word in words:
+        if len(word) >= _SHORTEST_KEY:
+            start = text.index(word, end)
+            end = start + len(word)
+            yield from secret.find_keys(text, start, end)
+            yield from network.find_wallets(text, start, end)
+
+
+def _places(text: str, lower: str, digits: int) -> Iterator[Span]:
+    if places.AMERICAN.search(text):
+        yield from places.find_addresses(text)
+    if places.HOUSE_NUMBER.search(text):
+        yield from places.find_german_addresses(text)
+    if "box" in lower or "postfach" in lower:
+        yield from places.find_boxes(text, lower)
+    if places.SHOWN_CODE.search(text):
+        yield from places.find_codes(text)
+    if digits >= _CODE_DIGITS and has(lower, places.CODE_NAMES):
+        yield from places.find_named_codes(text, lower)
 
 
 def _hosts(text: str) -> Iterator[Span]:
@@ -134,33 +157,17 @@ def _hosts(text: str) -> Iterator[Span]:
         yield from network.find_mac(text)
 
 
-def _named_numbers(text: str, lower: str) -> Iterator[Span]:
-    if has(lower, secret.PIN_NAMES):
-        yield from secret.find_pins(text)
-    if has(lower, places.CODE_WORDS):
-        yield from places.find_named_codes(text)
-
-
-def _documents(text: str, lower: str, digits: int) -> Iterator[Span]:
-    yield from documents.find_ibans(text)
-    if digits >= pii_phone.SHORTEST - 1:
+def _documents(text: str, lower: str) -> Iterator[Span]:
+    if documents.IBAN.search(text):
+        yield from documents.find_ibans(text)
+    if documents.END_OF_CODE.search(text):
         yield from documents.find_codes(text)
-    if has(lower, documents.BIRTH_WORDS):
-        yield from documents.find_births(text)
+    if has(lower, documents.BIRTH_NAMES):
+        yield from documents.find_births(text, lower)
     if "pass" in lower or "pasa" in lower:
-        yield from documents.find_passports(text)
-    if has(lower, documents.LICENSE_WORDS):
-        yield from documents.find_licenses(text)
-
-
-def _addresses(text: str, lower: str, digits: int) -> Iterator[Span]:
-    if has(lower, places.STREET_WORDS):
-        yield from places.find_addresses(text)
-    if "box" in lower or "postfach" in lower:
-        yield from places.find_boxes(text)
-    yield from places.find_german_addresses(text)
-    if digits > 1:
-        yield from places.find_codes(text)
+        yield from documents.find_passports(text, lower)
+    if has(lower, documents.LICENSE_NAMES):
+        yield from documents.find_licenses(text, lower)
 
 
 def _optional(text: str, optional: frozenset[PiiType]) -> Iterator[Span]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tiered_memory.privacy.pii_types import BLANK
 
@@ -39,3 +39,24 @@ def has(text: str, parts: Iterable[str]) -> bool:
         if part in text:
             return True
     return False
+
+
+def lowered(text: str) -> str:
+    """Return `text` in lower case, each character in its place: one whose lower case is longer stays as it is."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(low if len(low := one.lower()) == 1 else one for one in text)
+
+
+def at_words(
+    words: re.Pattern[str], pattern: re.Pattern[str], text: str, lower: str
+) -> Iterator[re.Match[str]]:
+    """Yield the matches of `pattern` that begin where `words` begin in `lower`, the lowered text.
+
+    A pattern that ignores case is slow to search with; words in lower case are quick to find.
+    """
+    for word in words.finditer(lower):
+        match = pattern.match(text, word.start())
+        if match is not None:
+            yield match

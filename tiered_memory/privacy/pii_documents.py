@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tiered_memory.privacy import checksums
+from tiered_memory.privacy.pii_context import at_words
 from tiered_memory.privacy.pii_types import BLANK, PiiType, Span
 
-_IBAN = re.compile(r"\d\d(?<=[A-Za-z]{2}\d\d)(?<!\w[A-Za-z]{2}\d\d)")
+IBAN = re.compile(r"\d\d(?<=[A-Za-z]{2}\d\d)(?<!\w[A-Za-z]{2}\d\d)")
 _COUNTRIES_BY_LENGTH = {
     15: "NO",
     16: "BE",
@@ -34,7 +35,7 @@ _LENGTHS_OF_IBAN = {
 }
 """Characters of an IBAN by country (SWIFT IBAN registry)."""
 
-_END_OF_CODE = re.compile(r"\d[ \-]?[A-Z](?![\w\-])")
+END_OF_CODE = re.compile(r"\d[ \-]?[A-Z](?![\w\-])")
 _CODES = re.compile(
     r"(?<![\w\-])(?:(?P<UK_NINO>[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?P<gap> ?)\d\d(?P=gap)\d\d(?P=gap)\d\d(?P=gap)[A-D])"
     r"|(?P<ES_NIF>(?:\d{8}|[XYZ]\d{7})-?[A-Z])"
@@ -68,21 +69,11 @@ _BIRTH = re.compile(
     rf"|nacid[oa]|nato|nata)(?![\w])[^\d\n{BLANK}]{{0,24}}?(?P<value>{_DATE})",
     re.IGNORECASE,
 )
-BIRTH_WORDS = (
-    "born",
-    "birth",
-    "dob",
-    "d.o.b",
-    "gebor",
-    "gebur",
-    "geb.",
-    "n\u00e9",
-    "naiss",
-    "naci",
-    "nato",
-    "nata",
-)
-LICENSE_WORDS = ("licen", "permi", "f\u00fchrer", "dl ", "dl#", "dl:")
+BIRTH_NAMES = ("bor", "birt", "dob", "d.o", "geb", "n\u00e9", "ne ", "nai", "naci", "nat")
+_BIRTH_WORDS = re.compile(r"born|birth|d\.?o\.?b|geb|n[\u00e9e]|nai|naci|nat[oa]")
+LICENSE_NAMES = ("licen", "permi", "driv", "f\u00fchrer", "dl")
+_LICENSE_WORDS = re.compile("licen|driv|permis|f\u00fchrer|dl")
+_PASSPORT_WORDS = re.compile("passport|reisepass|passeport|pasaporte")
 _AGE = re.compile(
     r"\b(?:aged?(?: is| of|:)? |turn(?:s|ed|ing)? |i'm |i am |(?:he|she) (?:is|was) )(?P<value>1?\d{1,2})(?![\w:%/]|[.,]\d)"
     r"|\b(?P<years>1?\d{1,2})(?= ?(?:-|\s)?(?:years?|yrs?|y/?o)(?:-|\s)?(?:old\b|\b$))",
@@ -92,7 +83,7 @@ _AGE = re.compile(
 
 def find_ibans(text: str) -> Iterator[Span]:
     """Yield IBANs of the length of their country with right check digits, in one piece or in groups."""
-    for match in _IBAN.finditer(text):
+    for match in IBAN.finditer(text):
         start = match.start() - 2
         length = _LENGTHS_OF_IBAN.get(text[start : start + 2].upper(), 0)
         end = _end_of(text, start, length)
@@ -119,7 +110,7 @@ def _bare(written: str) -> str:
 
 def find_codes(text: str) -> Iterator[Span]:
     """Yield identity numbers of letters and digits: British NINO by shape, Spanish and Italian by check letter."""
-    for end in _END_OF_CODE.finditer(text):
+    for end in END_OF_CODE.finditer(text):
         start = max(0, end.end() - _LONGEST_CODE)
         match = _CODES.search(text[start : end.end()])
         if match is not None and (kind := _code_type(match)) is not None:
@@ -136,19 +127,19 @@ def _is_nino(number: str) -> bool:
     return number[:2] not in _NO_NINO
 
 
-def find_passports(text: str) -> Iterator[Span]:
+def find_passports(text: str, lower: str) -> Iterator[Span]:
     """Yield what is called a passport number: six to nine letters and digits, four digits in a row."""
-    return _values(_PASSPORT, text, PiiType.PASSPORT, 0.8)
+    return _values(at_words(_PASSPORT_WORDS, _PASSPORT, text, lower), PiiType.PASSPORT, 0.8)
 
 
-def find_licenses(text: str) -> Iterator[Span]:
+def find_licenses(text: str, lower: str) -> Iterator[Span]:
     """Yield what is called a driver's licence, or a licence number that no product is named with."""
-    return _values(_LICENSE, text, PiiType.DRIVER_LICENSE, 0.75)
+    return _values(at_words(_LICENSE_WORDS, _LICENSE, text, lower), PiiType.DRIVER_LICENSE, 0.75)
 
 
-def find_births(text: str) -> Iterator[Span]:
+def find_births(text: str, lower: str) -> Iterator[Span]:
     """Yield full dates that the words before call a birthday."""
-    return _values(_BIRTH, text, PiiType.DATE_OF_BIRTH, 0.85)
+    return _values(at_words(_BIRTH_WORDS, _BIRTH, text, lower), PiiType.DATE_OF_BIRTH, 0.85)
 
 
 def find_ages(text: str) -> Iterator[Span]:
@@ -158,6 +149,6 @@ def find_ages(text: str) -> Iterator[Span]:
         yield Span(match.start(group), match.end(group), PiiType.AGE, 0.6, "age")
 
 
-def _values(pattern: re.Pattern[str], text: str, kind: PiiType, sure: float) -> Iterator[Span]:
-    for match in pattern.finditer(text):
+def _values(matches: Iterable[re.Match[str]], kind: PiiType, sure: float) -> Iterator[Span]:
+    for match in matches:
         yield Span(match.start("value"), match.end("value"), kind, sure, f"{kind.value.lower()} words")

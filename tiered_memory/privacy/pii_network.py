@@ -93,9 +93,9 @@ def find_mac(text: str) -> Iterator[Span]:
             yield Span(match.start(), match.end(), PiiType.MAC_ADDRESS, 0.9, "mac")
 
 
-def find_wallets(text: str) -> Iterator[Span]:
-    """Yield Bitcoin addresses whose check sum is right, and Ethereum addresses by their shape."""
-    for match in _WALLET.finditer(text):
+def find_wallets(text: str, start: int, end: int) -> Iterator[Span]:
+    """Yield from `text[start:end]` Bitcoin addresses whose check sum is right, and Ethereum addresses by their shape."""
+    for match in _WALLET.finditer(text, start, end):
         kind = str(match.lastgroup)
         if _is_wallet(kind, match[0]):
             yield Span(match.start(), match.end(), PiiType.CRYPTO_WALLET, 0.95, f"wallet {kind}")

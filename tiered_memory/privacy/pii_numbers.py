@@ -56,7 +56,7 @@ def find_numbers(text: str, region: str | None) -> Iterator[Span]:
     chunk = NUMBER.search(text)
     while chunk is not None:
         start, end = chunk.span()
-        if _PART_OF_A_CODE.search(text[max(0, start - _LONGEST_CODE) : start]):
+        if _continues(text, start):
             chunk = NUMBER.search(text, end)
             continue
         stops = [group.end() for group in islice(_GROUP.finditer(text, start, end), MOST_GROUPS)]
@@ -64,6 +64,14 @@ def find_numbers(text: str, region: str | None) -> Iterator[Span]:
         if span is not None:
             yield span
         chunk = NUMBER.search(text, max(stops[0], span.end if span is not None else 0))
+
+
+def _continues(text: str, start: int) -> bool:
+    """Tell whether the number at `start` goes on with a code of letters and digits before it."""
+    joint = text[max(0, start - 2) : start]
+    if not joint or (joint[-1] not in "-./:" and not (joint[-1] == " " and joint[0].isdecimal())):
+        return False
+    return _PART_OF_A_CODE.search(text[max(0, start - _LONGEST_CODE) : start]) is not None
 
 
 def _best(text: str, start: int, stops: Sequence[int], region: str | None) -> Span | None:

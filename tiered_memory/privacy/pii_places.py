@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tiered_memory.privacy.pii_context import at_words
 from tiered_memory.privacy.pii_types import BLANK, PiiType, Span
 
 _STREET_WORDS = (
     "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Way|Place|Pl|Terrace|Ter|Square|Sq|Parkway"
     "|Pkwy|Highway|Hwy|Close|Crescent|Cres|Gardens|Mews|Grove|Row|Circle|Cir|Trail|Trl"
 )
-STREET_WORDS = ("st", "av", "r", "bl", "lane", "ln", "way", "pl", "clos", "cir")
 _UNIT = r"(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|#)\.? ?#?\w{1,6})?"
 _STATES = "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]"
-_AMERICAN = re.compile(
+AMERICAN = re.compile(
     r"\d(?<![\w.,$\u20ac\u00a3]\d)\d{0,5}[A-Za-z]?,? (?:[NSEW]\.? )?(?:(?:[A-Z][\w'.\-]{0,24}|\d{1,3}(?:st|nd|rd|th)) ){1,4}"
     rf"(?:{_STREET_WORDS})\b\.?{_UNIT}"
 )
-_HOUSE_NUMBER = re.compile(
+HOUSE_NUMBER = re.compile(
     r"\d(?<=[egzmr.] \d)\d{0,3}(?: ?[a-z](?!\w))?(?!\w)(?:,? \d{5} [A-Z\u00c4\u00d6\u00dc]\w{2,24})?"
 )
 _GERMAN_STREET = re.compile(
@@ -29,6 +29,7 @@ _GERMAN_STREET = re.compile(
     r"|[A-Z\u00c4\u00d6\u00dc][\w\-]{1,24} (?:Stra\u00dfe|Strasse|Str\.|Weg|Platz|Allee|Gasse|Damm|Ufer|Ring)) $"
 )
 _LONGEST_STREET = 40
+_BOX_WORDS = re.compile(r"p\.? ?o\.? ?box|postfach")
 _BOX = re.compile(
     r"(?<!\w)P\.? ?O\.? ?Box \d{1,6}(?!\w)|(?<!\w)Postfach \d{1,3}(?: \d\d){0,3}(?!\w)", re.IGNORECASE
 )
@@ -42,8 +43,9 @@ _NAMED_CODE = re.compile(
     rf"\b[^\w\n{BLANK}]{{0,3}}(?:is|was|ist|:|=)?[^\w\n{BLANK}]{{0,3}}(?P<value>{_CODE})(?!\w)",
     re.IGNORECASE,
 )
-CODE_WORDS = ("zip", "post", "plz", "digo", "cap", "pin")
-_SHOWN_CODE = re.compile(
+CODE_NAMES = ("zip", "post", "plz", "digo", "cap", "pin")
+_CODE_WORDS = re.compile("zip|post|plz|code postal|c[o\u00f3]digo|cap|pin")
+SHOWN_CODE = re.compile(
     r"\d(?:(?<=[A-Z]{2} \d)\d{4}(?:-\d{4})?(?![\w\-])|(?<=[A-Z\d] \d)[A-Z]{2}(?!\w)"
     r"|(?<=[ABCEGHJ-NPR-TVXY]\d)[A-Z][ \-]?\d[A-Z]\d(?!\w))"
 )
@@ -59,34 +61,34 @@ _REACH = 30
 
 def find_addresses(text: str) -> Iterator[Span]:
     """Yield house number and street, with the flat where it follows."""
-    for match in _AMERICAN.finditer(text):
+    for match in AMERICAN.finditer(text):
         yield Span(match.start(), match.end(), PiiType.STREET_ADDRESS, 0.7, "american address")
 
 
-def find_boxes(text: str) -> Iterator[Span]:
+def find_boxes(text: str, lower: str) -> Iterator[Span]:
     """Yield post office boxes."""
-    for match in _BOX.finditer(text):
+    for match in at_words(_BOX_WORDS, _BOX, text, lower):
         yield Span(match.start(), match.end(), PiiType.STREET_ADDRESS, 0.75, "post box")
 
 
 def find_german_addresses(text: str) -> Iterator[Span]:
     """Yield street and house number in German order, with the town where it follows."""
-    for house in _HOUSE_NUMBER.finditer(text):
+    for house in HOUSE_NUMBER.finditer(text):
         start = max(0, house.start() - _LONGEST_STREET)
         street = _GERMAN_STREET.search(text[start : house.start()])
         if street is not None:
             yield Span(start + street.start(), house.end(), PiiType.STREET_ADDRESS, 0.7, "german address")
 
 
-def find_named_codes(text: str) -> Iterator[Span]:
+def find_named_codes(text: str, lower: str) -> Iterator[Span]:
     """Yield what is called a postal code."""
-    for match in _NAMED_CODE.finditer(text):
+    for match in at_words(_CODE_WORDS, _NAMED_CODE, text, lower):
         yield Span(match.start("value"), match.end("value"), PiiType.POSTAL_CODE, 0.8, "postal words")
 
 
 def find_codes(text: str) -> Iterator[Span]:
     """Yield postal codes that show by their form: after a state's letters, British, Canadian."""
-    for match in _SHOWN_CODE.finditer(text):
+    for match in SHOWN_CODE.finditer(text):
         written = match[0]
         kind = 0 if written[1:].replace("-", "").isdecimal() else 1 if len(written) == _INWARD else 2
         name, pattern, sure = _BEFORE_CODE[kind]

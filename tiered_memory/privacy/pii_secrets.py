@@ -10,6 +10,7 @@ from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Iterator
 
+from tiered_memory.privacy.pii_context import at_words
 from tiered_memory.privacy.pii_types import BLANK, PiiType, Span
 
 _PREFIXED = re.compile(
@@ -42,7 +43,12 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 NAMES = ("pass", "pwd", "secret", "token", "bearer", "key", "credential", "contrase", "kennwort")
-PIN_NAMES = ("pin", "cvv", "cvc", "code", "otp", "password")
+_NAME_WORDS = re.compile(
+    "pass|pwd|mot de|contrase|kennwort|api|access|secret|private|client|auth|account|master|encryption|signing|aws|db|app"
+    "|token|bearer|credential"
+)
+PIN_NAMES = ("pin", "cv", "code", "otp", "password")
+_PIN_WORDS = re.compile("pin|cv[vc]|security|door|alarm|access|gate|pass|otp|one|verification")
 _EMPTY = re.compile(
     r"(?:none|null|nil|true|false|undefined|required|optional|redacted|changeme|x+|\*+|\.+)[.,;!?)]*",
     re.IGNORECASE,
@@ -59,11 +65,11 @@ _KEY_LENGTH = 12
 _PASSWORD_LENGTH = 6
 
 
-def find_keys(text: str) -> Iterator[Span]:
-    """Yield keys with a known prefix, and JSON web tokens (RFC 7519) whose header can be read."""
-    for match in _PREFIXED.finditer(text):
+def find_keys(text: str, start: int, end: int) -> Iterator[Span]:
+    """Yield from `text[start:end]` keys with a known prefix, and JSON web tokens (RFC 7519) whose header can be read."""
+    for match in _PREFIXED.finditer(text, start, end):
         yield Span(match.start(), match.end(), PiiType.API_KEY, 0.99, "key prefix")
-    for match in _JWT.finditer(text) if "eyJ" in text else ():
+    for match in _JWT.finditer(text, start, end):
         if _is_header(match[1]):
             yield Span(match.start(), match.end(), PiiType.JWT, 0.99, "jwt")
 
@@ -92,18 +98,18 @@ def find_in_urls(text: str) -> Iterator[Span]:
         yield Span(match.start(1), match.end(1), PiiType.API_KEY, 0.85, "url query")
 
 
-def find_named(text: str) -> Iterator[Span]:
+def find_named(text: str, lower: str) -> Iterator[Span]:
     """Yield values that the words before them call a password, a token or a key, unless they are plain words."""
-    for match in _NAMED.finditer(text):
+    for match in at_words(_NAME_WORDS, _NAMED, text, lower):
         value = match["value"].rstrip(_TRAILING)
         if value and _is_secret(value, is_word=match["word"] is not None, assigned="=" in match["link"]):
             kind = PiiType.PASSWORD if match["word"] is not None else PiiType.API_KEY
             yield Span(match.start("value"), match.start("value") + len(value), kind, 0.8, "named secret")
 
 
-def find_pins(text: str) -> Iterator[Span]:
+def find_pins(text: str, lower: str) -> Iterator[Span]:
     """Yield PINs, card security codes and one-time codes after the words for them."""
-    for match in _PIN.finditer(text):
+    for match in at_words(_PIN_WORDS, _PIN, text, lower):
         yield Span(match.start(1), match.end(1), PiiType.PIN, 0.85, "pin")
 
 
