@@ -115,12 +115,12 @@ def _with_digits(text: str, lower: str, digits: int, region: str | None) -> Iter
     words = text.split()
     if max(map(len, words), default=0) >= _SHORTEST_KEY:
         yield from _long_words(text, words)
+    yield from _hosts(text)
     yield from _places(text, lower, digits)
     if has(lower, secret.PIN_NAMES) and digits >= _CODE_DIGITS:
         yield from secret.find_pins(text, lower)
     if digits >= _DATE_DIGITS:
         yield from _documents(text, lower)
-        yield from _hosts(text)
     if digits >= pii_phone.SHORTEST:
         yield from find_numbers(text, region)
 

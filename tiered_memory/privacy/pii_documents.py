@@ -10,6 +10,7 @@ from tiered_memory.privacy.pii_context import at_words
 from tiered_memory.privacy.pii_types import BLANK, PiiType, Span
 
 IBAN = re.compile(r"\d\d(?<=[A-Za-z]{2}\d\d)(?<!\w[A-Za-z]{2}\d\d)")
+_ONE_PIECE = re.compile(r"[A-Za-z]{2}\d\d[A-Za-z0-9]{11,30}(?![A-Za-z0-9])")
 _COUNTRIES_BY_LENGTH = {
     15: "NO",
     16: "BE",
@@ -82,13 +83,15 @@ _AGE = re.compile(
 
 
 def find_ibans(text: str) -> Iterator[Span]:
-    """Yield IBANs of the length of their country with right check digits, in one piece or in groups."""
+    """Yield IBANs with right check digits: in one piece or in groups of the country's length, in one piece of any."""
     for match in IBAN.finditer(text):
         start = match.start() - 2
         length = _LENGTHS_OF_IBAN.get(text[start : start + 2].upper(), 0)
         end = _end_of(text, start, length)
         if end and checksums.mod97(_bare(text[start:end])):
             yield Span(start, end, PiiType.IBAN, 0.99, "iban")
+        elif length and (piece := _ONE_PIECE.match(text, start)) and checksums.mod97(piece[0].upper()):
+            yield Span(start, piece.end(), PiiType.IBAN, 0.85, "iban of another length")
 
 
 def _end_of(text: str, start: int, length: int) -> int:

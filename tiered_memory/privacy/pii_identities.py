@@ -33,12 +33,18 @@ def _aadhaar(digits: str) -> bool:
     return digits[0] > "1" and checksums.verhoeff(digits)
 
 
+def _any(_digits: str) -> bool:
+    """Take what is called one, though it cannot have been issued: a mistyped number is personal too."""
+    return True
+
+
 _SOCIAL = ("ssn", "itin", "social security", "taxpayer")
 _HYPHENS = re.compile(r"\d{3}-\d\d-\d{4}")
 BY_LENGTH: dict[int, tuple[Identity, ...]] = {
     9: (
         Identity(PiiType.US_SSN, checksums.social_security, _SOCIAL, _HYPHENS),
         Identity(PiiType.US_ITIN, checksums.taxpayer, _SOCIAL, _HYPHENS),
+        Identity(PiiType.US_SSN, _any, _SOCIAL[:1] + _SOCIAL[2:]),
         Identity(PiiType.US_BANK_ROUTING, checksums.aba_routing, ("routing", "aba", "rtn", "transit")),
         Identity(PiiType.CA_SIN, checksums.luhn, ("sin", "social insurance", "nas")),
         Identity(PiiType.NL_BSN, checksums.dutch_bsn, ("bsn", "burgerservicenummer", "sofinummer")),

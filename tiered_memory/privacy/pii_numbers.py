@@ -26,14 +26,14 @@ _LONGEST_CODE = 12
 
 _CARD_WORDS = frozenset(
     {"card", "cards", "credit", "debit", "visa", "mastercard", "amex", "maestro", "cc", "pan"}
-    | {"kreditkarte", "karte", "carte", "tarjeta", "carta"}
+    | {"pay", "paid", "payment", "charge", "kreditkarte", "karte", "carte", "tarjeta", "carta"}
 )
 _CARD_LENGTHS = (
     (re.compile(r"4"), frozenset({13, 16, 19})),
     (re.compile(r"5[1-5]|2(?:2[2-9]|[3-6]|7[01]|720)"), frozenset({16})),
     (re.compile(r"3[47]"), frozenset({15})),
     (re.compile(r"3(?:0[0-59]|[689])"), frozenset({14, 16, 19})),
-    (re.compile(r"6(?:011|4[4-9]|5)|35(?:2[89]|[3-8])|62|81"), frozenset({16, 17, 18, 19})),
+    (re.compile(r"6(?:011|4[4-9]|5)|35|62|81"), frozenset({16, 17, 18, 19})),
     (re.compile(r"50|5[6-8]|6[037]|0604"), frozenset({12, 13, 14, 15, 16, 17, 18, 19})),
     (re.compile(r"1800|2131|2014|2149"), frozenset({15})),
     (re.compile(r"220[0-4]|9792|65|60|508"), frozenset({16})),
@@ -82,7 +82,7 @@ def _best(text: str, start: int, stops: Sequence[int], region: str | None) -> Sp
     for groups in range(len(stops), 0, -1):
         stop = stops[groups - 1]
         digits = ascii_digits(text[start:stop])
-        if len(digits) < pii_phone.SHORTEST or (told is None and len(digits) < 2 * groups - 1):
+        if len(digits) < pii_phone.SHORTEST or (told is None and len(digits) < 2 * groups - 3):
             break
         if text[stop : stop + 1].isalpha() and not pii_phone.EXTENSION.match(text, stop):
             continue

@@ -42,15 +42,21 @@ _NUMBER_WORDS = frozenset({"number", "no", "nr", "num"})
 _WHOSE = _set("my his her their our your new old work home office emergency daytime direct personal private")
 _CURRENCIES = frozenset("$\u20ac\u00a3\u00a5\u20b9")
 _FOLLOWING = re.compile(
-    r"[\s,;\-(]{0,3}(?:mobile|cell|fax|home|office|work|desk|tel|phone|direct|landline|mobil)\b",
+    r"[\s,;\-(]{0,3}(?:(?:is|was|still) ){0,2}(?:(?:my|his|her|your|our|their) )?(?:(?:new|old|work|home|office) )?"
+    r"(?:mobile|cell|fax|phone|tel|landline|mobil|direct"
+    r"|(?:(?<=my )|(?<= his )|(?<=her )|(?<=your )|(?<=our )|(?<=their )|(?<=new )|(?<=old ))number"
+    r"|(?<=[\s,;\-(])(?:home|office|work|desk))\b",
     re.IGNORECASE,
 )
+_FOLLOWING_LENGTH = 40
 EXTENSION = re.compile(r"\s?(?:x|ext\.?|extension|#)\s?\d{1,6}(?!\w)", re.IGNORECASE)
 _NORTH_AMERICAN = re.compile(
     r"(?:1[ .\-]?)?(?:\([2-9]\d\d\)[ \-]?|[2-9]\d\d(?P<mark>[ .\-]))\d{3}(?(mark)(?P=mark)|[ .\-])\d{4}"
 )
-_AREA_IN_BRACKETS = re.compile(r"\((?!(?:19|20)\d\d\))\d{2,5}\)[ \-/]?\d[\d \-.]{3,9}\d")
+_AREA_IN_BRACKETS = re.compile(r"(?:\d{1,2}[ \-]?)?\((?!(?:19|20)\d\d\))\d{2,5}\)[ \-/]?\d[\d \-.]{3,9}\d")
+_THREE_THREE_FOUR = re.compile(r"\d{3}(?P<mark>[.\-])\d{3}(?P=mark)\d{4}")
 _TRUNK_ZERO = re.compile(r"\(?0[1-9]\d{0,5}\)?(?:[ \-/.]{1,2}\d{2,8}){1,5}")
+_SHORT_TRUNK_ZERO = re.compile(r"0[1-9]\d{0,2}[\-/]\d{2,3}(?: \d\d){1,2}")
 _DATE = re.compile(
     r"(?:(?:19|20)\d\d[\-./ ][01]?\d[\-./ ][0-3]?\d(?!\d)|[0-3]?\d[\-./][0-3]?\d[\-./](?:19|20)\d\d(?!\d)).{0,12}"
     r"|(?:19|20)\d\d ?[\-\u2013/] ?(?:19|20)\d\d"
@@ -100,7 +106,7 @@ def told_before(text: str, start: int, words: Sequence[str]) -> bool | None:
 
 def told_after(text: str, end: int) -> bool:
     """Tell whether the word that follows says that it is a telephone number."""
-    return _FOLLOWING.match(after(text, end)) is not None
+    return _FOLLOWING.match(after(text, end, _FOLLOWING_LENGTH)) is not None
 
 
 def verdict(words: Sequence[str]) -> bool | None:
@@ -120,10 +126,12 @@ def _by_shape(written: str, digits: str, region: str | None) -> float:
         return 0.85
     if digits.startswith("00") and written != digits and _country(digits[2:]):
         return 0.8
-    if _AREA_IN_BRACKETS.fullmatch(written):
+    if _AREA_IN_BRACKETS.fullmatch(written) or _THREE_THREE_FOUR.fullmatch(written):
         return 0.7
     if 9 <= len(digits) <= 12 and _TRUNK_ZERO.fullmatch(written):  # noqa: PLR2004  # with its trunk zero
         return 0.65
+    if _SHORT_TRUNK_ZERO.fullmatch(written):
+        return 0.6
     return 0.6 if national is not None and national.fullmatch(digits) else 0.0
 
 
