@@ -9,7 +9,7 @@ from tiered_memory.privacy import checksums
 from tiered_memory.privacy.pii_context import at_words
 from tiered_memory.privacy.pii_types import BLANK, PiiType, Span
 
-IBAN = re.compile(r"\d\d(?<=[A-Za-z]{2}\d\d)(?<!\w[A-Za-z]{2}\d\d)")
+IBAN = re.compile(r"\d\d(?<=[A-Za-z]{2}\d\d)(?<![\w\-][A-Za-z]{2}\d\d)")
 _ONE_PIECE = re.compile(r"[A-Za-z]{2}\d\d[A-Za-z0-9]{11,30}(?![A-Za-z0-9])")
 _COUNTRIES_BY_LENGTH = {
     15: "NO",

@@ -19,7 +19,9 @@ _IPV4 = re.compile(r"\d(?<![\w.]\d)\d{0,2}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
 _IPV6 = re.compile(
     r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![\w:]|\.\d)"
 )
-_VERSION = re.compile(r"\b(?:v|ver|version|release|build|section|chapter|firmware)\.?\s?$", re.IGNORECASE)
+_VERSION = re.compile(
+    r"\b(?:v|ver|version|release|build|section|chapter|firmware)\.?\s?$|\brv:$|\w/$", re.IGNORECASE
+)
 _NOBODY = frozenset({"127.0.0.1", "0.0.0.0", "255.255.255.255", "255.255.255.0"})  # noqa: S104
 _HEX_DIGITS_OF_AN_ADDRESS = 3
 

@@ -31,7 +31,7 @@ _AGAINST = _set(
     "coordinates"
 )
 _FOR = _set(
-    "phone phones phoned telephone telephones iphone smartphone tel telno cell cellphone cellular mobile mobil handy "
+    "phone phones phoned telephone telephones tel telno cell cellphone cellular mobile mobil handy "
     "landline fax whatsapp signal telegram viber sms text texts texted call calls called calling caller dial dialed "
     "dialled dialing ring reach reached hotline voicemail pager answer answers answered answering message messages "
     "messaging contact registered telefon telefonnummer telefono tel\u00e9fono telefone t\u00e9l\u00e9phone telephonique "
@@ -57,10 +57,11 @@ _AREA_IN_BRACKETS = re.compile(r"(?:\d{1,2}[ \-]?)?\((?!(?:19|20)\d\d\))\d{2,5}\
 _THREE_THREE_FOUR = re.compile(r"\d{3}(?P<mark>[.\-])\d{3}(?P=mark)\d{4}")
 _TRUNK_ZERO = re.compile(r"\(?0[1-9]\d{0,5}\)?(?:[ \-/.]{1,2}\d{2,8}){1,5}")
 _SHORT_TRUNK_ZERO = re.compile(r"0[1-9]\d{0,2}[\-/]\d{2,3}(?: \d\d){1,2}")
-_DATE = re.compile(
+_OTHER = re.compile(
     r"(?:(?:19|20)\d\d[\-./ ][01]?\d[\-./ ][0-3]?\d(?!\d)|[0-3]?\d[\-./][0-3]?\d[\-./](?:19|20)\d\d(?!\d)).{0,12}"
-    r"|(?:19|20)\d\d ?[\-\u2013/] ?(?:19|20)\d\d"
+    r"|(?:19|20)\d\d ?[\-\u2013/] ?(?:19|20)\d\d|(?=[\d.]{9,11}$)\d{1,4}(?:\.\d{1,4}){2,3}"
 )
+"""Dates, spans of years, and versions."""
 _NATIONAL = {
     "US": re.compile(r"1?[2-9]\d\d[2-9]\d{6}"),
     "CA": re.compile(r"1?[2-9]\d\d[2-9]\d{6}"),
@@ -85,7 +86,7 @@ def confidence(written: str, digits: str, told: bool | None, region: str | None)
 
     `told` is what the words around say: it is one, it is another number, or (None) nothing.
     """
-    if not SHORTEST <= len(digits) <= LONGEST + 2 or _DATE.fullmatch(written):
+    if not SHORTEST <= len(digits) <= LONGEST + 2 or _OTHER.fullmatch(written):
         return 0.0
     if "+" in written[:2] and _country(digits) and len(digits) <= LONGEST:
         return 0.95
@@ -99,9 +100,18 @@ def confidence(written: str, digits: str, told: bool | None, region: str | None)
 
 def told_before(text: str, start: int, words: Sequence[str]) -> bool | None:
     """Return what stands before a number that begins at `start` says of it: a currency, or the nearest telling word."""
-    if text[max(0, start - 2) : start].strip()[-1:] in _CURRENCIES:
+    joint = text[max(0, start - 2) : start]
+    if joint.strip()[-1:] in _CURRENCIES:
         return False
-    return verdict(words)
+    told = verdict(words)
+    return False if told is None and _is_attached(joint) else told
+
+
+def _is_attached(joint: str) -> bool:
+    """Tell from the two characters before it whether a number is the end of a longer code, date or version."""
+    if len(joint) < 2:  # noqa: PLR2004
+        return False
+    return joint[0].isdigit() if joint[1] in "./,:" else joint[1] == "-" and joint[0].isalnum()
 
 
 def told_after(text: str, end: int) -> bool:
@@ -124,7 +134,7 @@ def _by_shape(written: str, digits: str, region: str | None) -> float:
     national = _NATIONAL.get(region or "")
     if _NORTH_AMERICAN.fullmatch(written):
         return 0.85
-    if digits.startswith("00") and written != digits and _country(digits[2:]):
+    if written.startswith("00") and written != digits and _country(digits[2:]):
         return 0.8
     if _AREA_IN_BRACKETS.fullmatch(written) or _THREE_THREE_FOUR.fullmatch(written):
         return 0.7
