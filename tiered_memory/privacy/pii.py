@@ -22,6 +22,7 @@ from tiered_memory.privacy.pii_types import BLANK, OPTIONAL, PiiType, Span
 
 PLACEHOLDER = re.compile(rf"<(?:{'|'.join(PiiType)})(?:_\d{{1,9}})?>")
 _DIGITS = re.compile(r"\d+")
+_NO_DIGITS = str.maketrans("", "", "0123456789")
 _ROUNDS = 4
 _SHORTEST_KEY = 16
 _CODE_DIGITS = 3
@@ -104,11 +105,17 @@ def _candidates(text: str, region: str | None, optional: frozenset[PiiType]) -> 
         yield from secret.find_named(text, lower)
     if "PRIVATE KEY" in text:
         yield from secret.find_private_keys(text)
-    digits = sum(map(len, _DIGITS.findall(text)))
+    digits = _count_digits(text)
     if digits:
         yield from _with_digits(text, lower, digits, region)
     if optional:
         yield from _optional(text, optional)
+
+
+def _count_digits(text: str) -> int:
+    if text.isascii():
+        return len(text) - len(text.translate(_NO_DIGITS))
+    return sum(map(len, _DIGITS.findall(text)))
 
 
 def _with_digits(text: str, lower: str, digits: int, region: str | None) -> Iterator[Span]:
