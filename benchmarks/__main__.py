@@ -122,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures the product itself.")
     parser.add_argument("name", choices=sorted(MODULES))
     parser.add_argument("--data", type=Path, metavar="FILE", help="conversations (default: the bundled demo)")
-    parser.add_argument("--turns", type=Path, metavar="FILE", help="pii: conversations without any personal data")
+    parser.add_argument(
+        "--turns", type=Path, metavar="FILE", help="pii: conversations without any personal data"
+    )
     parser.add_argument("--policy", metavar="NAME|FILE", help="a shipped policy, 'open', or a policy file")
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", dest="full", action="store_false", help="a minute or two (the default)")

@@ -105,6 +105,9 @@ def _candidates(text: str, region: str | None, optional: frozenset[PiiType]) -> 
         yield from secret.find_named(text, lower)
     if "PRIVATE KEY" in text:
         yield from secret.find_private_keys(text)
+    words = text.split()
+    if max(map(len, words), default=0) >= _SHORTEST_KEY:
+        yield from _long_words(text, words)
     digits = _count_digits(text)
     if digits:
         yield from _with_digits(text, lower, digits, region)
@@ -119,9 +122,6 @@ def _count_digits(text: str) -> int:
 
 
 def _with_digits(text: str, lower: str, digits: int, region: str | None) -> Iterator[Span]:
-    words = text.split()
-    if max(map(len, words), default=0) >= _SHORTEST_KEY:
-        yield from _long_words(text, words)
     yield from _hosts(text)
     yield from _places(text, lower, digits)
     if has(lower, secret.PIN_NAMES) and digits >= _CODE_DIGITS:

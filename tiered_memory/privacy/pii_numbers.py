@@ -107,7 +107,7 @@ def _decide(text: str, place: tuple[int, int], digits: str, words: Sequence[str]
     for identity in pii_identities.BY_LENGTH.get(len(digits), ()):
         if sure := identity.certainty(text[start:end], digits, words):
             return Span(start, end, identity.type, sure, identity.type.value.lower())
-    if len(digits) in _BANK_LENGTHS and _is_account(words):
+    if len(digits) in _BANK_LENGTHS and text[start - 1 : start] != "+" and _is_account(words):
         return Span(start, end, PiiType.BANK_ACCOUNT, 0.7, "account words")
     return None
 
