@@ -176,7 +176,7 @@ def test_any_text_can_be_read(content: str) -> None:
         assert one.frame <= one.terms
         assert set(one.states) <= KNOWN
         assert one.frame or any(one.values.kinds())
-        assert one.terms == frozenset(analyze(one.text).terms) or not one.text.isascii()
+        assert one.terms >= frozenset(analyze(one.text).terms) or not one.text.isascii()
 
 
 def test_every_repetition_in_the_patterns_is_bounded_as_written() -> None:

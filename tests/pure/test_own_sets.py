@@ -15,7 +15,7 @@ from benchmarks.datasets import Conversation, Question, Turn, load
 from tiered_memory.model import Role
 
 SETS = Path(__file__).resolve().parents[2] / "benchmarks" / "sets"
-FILES = tuple(sorted(SETS.glob("*.json")))
+FILES = tuple(sorted(path for path in SETS.glob("*.json") if path.stem != "supersession"))
 CATEGORIES = {1, 2, 3, 4}
 HIGHEST_MEAN_OVERLAP = 0.12
 _WORD = re.compile(r"\w+")
