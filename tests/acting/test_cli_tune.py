@@ -197,6 +197,14 @@ def test_settings_stand_beside_each_named_policy(shell: Shell) -> None:
     assert found[2]["active"] < found[0]["active"]
 
 
+def test_that_quotas_are_not_replayed_is_said(shell: Shell) -> None:
+    def noted(*settings: str) -> str:
+        return str(shell.run("tune", "--input", "-", *settings, text=written(turn())).stderr)
+
+    assert "quotas are not replayed" in noted("--set", "quota.max_items=1")
+    assert noted() == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
