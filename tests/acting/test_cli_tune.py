@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_shell import Shell, shell_in
+from cli_shell import BESIDE_THE_PACKAGE, Shell, shell_in
 
 import tiered_memory
 from tiered_memory.wiring import load_policy
@@ -196,6 +197,14 @@ def test_settings_stand_beside_each_named_policy(shell: Shell) -> None:
     assert found[2]["active"] < found[0]["active"]
 
 
+def test_that_quotas_are_not_replayed_is_said(shell: Shell) -> None:
+    def noted(*settings: str) -> str:
+        return str(shell.run("tune", "--input", "-", *settings, text=written(turn())).stderr)
+
+    assert "quotas are not replayed" in noted("--set", "quota.max_items=1")
+    assert noted() == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -299,3 +308,17 @@ def test_a_missing_file_is_refused(shell: Shell) -> None:
 def test_no_store_of_the_environment_is_looked_at(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIERED_MEMORY_DATA_DIR", os.devnull)
     assert answer(shell, "--policy", "default", text=written(turn()))["turns"] == 1
+
+
+# --- the document --------------------------------------------------------------------------------------------
+
+
+def test_the_document_prints_what_the_command_prints(shell: Shell) -> None:
+    """After a change of scores or of the default policy: run the example again and paste what it prints."""
+    document = (BESIDE_THE_PACKAGE / "docs" / "tuning.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"```(python|sh|text)\n(.*?)```", document, re.DOTALL))
+    exec(compile(blocks["python"], "docs/tuning.md", "exec"), {})
+    result = shell.run(*blocks["sh"].split()[1:])
+    assert result.exit_code == 0, result.stderr
+    printed = [line.rstrip() for line in result.stdout.rstrip().splitlines()]
+    assert printed == blocks["text"].rstrip().splitlines()

@@ -115,6 +115,9 @@ def tune(
     made = Tuning(lines=lines, history=history, candidates=found, chosen=chosen, shown=show)
     if chosen is not None and choice.write is not None:
         _write(choice.write, chosen.policy)
+    bounded = [one.name for one in policies if one.quota.bounded]
+    if bounded:
+        output.note(f"quotas are not replayed, and there are some in: {', '.join(bounded)}", "yellow")
     output.show(tuning_views.document(made), tuning_views.picture(made))
 
 

@@ -84,8 +84,8 @@ def _headline(made: Tuning) -> str:
 
 
 def _table(made: Tuning) -> RenderableType:
-    weighed = "there" if made.history.needs else "importance"
-    columns = ("below gate", "kept", "forgotten", "purged", "at the end", "at most", "median life", weighed)
+    weighed = "met" if made.history.needs else "weight"
+    columns = ("below gate", "kept", "forgotten", "purged", "at end", "peak", "life", weighed)
     table = views.table("", "policy", *columns, right=["", *columns])
     for one in made.candidates:
         found, life = one.found, one.found.median_lifetime_days
@@ -112,11 +112,12 @@ def _size(count: float) -> str:
 
 def _legend(made: Tuning) -> RenderableType:
     weighed = (
-        "there: share of the needed that was there when it was needed, against the most bytes"
+        "met: share of needs for which the turn was there, against the peak."
         if made.history.needs
-        else "importance: share of all importance kept at the end, against the bytes at the end"
+        else "weight: share of all importance kept at the end, against the bytes at the end."
     )
-    return Text(f"{MARK} none keeps as much with less. {weighed}.", style="dim")
+    life = "life: median time until what is stored is forgotten."
+    return Text(f"{MARK} none keeps as much with less. {weighed}\n{life}", style="dim")
 
 
 def _months(one: Candidate) -> RenderableType:
