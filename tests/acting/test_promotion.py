@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -22,7 +23,8 @@ from support import (
 )
 
 from tiered_memory import TieredMemory, User
-from tiered_memory.errors import ConsentRequiredError, NotFoundError, SubjectErasedError
+from tiered_memory.clock import SystemClock
+from tiered_memory.errors import ConsentRequiredError, HotTierError, NotFoundError, SubjectErasedError
 from tiered_memory.metrics import Fact, Routed
 from tiered_memory.model import Durability, Sensitivity, TierName
 from tiered_memory.testing import ManualClock
@@ -239,7 +241,12 @@ async def test_a_deletion_wins_against_a_promotion(
             return await (alice.add(said) if again else alice.used([doomed]))
 
         async def delete(doomed: str = doomed) -> object:
-            return await alice.delete(doomed)
+            for _ in range(50):
+                # A busy machine may keep Redis from answering in time; what is there alone is then left as it was.
+                with contextlib.suppress(HotTierError):
+                    return await alice.delete(doomed)
+                await SystemClock().sleep(0.1)
+            raise AssertionError("Redis never answered")
 
         await asyncio.gather(after(chance.randrange(25), use), after(chance.randrange(25), delete))
         await memory.drain()
