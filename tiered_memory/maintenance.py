@@ -34,7 +34,8 @@ async def reembed_store(
     given = where if isinstance(where, Settings) else load_settings(data_dir=Path(where))
     if not (given.data_dir / "state.db").exists():
         raise ConfigurationError(f"there is no memory in {given.data_dir} that could be moved")
-    changed: dict[str, object] = {"background": False}
+    # What indexed mode shows of the old vectors goes with them; it shows the new ones when they are first asked for.
+    changed: dict[str, object] = {"background": False, "indexed_above_memories": None}
     if given.redis_url == PRIVATE:
         changed["redis_url"] = LOCAL  # a server of its own would be empty and live no longer than this
     if isinstance(to, str):

@@ -12,6 +12,9 @@ from support import consenting, contents, opened, parts_of
 
 from tiered_memory import Filter, Hit, Interaction, TieredMemory, User, paging, recall
 from tiered_memory.active import ActiveSubject
+from tiered_memory.config import load_settings
+from tiered_memory.embedding.base import TextKind, Vectors
+from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.errors import NotFoundError
 from tiered_memory.model import Role
 from tiered_memory.testing import ManualClock
@@ -254,6 +257,30 @@ async def test_a_damaged_row_is_named_and_the_others_are_found(
             assert len(await alice.list(limit=100)) == 19
             assert await alice.damaged() == [victim.id]
     assert "damaged or missing" in caplog.text
+
+
+async def test_another_embedder_shows_its_own_vectors(data: Path) -> None:
+    await write(data, 30, **SMALL)
+    settings = load_settings(data_dir=data, background=False, **SMALL)
+    report = await TieredMemory.reembed(settings, Shortened())
+    assert (report.memories, report.damaged, report.left) == (30, 0, 0)
+    async with opened(data, settings=SMALL, embedder=Shortened()) as memory:
+        alice = memory.user("alice", tenant="acme")
+        assert any("bakery" in hit.memory.content for hit in await alice.search("where is the bakery?"))
+        assert {len(vector) for vector, _ in await _columns(memory)} == {Shortened.dimensions}
+
+
+class Shortened:
+    """The first half of each vector of the shipped embedder."""
+
+    name = "shortened-128"
+    dimensions = 128
+
+    def __init__(self) -> None:
+        self._whole = StaticEmbedder()
+
+    async def embed(self, texts: Sequence[str], kind: TextKind = "document") -> Vectors:
+        return (await self._whole.embed(texts, kind))[:, : self.dimensions]
 
 
 async def _columns(memory: TieredMemory) -> list[tuple[list[float], str]]:
