@@ -66,9 +66,10 @@ class Announcer:
     async def _answer(self, batch: ForgetBatch) -> frozenset[str]:
         hook = self._core.before_forget
         answer = None if hook is None else await hook(batch)
-        if isinstance(answer, str):
-            raise TypeError
-        return frozenset(answer or ())
+        kept = frozenset(answer or ())
+        if isinstance(answer, str) or not all(isinstance(one, str) for one in kept):
+            raise TypeError  # what is no id would keep nothing
+        return kept
 
     def moved(self, subject: Subject | None, changes: Sequence[StateChange], now_us: int) -> None:
         """Tell that memories were forgotten, evicted or purged."""

@@ -62,7 +62,7 @@ class Reconciler:
             rivals: list[Rival] = []
             if _comparable(draft):
                 await self._pager.bring_for(active, [Query(draft.turn.terms, draft.turn.vector)], RIVALS)
-                rivals = await self._judged(draft, work.rivals(draft))
+                rivals = work.remaining(await self._judged(draft, work.rivals(draft)))
             work.take(draft, rivals, last=number == len(drafts))
         return Settled(work.drafts, work.amendments, work.promoted)
 
@@ -131,6 +131,11 @@ class _Work:
             if one.placement.cold and one.memory.superseded_by is None
         ]
         return found
+
+    def remaining(self, rivals: Sequence[Rival]) -> list[Rival]:
+        """Return those that did not leave while a hook was judging them."""
+        held, drafted = self._active.held, {one.memory.id for one in self.drafts} if rivals else ()
+        return [rival for rival in rivals if rival.claim.id in held or rival.claim.id in drafted]
 
     def take(self, draft: Draft, rivals: Sequence[Rival], *, last: bool) -> None:
         """Add a draft and carry out what follows from it; those after it, if any, may follow up on it."""

@@ -183,6 +183,19 @@ async def test_a_hook_that_fails_keeps_everything_but_ceilings(
         assert (set(report.forgotten), report.unheard) == (set(ids), False)
 
 
+async def test_a_hook_that_answers_with_memories_in_place_of_ids_keeps_everything(
+    data: Path, clock: ManualClock
+) -> None:
+    hook = Hook()
+    async with asking(data, clock, hook) as memory:
+        await add(await consenting(memory), "faint")
+        clock.advance(FADED)
+        hook.kept = (await memory.forget(dry_run=True)).planned
+        assert len(hook.kept) == 1
+        report = await memory.forget()
+        assert (report.forgotten, report.unheard) == ((), True)
+
+
 async def test_a_hook_that_takes_too_long_keeps_everything(data: Path, clock: ManualClock) -> None:
     heard, left = RecordingObserver(), anyio.Event()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
-from support import parts_of
+from support import consenting, contents, opened, parts_of
 from test_supersession_acts import DAY, NEW, OLD, WHERE, keep, said
 
 from tiered_memory import TieredMemory, User
 from tiered_memory.model import Kind
+from tiered_memory.scoring.supersession import Judgement, Relation, Statement
 from tiered_memory.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +49,36 @@ async def test_an_update_amid_the_removal_of_what_it_closes(
         assert old.id not in stored
         assert said(await alice.search(WHERE, include_superseded=True)) == [NEW]
         await alice.delete(new.id)
+
+
+@pytest.mark.parametrize(
+    ("told", "details"),
+    [
+        (Relation.UPDATES, {"importance": 0.9}),
+        (Relation.CONFLICTS, {"importance": 0.9}),
+        (Relation.DUPLICATE, {}),
+    ],
+)
+async def test_what_leaves_while_a_model_judges_it_is_neither_closed_nor_repeated(
+    data: Path, clock: ManualClock, told: Relation, details: dict[str, Any]
+) -> None:
+    asked, removed = asyncio.Event(), asyncio.Event()
+
+    async def judged(_new: Statement, held: Sequence[Statement]) -> Sequence[Judgement]:
+        asked.set()
+        await removed.wait()
+        return [Judgement(told, 0.9, "told so", None) for _ in held]
+
+    async with opened(data, clock=clock, settings={"redis_url": "local"}, supersession=judged) as memory:
+        alice = await consenting(memory)
+        old = await keep(alice, OLD, clock)
+        adding = asyncio.ensure_future(alice.add(NEW, **details))
+        await asked.wait()
+        await alice.delete(old.id)
+        removed.set()
+        new = await alice.get((await adding).id)
+        assert await contents(alice) == [NEW]
+        assert (new.supersedes, new.conflicts_with, new.repeats) == ((), (), ())
 
 
 async def _after(turns: int, act: Callable[[], Awaitable[object]]) -> None:
