@@ -11,7 +11,7 @@ from weakref import WeakSet
 import anyio
 
 from tiered_memory.errors import InvalidInputError
-from tiered_memory.model import MemoryEvent
+from tiered_memory.model import MemoryEvent, Subject
 
 BUFFERED, MOST_BUFFERED = 1000, 1_000_000
 
@@ -35,6 +35,10 @@ class EventStream:
         self._missed = 0
         self._bell.set()
 
+    def drop(self, subject: Subject) -> None:
+        """Let go of what waits of a subject."""
+        self._waiting = deque(event for event in self._waiting if event.subject != subject)
+
     def close(self) -> None:
         """End the stream after what waits in it; safe to call twice."""
         self._closed = True
@@ -47,7 +51,9 @@ class EventStream:
         while not self._waiting:
             if self._closed:
                 raise StopAsyncIteration
-            self._bell = anyio.Event()
+            if self._bell.is_set():
+                # One bell for all who wait: a new one each would leave those before it waiting for ever.
+                self._bell = anyio.Event()
             await self._bell.wait()
         return self._waiting.popleft()
 
@@ -80,6 +86,11 @@ class Events:
         for event in events:
             for stream in streams:
                 stream.tell(event)
+
+    def drop(self, subject: Subject) -> None:
+        """Let go of what no listener has heard of a subject yet: it was erased."""
+        for stream in list(self._streams):
+            stream.drop(subject)
 
     def close(self) -> None:
         """End every stream."""

@@ -234,6 +234,7 @@ class Fulfil:
         begun = stopwatch()
         try:
             certificate = await self._inflight.complete(self._eraser.erase(subject, reason))
+            self._announcer.events.drop(subject)
         except ErasureIncompleteError:
             self._core.observer.observe(ErasureDone("incomplete", {}))
             raise

@@ -343,3 +343,36 @@ async def test_who_stopped_listening_costs_nothing(memory: TieredMemory) -> None
     assert events.wanted
     del stream
     assert not events.wanted
+
+
+async def test_each_of_two_who_wait_on_one_stream_hears_and_both_end(
+    memory: TieredMemory, alice: User, clock: ManualClock
+) -> None:
+    faint = [await add(alice, f"faint {number} of a kind") for number in range(2)]
+    stream, heard = memory.events(), list[str]()
+
+    async def listen() -> None:
+        heard.extend([event.memory_id async for event in stream])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+        tasks.start_soon(listen)
+        await anyio.wait_all_tasks_blocked()
+        clock.advance(timedelta(days=60))
+        await memory.forget()
+        await memory.close()
+    assert sorted(heard) == sorted(faint)
+
+
+async def test_what_nobody_heard_of_an_erased_user_is_dropped(
+    memory: TieredMemory, alice: User, clock: ManualClock
+) -> None:
+    bob = await consenting(memory, "bob")
+    await add(alice, "faint")
+    kept = await add(bob, "faint as well")
+    stream = memory.events()
+    clock.advance(timedelta(days=60))
+    await memory.forget()
+    await alice.erase(reason="request")
+    await memory.close()
+    assert [event.memory_id async for event in stream] == [kept]
