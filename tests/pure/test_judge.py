@@ -325,11 +325,67 @@ def test_a_memory_that_says_more_is_not_closed_for_one_thing() -> None:
         ("The heating is on.", "The heating is off.", False),
         ("She likes tea.", "He likes tea.", False),
         ("I am allergic to nuts.", "I'm allergic to nuts!", True),
-        ("I prefer the concise answers.", "I really prefer concise answers", True),
+        ("I prefer the concise answers.", "I really prefer concise answers", False),
+        ("Well, I prefer tea.", "i prefer tea", True),
+        ("I prefer  tea\u2026", "I prefer tea!", True),
+        ("We\u2019ve met Ann", "We have met Ann.", True),
+        ("temp is -5", "temp is 5", False),
+        ("-40 degrees outside", "40 degrees outside", False),
+        ("x > y holds", "x < y holds", False),
+        ("a != b holds", "a = b holds", False),
+        ("\U0001f44d yes to plan", "\U0001f44e yes to plan", False),
+        ("50% of budget used", "50 of budget used", False),
+        ("I'd go", "I go", False),
+        ("I'll go", "I go", False),
+        ("I work for US", "I work for us", False),
+        ("My dog is so Just", "My dog is just so", False),
+        ("I have a few friends", "I have few friends", False),
+        ("I liked the city", "I like the city", False),
+        ("So many came", "Many came", False),
+        ("The answer is 5!", "The answer is 5", False),
+        ("Set x!", "Set x", False),
+        ("Let's eat, Grandma.", "Let's eat Grandma.", False),
+        ("Take the A train", "Take the a train", False),
+        ("the myVar one", "the myvar one", False),
+        ("!", ".", False),
     ],
 )
 def test_only_what_says_the_same_repeats(old: str, new: str, same: bool) -> None:
     assert (relation(old, new, 0.99) is Relation.DUPLICATE) is same
+
+
+_AFFIXES = st.sampled_from(
+    ["", "-", "+", "#", "%", "=", "<", ">", "!", "~", "\U0001f44d", "\u2212", "'d", "n't"]
+)
+_WORDS = st.sampled_from(["I", "us", "US", "so", "just", "the", "Ann", "go", "5", "not", "May", "well,"])
+_TOKENS = st.builds("{}{}{}".format, _AFFIXES, _WORDS, _AFFIXES)
+
+
+def _plain(content: str) -> str:
+    """Give the text all that may differ between two that say the same."""
+    words = [one if one.isupper() and one != "I" else one.lower() for one in content.split()]
+    while len(words) > 1 and words[0] == "well,":
+        words.pop(0)
+    return " ".join(words).rstrip(".! ")
+
+
+@given(st.lists(_TOKENS, max_size=5), st.data())
+def test_what_repeats_has_the_same_words_and_signs_in_the_same_order(
+    some: list[str], data: st.DataObject
+) -> None:
+    others = data.draw(st.permutations(some) | st.lists(_TOKENS, max_size=5))
+    if others and data.draw(st.booleans()):
+        others = [*others[:-1], data.draw(_AFFIXES) + others[-1].strip("-+#%=<>!~")]
+    new, old = " ".join(some), " ".join(others)
+    if relation(old, new, 1.0) is Relation.DUPLICATE:
+        assert _plain(new) == _plain(old)
+
+
+@given(sentences, st.sampled_from(["", "Well, ", "oh, "]), st.sampled_from(["", ".", " ", "\u2026"]))
+def test_what_differs_in_its_dress_alone_repeats(content: str, filler: str, end: str) -> None:
+    dressed = filler + content.replace(" ", "  ") + end
+    assume(content[-1] not in "?!" or not end.strip())
+    assert relation(content, dressed, 1.0) is Relation.DUPLICATE
 
 
 def test_another_author_or_role_does_not_repeat() -> None:

@@ -8,6 +8,7 @@ much speaks for it; a conflict merely puts the newer one first, so it is said of
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,7 +16,7 @@ from enum import StrEnum
 from tiered_memory.model import Role
 from tiered_memory.scoring import change_cues as cues
 from tiered_memory.scoring.attributes import BY_TERM, TOOLS
-from tiered_memory.scoring.claims import SELF, Assertion, assertions, root
+from tiered_memory.scoring.claims import SELF, Assertion, assertions
 from tiered_memory.scoring.comparison import ALIKE, MOST_OF_FRAME, Comparison, compare
 from tiered_memory.scoring.text import is_question
 
@@ -352,16 +353,41 @@ def _says_the_same(new: Statement, old: Statement) -> bool:
         and new.role == old.role
         and new.terms == old.terms
         and is_question(new.content) == is_question(old.content)
-        and (new.content == old.content or _telling_words(new.content) == _telling_words(old.content))
+        and (new.content == old.content or _telling(new.content) == _telling(old.content))
     )
 
 
-def _telling_words(content: str) -> list[str]:
-    """Return the words in their order, but for those that change nothing: "from A to B" is not "from B to A"."""
-    words = _SUFFIX.sub("", content.lower().replace("\u2019", "'"))
-    return [root(word) for word in _TELLING.findall(words) if word not in _IDLE]
+def _telling(content: str) -> list[str]:
+    """Return the words and signs as written, but for what changes nothing: spaces, how a sentence opens and ends.
+
+    Sense may hang on any other mark ("-5", "x > y", "I'd go"), on the order and, of names in capitals, on the case.
+    """
+    plain = unicodedata.normalize("NFC", content).replace("\u2019", "'")
+    words = [_lowered(word) for word in _without_end(plain).split()]
+    while len(words) > 1 and words[0] in _OPENINGS:
+        del words[0]
+    return _CONTRACTED.sub(_in_full, " ".join(words)).split()
 
 
-_SUFFIX = re.compile(r"'(?:m|re|s|ve|ll|d)\b")
-_TELLING = re.compile(r"n't\b|(?:(?!n't\b)[^\W_])+")
-_IDLE = frozenset(("a", "an", "the", "am", "is", "are", "so", "very", "really", "just", "well", "oh"))
+def _without_end(text: str) -> str:
+    """Return `text` without the marks it ends in, but for an exclamation mark that may be a factorial's."""
+    bare = text.rstrip(_ENDS)
+    last = bare.split()[-1:]
+    shouts = "!" in text[len(bare) :] and not all(len(word) > 1 and word.isalpha() for word in last)
+    return bare if last and not shouts else text
+
+
+def _lowered(word: str) -> str:
+    """Return an ordinary word in lower case; capitals inside it or a letter by itself tell something."""
+    ordinary = word == "I" or (len(word) > 1 and word[1:] == word[1:].lower())
+    return word.lower() if ordinary else word
+
+
+def _in_full(match: re.Match[str]) -> str:
+    return _FULL[match[1]]
+
+
+_ENDS = ".!\u2026\u3002 \t\r\n"
+_OPENINGS = frozenset(("well,", "oh,", "so,"))
+_FULL = {"m": " am", "re": " are", "ve": " have"}
+_CONTRACTED = re.compile(r"(?<=[a-z])'(m|re|ve)(?= |$)")
