@@ -291,6 +291,84 @@ def test_the_same_attribute_of_another_thing_stays(old: str, new: str) -> None:
     assert relation(old, new, 0.5) is not Relation.UPDATES
 
 
+@pytest.mark.parametrize(
+    "new",
+    [
+        "I didn't move to Munich.",
+        "I did not move to Munich in the end.",
+        "I haven't moved to Munich.",
+        "I never moved to Munich.",
+        "I never actually moved to Munich.",
+        "We won't be moving to Munich.",
+        "I almost moved to Munich.",
+        "I nearly moved to Munich.",
+        "I very nearly got a flat in Munich.",
+        "I dreamt I moved to Munich.",
+        "I dreamed that I moved to Munich.",
+        "I wish I lived in Munich.",
+        "I wished I lived in Munich.",
+        "I was going to move to Munich.",
+        "We were about to move to Munich.",
+        "I was supposed to move to Munich.",
+        "I pretended I moved to Munich.",
+        "I imagined I lived in Munich now.",
+        "I decided against moving to Munich.",
+        "I decided not to move to Munich.",
+        "I refused to move to Munich.",
+        "I failed to move to Munich.",
+        "I tried to move to Munich.",
+        "I was joking, I moved to Munich.",
+        "I turned down the flat in Munich.",
+        "I doubt I moved to Munich.",
+    ],
+)
+@pytest.mark.parametrize("similarity", [0.3, 0.6, 0.9])
+def test_a_change_that_did_not_happen_updates_nothing(new: str, similarity: float) -> None:
+    assert relation("I live in Berlin.", new, similarity) is not Relation.UPDATES
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("My phone number is 555-1234.", "My work phone number is now 555-9999."),
+        ("My work phone number is 555-1234.", "My phone number is now 555-9999."),
+        ("My work phone number is 555-1234.", "My home phone number is now 555-9999."),
+        ("My email is ann@one.example.", "My second email is ann@two.example now."),
+        ("The deadline is Friday.", "The other deadline moved to Monday."),
+        ("The deadline is Friday.", "Another deadline moved to Monday."),
+        ("The first deadline is Friday.", "The second deadline moved to Monday."),
+        ("The deadline for the report is Friday.", "The deadline for the talk moved to Monday."),
+        ("My meeting with Bob is on Monday", "My meeting with Al moved to Tuesday"),
+        ("My meeting with bob is on Monday", "my meeting with al moved to Tuesday"),
+        ("My meeting is on Monday.", "My meeting with Al moved to Tuesday."),
+        ("The price of milk is 2 euros.", "The price of bread is 3 euros now."),
+        ("My flat is in Berlin.", "My old flat is now in Munich, says the map."),
+        ("My dentist is Dr. Kim.", "My former dentist is Dr. Lee now."),
+        ("My car is a Mazda.", "My other car is a Tesla now."),
+        ("My spare key code is 4471.", "The key code changed to 9911."),
+    ],
+)
+@pytest.mark.parametrize("similarity", [0.3, 0.6, 0.9])
+def test_another_of_the_kind_updates_nothing(old: str, new: str, similarity: float) -> None:
+    assert relation(old, new, similarity) is not Relation.UPDATES
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("My work phone number is 555-1234.", "My work phone number is now 555-9999."),
+        ("My meeting with Bob is on Monday.", "My meeting with Bob moved to Tuesday."),
+        ("The deadline for the report is Friday.", "The deadline for the report moved to Monday."),
+        ("I work for Acme.", "I work for Globex now."),
+        ("I live in Berlin.", "I don't live in Berlin anymore, I moved to Munich."),
+        ("I live in Berlin.", "I no longer live in Berlin."),
+        ("Dinner is on Friday.", "Dinner isn't on Friday, it's on Sunday now."),
+    ],
+)
+def test_what_is_denied_or_qualified_alike_still_updates(old: str, new: str) -> None:
+    assert relation(old, new, 0.7) is Relation.UPDATES
+
+
 def test_a_named_person_is_the_same_whoever_tells() -> None:
     old = said("Maria works at a law firm.", author="Ann")
     new = said("Maria quit the law firm and runs a bakery.", day=4, author="Bo")

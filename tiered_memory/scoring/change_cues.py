@@ -85,9 +85,45 @@ CHAT = re.compile(
 HEDGE = re.compile(
     r"\b(?:might|maybe|perhaps|probably|possibly|could|would(?:n't)?|(?:i|we)'d (?!say)|if|unless|wish(?:es)?|hop(?:e|es|ing)|dream(?:s|ing)?"
     r"|thinking (?:of|about)|think about|considering|consider|imagine|pretend|someday|one day|some day|should (?:i|we|you)|suppose"
+    r"|dream(?:t|ed)|wished|imagin(?:ed|ing)|pretend(?:ed|ing)|suppose[ds]|tr(?:y|ies|ied|ying) to|fail(?:s|ed)? to|refus(?:e|es|ed) to"
+    r"|intend(?:s|ed)? to|meant to (?!say|write|type)|(?:am|'m|is|are|'re|was|were) (?:just |only )?about to|(?:was|were) (?:\w+ )?(?:going|close) to|came close to|verge of"
+    r"|(?:i|we) should(?:'ve| have) (?!said|been|written)|as though|jok(?:e|ed|es|ing)|kidding|doubt(?:s|ed)?|(?:do|did)(?:n't| not) (?:think|believe)"
+    r"|(?:almost|nearly) (?:\w+ )?(?:[a-z]{2,}ed|went|got|left|quit|bought|sold|became|took|chose|lost|won|broke|gave|fell|made|began|swapped)"
     r"|(?<!n't )want(?:s|ed)? to|wanna|would like|plan(?:s|ning)? (?:to|on)|looking (?:to|forward)|what if|in case|can't wait|wonder(?:ing)?|hypothetically|debating)\b"
 )
 """Not (yet) so."""
+
+DENIED = re.compile(
+    r"(?:\b[a-z]+n't|\b(?:not|never|cannot|nobody|no one|against|without|nor))(?: (?!i |we |it |he |she |they |so |but |and |because |now |longer )[a-z']+){0,3}?"
+    r" (?:mov(?:e|es|ed|ing)|relocat(?:e|ed|ing)|switch(?:ed|ing)?|chang(?:e|ed|es|ing)|replac(?:e|ed|ing)|migrat(?:e|ed|ing)|swap(?:ped|ping)?"
+    r"|join(?:ed|ing)?|start(?:ed|ing)?|adopt(?:ed|ing)?|transfer(?:red|ring)?|promoted|hired|renamed?|upgrad(?:e|ed|ing)|becom(?:e|ing)|became"
+    r"|reschedul(?:e|ed|ing)|postpone(?:d)?|push(?:ed)?|shift(?:ed)?|rais(?:e|ed)|lower(?:ed)?|extend(?:ed)?|reduced?|quit|resign(?:ed)?|retired?|got|get|t[ao]ken?|took"
+    r"|accept(?:ed|ing)?|bought|buy(?:ing)?|sign(?:ed|ing)?|settled?|updated?|turn(?:ed)? (?:vegan|vegetarian)|sold|sell(?:ing)?|leave|leaving|left)\b"
+    r"|\bturned down (?:the|a|an|my|their)\b|\bdeclined\b"
+)
+"""A change that did not happen."""
+
+NEGATION = re.compile(r"\b[a-z]+n't\b|\b(?:not|never|cannot|nobody|no one|neither|nor)\b(?! any ?more)")
+STILL_OVER = re.compile(r"\b(?:any ?more|any longer|no longer)\b")
+"""Of what is denied it tells that it used to be so."""
+
+CLAUSE = re.compile(r"[,;:]|\b(?:i|we|it|he|she|they|but|and|so|because)\b")
+"""Between two clauses of a sentence."""
+
+_NO_NOUN = (
+    r"(?!(?:is|was|are|were|am|be|has|have|had|will|on|in|at|to|from|by|for|of|and|or|with|got|now|went|goes|runs?|starts?|works?|lives?"
+    r"|day|night|week|month|year|time|[a-z]+ed)\b)"
+)
+QUALIFIER = re.compile(
+    r"\b(?:(?:my|our|his|her|their|its|the|an?|[a-z]+'s)(?: new| own)? (work|office|business|company|home|private|personal|other|second|third|fourth|first|last"
+    r"|old|older|former|previous|ex|spare|backup|emergency|main|primary|secondary|alternat(?:e|ive)|temporary|school|mobile|landline|weekend|summer|winter|guest)"
+    rf"|(another)) {_NO_NOUN}(?=[a-z])"
+    rf"|\b(?:my|our|his|her|their|its|the|[a-z]+'s) (?:(?!(?:end|start|middle|rest|beginning|first)\b){_NO_NOUN}[a-z]+ ){{1,3}}?(?:with|for|of) (?:the |my |our |an? )?"
+    rf"(?!(?:{_DAY}|me|us|it|them|this|that|now|today|tomorrow|next|good|sure)\b)([a-z][\w'-]*)"
+)
+"""What tells one thing from another of its kind: the *work* number, the *other* deadline, the meeting with *Bob*."""
+
+FORMER = _set("old older former previous ex last")
 
 QUOTE = re.compile(
     r"\b(?:he|she|they|someone|people|everyone|the (?:article|book|news|movie|film|song|post)) "

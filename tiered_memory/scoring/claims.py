@@ -109,7 +109,8 @@ class Assertion:
 
     `words` are its lower-case words in order without endings, `marks` those of them that are names or numbers, `terms` its index terms, `frame` those of them that
     may say what it is about (neither calendar, numbers nor words of change); `states` the attributes it gives a
-    value, `hints` those it touches, `head` the terms of the thing it begins with ("the meeting is ...").
+    value, `hints` those it touches, `head` the terms of the thing it begins with ("the meeting is ..."),
+    `qualifiers` the words that tell this thing from another of its kind (the *work* number).
     """
 
     text: str
@@ -122,6 +123,7 @@ class Assertion:
     states: tuple[str, ...]
     head: frozenset[str]
     hints: frozenset[str]
+    qualifiers: frozenset[str] = frozenset()
 
 
 def assertions(content: str) -> list[Assertion]:
@@ -166,6 +168,9 @@ def read(unit: str) -> Assertion:
         ),
         head=_head(lowered),
         hints=frozenset(name for name, one in tried.items() if not one.topic.isdisjoint(terms)),
+        qualifiers=frozenset(
+            root(word) for match in cues.QUALIFIER.finditer(lowered) for word in match.groups() if word
+        ),
     )
 
 

@@ -51,7 +51,7 @@ class Comparison:
         explicit: It says that something changed.
         changes: It may say so: "now", "new", "just".
         eventful: The older one tells of a taste, kin or a single event: another does not end it.
-        certain: Nothing speaks for two different subjects.
+        certain: Nothing speaks for two different subjects, nor for the change not having happened.
         brief: Both texts are short enough to say one thing only.
         similarity: Cosine of the texts they come from, 0 where these say too much for it to mean anything.
         same_head: Both say what one thing is or does: "the meeting is", "the meeting will".
@@ -104,9 +104,12 @@ def compare(after: Assertion, before: Assertion, similarity: float, *, brief: bo
 
     `similarity` is the cosine of the texts they come from; `brief` whether these are short enough to say one thing.
     """
-    certain = _sure_of_subject(after, before)
-    if certain is None:
+    sure = _sure_of_subject(after, before)
+    if sure is None:
         return None
+    certain = (
+        sure and not _is_denied(after, before, brief=brief) and not _is_another(after, before, brief=brief)
+    )
     found = _compared(after, before, similarity, certain=certain, brief=brief)
     if cues.ADDITIVE.search(after.text) and not (found.left or found.corrects):
         return None
@@ -183,6 +186,27 @@ def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
         or not theirs.terms.isdisjoint(after.terms)
         or (ours.speaker and SELF in theirs.terms)
     )
+
+
+def _is_denied(after: Assertion, before: Assertion, *, brief: bool) -> bool:
+    """Tell whether what `after` says is that something is *not* so, other than what `before` says."""
+    if cues.DENIED.search(after.text):
+        return True
+    if not cues.NEGATION.search(after.text) or cues.STILL_OVER.search(after.text):
+        return False
+    if cues.CORRECTION.search(after.text) or _leaves(after, before, brief=brief):
+        return False
+    told = (one for one in cues.CLAUSE.split(after.text) if not cues.NEGATION.search(one))
+    return not any(map(cues.CHANGE.search, told))
+
+
+def _is_another(after: Assertion, before: Assertion, *, brief: bool) -> bool:
+    """Tell whether one is of another thing of the kind: the work number, the other deadline, the meeting with Bob."""
+    ours = after.qualifiers.difference(before.qualifiers, before.words)
+    theirs = before.qualifiers.difference(after.qualifiers, after.words)
+    if ours and ours <= cues.FORMER and _leaves(after, before, brief=brief):
+        ours = frozenset()
+    return bool(ours or theirs)
 
 
 def _leaves(after: Assertion, before: Assertion, *, brief: bool) -> bool:
