@@ -320,6 +320,17 @@ def test_the_same_attribute_of_another_thing_stays(old: str, new: str) -> None:
         "I was joking, I moved to Munich.",
         "I turned down the flat in Munich.",
         "I doubt I moved to Munich.",
+        "I didnt move to Munich.",
+        "I avoided moving to Munich.",
+        "I'm afraid of moving to Munich.",
+        "I cancelled my move to Munich.",
+        "My move to Munich was cancelled.",
+        "I came within a hair of moving to Munich.",
+        "It is not true that I moved to Munich.",
+        "It's false that I moved to Munich.",
+        "In the novel I moved to Munich.",
+        "I moved to Munich, in theory.",
+        "I applied to move to Munich.",
     ],
 )
 @pytest.mark.parametrize("similarity", [0.3, 0.6, 0.9])
@@ -336,6 +347,13 @@ def test_a_change_that_did_not_happen_updates_nothing(new: str, similarity: floa
         ("My email is ann@one.example.", "My second email is ann@two.example now."),
         ("The deadline is Friday.", "The other deadline moved to Monday."),
         ("The deadline is Friday.", "Another deadline moved to Monday."),
+        ("The deadline is Friday.", "A different deadline moved to Monday."),
+        ("The deadline is Friday.", "The tax deadline moved to Monday."),
+        ("The tax deadline is Friday.", "The deadline moved to Monday."),
+        ("The deadline is Friday.", "Bob's deadline moved to Monday."),
+        ("Lunch with Bob is on Monday.", "Lunch with Al moved to Tuesday."),
+        ("My phone number is 555-1234.", "My fax number is now 555-9999."),
+        ("My phone number is 555-1234.", "My phone number abroad is now 555-9999."),
         ("The first deadline is Friday.", "The second deadline moved to Monday."),
         ("The deadline for the report is Friday.", "The deadline for the talk moved to Monday."),
         ("My meeting with Bob is on Monday", "My meeting with Al moved to Tuesday"),
@@ -359,6 +377,10 @@ def test_another_of_the_kind_updates_nothing(old: str, new: str, similarity: flo
         ("My work phone number is 555-1234.", "My work phone number is now 555-9999."),
         ("My meeting with Bob is on Monday.", "My meeting with Bob moved to Tuesday."),
         ("The deadline for the report is Friday.", "The deadline for the report moved to Monday."),
+        ("The deadline is Friday.", "The new deadline is Monday now."),
+        ("My phone number is 555-1234.", "My new phone number is 555-9999."),
+        ("Bob lives in Berlin.", "Bob's moved to Munich."),
+        ("Maria works for Acme.", "Maria left Acme for Globex."),
         ("I work for Acme.", "I work for Globex now."),
         ("I live in Berlin.", "I don't live in Berlin anymore, I moved to Munich."),
         ("I live in Berlin.", "I no longer live in Berlin."),
@@ -451,8 +473,9 @@ def _plain(content: str) -> str:
 def test_what_repeats_has_the_same_words_and_signs_in_the_same_order(
     some: list[str], data: st.DataObject
 ) -> None:
-    others = data.draw(st.permutations(some) | st.lists(_TOKENS, max_size=5))
-    if others and data.draw(st.booleans()):
+    others: list[str] = data.draw(st.permutations(some) | st.lists(_TOKENS, max_size=5))
+    changed: bool = data.draw(st.booleans())
+    if others and changed:
         others = [*others[:-1], data.draw(_AFFIXES) + others[-1].strip("-+#%=<>!~")]
     new, old = " ".join(some), " ".join(others)
     if relation(old, new, 1.0) is Relation.DUPLICATE:

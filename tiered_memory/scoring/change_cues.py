@@ -94,12 +94,15 @@ HEDGE = re.compile(
 """Not (yet) so."""
 
 DENIED = re.compile(
-    r"(?:\b[a-z]+n't|\b(?:not|never|cannot|nobody|no one|against|without|nor))(?: (?!i |we |it |he |she |they |so |but |and |because |now |longer )[a-z']+){0,3}?"
+    r"(?:\b[a-z]+n't|\b(?:(?:did|do|does|have|has|had|is|was|are|were|would|could|wo|ca)nt|not|never|cannot|nobody|no one|against|without|nor))(?: (?!i |we |it |he |she |they |so |but |and |because |now |longer )[a-z']+){0,3}?"
     r" (?:mov(?:e|es|ed|ing)|relocat(?:e|ed|ing)|switch(?:ed|ing)?|chang(?:e|ed|es|ing)|replac(?:e|ed|ing)|migrat(?:e|ed|ing)|swap(?:ped|ping)?"
     r"|join(?:ed|ing)?|start(?:ed|ing)?|adopt(?:ed|ing)?|transfer(?:red|ring)?|promoted|hired|renamed?|upgrad(?:e|ed|ing)|becom(?:e|ing)|became"
     r"|reschedul(?:e|ed|ing)|postpone(?:d)?|push(?:ed)?|shift(?:ed)?|rais(?:e|ed)|lower(?:ed)?|extend(?:ed)?|reduced?|quit|resign(?:ed)?|retired?|got|get|t[ao]ken?|took"
     r"|accept(?:ed|ing)?|bought|buy(?:ing)?|sign(?:ed|ing)?|settled?|updated?|turn(?:ed)? (?:vegan|vegetarian)|sold|sell(?:ing)?|leave|leaving|left)\b"
-    r"|\bturned down (?:the|a|an|my|their)\b|\bdeclined\b"
+    r"|\bturned down (?:the|a|an|my|their)\b|\bdeclined\b|\b(?:avoid(?:s|ed)?|dread(?:s|ed)?|fear(?:s|ed)?|scared of|afraid of|appl(?:y|ied) to|hair of)\b"
+    r"|\b(?:cancel(?:l?ed)?|called off|scrapped) (?:my|our|the|his|her|their) (?:move|switch|transfer|relocation)\b"
+    r"|\b(?:move|switch|transfer|relocation)\b.{0,30}?\b(?:cancel(?:l?ed)?|called off|scrapped|fell through)\b"
+    r"|\b(?:not true|untrue|false) that\b|\bin (?:the|my|a) (?:novel|story|game|play|movie|film)\b|\bin theory\b|\bapril fools?\b"
 )
 """A change that did not happen."""
 
@@ -111,14 +114,15 @@ CLAUSE = re.compile(r"[,;:]|\b(?:i|we|it|he|she|they|but|and|so|because)\b")
 """Between two clauses of a sentence."""
 
 _NO_NOUN = (
-    r"(?!(?:is|was|are|were|am|be|has|have|had|will|on|in|at|to|from|by|for|of|and|or|with|got|now|went|goes|runs?|starts?|works?|lives?"
+    r"(?!(?:is|was|are|were|am|be|has|have|had|will|on|in|at|to|from|by|for|of|and|or|with|got|now|went|goes|left|quit|working|living|runs?|starts?|works?|lives?"
     r"|day|night|week|month|year|time|[a-z]+ed)\b)"
 )
 QUALIFIER = re.compile(
-    r"\b(?:(?:my|our|his|her|their|its|the|an?|[a-z]+'s)(?: new| own)? (work|office|business|company|home|private|personal|other|second|third|fourth|first|last"
+    r"\b(?:(?:my|our|his|her|their|its|the|an?|[a-z]+'s)(?: new| own)? (work|office|business|company|home|private|personal|other|different|second|third|fourth|first|last"
     r"|old|older|former|previous|ex|spare|backup|emergency|main|primary|secondary|alternat(?:e|ive)|temporary|school|mobile|landline|weekend|summer|winter|guest)"
     rf"|(another)) {_NO_NOUN}(?=[a-z])"
-    rf"|\b(?:my|our|his|her|their|its|the|[a-z]+'s) (?:(?!(?:end|start|middle|rest|beginning|first)\b){_NO_NOUN}[a-z]+ ){{1,3}}?(?:with|for|of) (?:the |my |our |an? )?"
+    r"|^(?:the |my |our )?(?!(?:it|he|she|that|this|there|here|what|who|where|how|let|today|tomorrow)\b)([a-z]+)'s (?=[a-z]{3})"
+    rf"|(?:^|\b(?:my|our|his|her|their|its|the|[a-z]+'s) )(?:(?!(?:i|we|he|she|they|end|start|middle|rest|beginning|first)\b){_NO_NOUN}[a-z]+ ){{1,3}}?(?:with|for|of) (?:the |my |our |an? )?"
     rf"(?!(?:{_DAY}|me|us|it|them|this|that|now|today|tomorrow|next|good|sure)\b)([a-z][\w'-]*)"
 )
 """What tells one thing from another of its kind: the *work* number, the *other* deadline, the meeting with *Bob*."""

@@ -58,7 +58,7 @@ _OPENERS = frozenset(
 """Words that begin a sentence with a capital and are no names."""
 
 _HYPHENS = str.maketrans({"\u2019": "'", "\u2018": "'", "\u2013": "-", "\u2014": "-"})
-_CALENDAR = frozenset(
+CALENDAR = frozenset(
     analyze(
         "monday tuesday wednesday thursday friday saturday sunday january february march april june july august"
         " september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec am pm dr mr mrs ms prof aunt uncle coach professor"
@@ -151,13 +151,13 @@ def read(unit: str) -> Assertion:
     lowered = unit.lower()
     terms = frozenset(analyze(unit).terms)
     names, initial = _names(unit)
-    inside, starting = (frozenset(analyze(" ".join(some)).terms) - _CALENDAR for some in (names, initial))
+    inside, starting = (frozenset(analyze(" ".join(some)).terms) - CALENDAR for some in (names, initial))
     tried = {one.name: one for term in terms for one in BY_TERM.get(term, ())}
     return Assertion(
         text=lowered,
         words=tuple(map(root, cues.WORD.findall(lowered))),
         terms=terms,
-        frame=frozenset(one for one in terms - _CALENDAR - cues.FILLERS if not one[0].isdigit()),
+        frame=frozenset(one for one in terms - CALENDAR - cues.FILLERS if not one[0].isdigit()),
         marks=frozenset(root(one.lower()) for one in names)
         | frozenset(re.findall(r"\d+(?:[.:,]\d+)*", lowered))
         | {root(one) for one in _DAYS.findall(lowered)},

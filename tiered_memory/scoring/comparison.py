@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tiered_memory.scoring import change_cues as cues
 from tiered_memory.scoring.attributes import OF_SEVERAL, ROLES, TOOLS
-from tiered_memory.scoring.claims import OWN, SELF, Assertion, root
+from tiered_memory.scoring.claims import CALENDAR, OWN, SELF, Assertion, root
 from tiered_memory.scoring.text import analyze
 
 MOST_OF_FRAME = 0.6
@@ -206,7 +206,13 @@ def _is_another(after: Assertion, before: Assertion, *, brief: bool) -> bool:
     theirs = before.qualifiers.difference(after.qualifiers, after.words)
     if ours and ours <= cues.FORMER and _leaves(after, before, brief=brief):
         ours = frozenset()
-    return bool(ours or theirs)
+    return bool(ours or theirs) or _other_head(after, before)
+
+
+def _other_head(after: Assertion, before: Assertion) -> bool:
+    """Tell whether what the two begin with are two of a kind: the tax deadline and the deadline."""
+    apart = (after.head - before.terms) | (before.head - after.terms)
+    return not after.head.isdisjoint(before.head) and not apart <= cues.FILLERS | CALENDAR
 
 
 def _leaves(after: Assertion, before: Assertion, *, brief: bool) -> bool:
