@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
@@ -14,6 +13,7 @@ from tiered_memory.embedding.related_terms import related_terms
 from tiered_memory.errors import NotFoundError
 from tiered_memory.explaining import explained, explained_volatile
 from tiered_memory.formats.record import decode_fields, memory_of
+from tiered_memory.heirs import Wanted
 from tiered_memory.holdings import Opened
 from tiered_memory.metrics import ContextPacked, Embedded
 from tiered_memory.model import (
@@ -27,9 +27,9 @@ from tiered_memory.model import (
 from tiered_memory.paging import FILTERED, NOMINATED, Pager
 from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
-from tiered_memory.scoring.ranking import Scored, apply_strength, rank
+from tiered_memory.scoring.ranking import Scored, apply_strength
 from tiered_memory.scoring.recall_index import PER_ARM, Query
-from tiered_memory.scoring.succession import Successions, current_first
+from tiered_memory.scoring.succession import current_first
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
@@ -74,9 +74,10 @@ class Recall:
         query = Query.of(question, vector, now_us, related_terms(question))
         nominated = max(NOMINATED, limit) * (1 if where is None else FILTERED)
         await self._pager.bring_for(active, [query], nominated)
-        wanted, hidden = _Wanted.by(active, where), min(len(active.superseded), PER_ARM)
-        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=max(PER_ARM, limit) + hidden)
-        scored = rank(found, limit * OVERSAMPLE)
+        wanted = _wanted(active, where)
+        per_arm = max(PER_ARM, limit) + len(wanted.heirs)  # heirs' forerunners take nobody else's place
+        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=per_arm)
+        scored = wanted.best(found, limit * OVERSAMPLE)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
         chosen = current_first(weighed, wanted.successions(active, weighed, query))[:limit]
@@ -273,64 +274,11 @@ def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Which memories a search may return (None: all), and which it ranks: what another took the place of as well.
-
-    A question is often put in the words of the old one, so what holds now stands where that would.
-    """
-
-    returned: Collection[str] | None
-    ranked: Collection[str] | None
-    current: bool
-
-    @classmethod
-    def by(cls, active: ActiveSubject, where: Filter | None) -> _Wanted:
-        if where is None:
-            return cls(None, None, current=True)
-        matching = _matching(active, where)
-        if where.include_superseded or where.as_of is not None:
-            return cls(matching, matching, current=False)
-        return cls(matching, matching | active.superseded, current=True)
-
-    def successions(self, active: ActiveSubject, ranked: Sequence[Scored], query: Query) -> Successions:
-        """Return what took the place of what is ranked, as far as it may be returned, and what speaks against it."""
-        successor = dict[str, str | None]()
-        ahead = [one.id for one in ranked if self.current and one.id in active.superseded]
-        while ahead:
-            one = ahead.pop()
-            heir = active.held[one].superseded_by
-            if one in successor:
-                continue
-            if heir in active.superseded:
-                successor[one] = heir
-                ahead.append(str(heir))
-            else:
-                may = heir in active.held and (self.returned is None or heir in self.returned)
-                successor[one] = heir if may else None
-        return Successions(successor=successor, newer=_newer(active, ranked, query))
-
-
-def _newer(active: ActiveSubject, ranked: Sequence[Scored], query: Query) -> dict[str, list[str]]:
-    """Return what speaks against each row and is newer.
-
-    Not where the question gives a number that the older one alone has: then it asks for that one, whatever else seems
-    to be said of the same.
-    """
-    numbers = {term for term in query.terms if any(map(str.isdigit, term))}
-    contested = [one.id for one in ranked if one.id in active.contested]
-    return {
-        one: [
-            newer
-            for newer in active.rivals_since(one)
-            if not numbers.intersection(_terms(active, one) - _terms(active, newer))
-        ]
-        for one in contested
-    }
-
-
-def _terms(active: ActiveSubject, memory_id: str) -> AbstractSet[str]:
-    return active.claim(memory_id).statement.terms.keys()
+def _wanted(active: ActiveSubject, where: Filter | None) -> Wanted:
+    if where is None:
+        return Wanted.by(active, None, current=True)
+    current = where.as_of is None and not where.include_superseded
+    return Wanted.by(active, _matching(active, where), current=current)
 
 
 def _entry(memory: Memory) -> HistoryEntry:
