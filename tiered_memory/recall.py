@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
@@ -38,6 +38,8 @@ from tiered_memory.subjects import SubjectDirectory
 OVERSAMPLE = 2
 RECALL_LIMIT = 30
 PAGE = 200
+NEVER_US = 2**63
+"""Later than any moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,26 +305,47 @@ def _piece(memory: Memory) -> Piece:
 
 def _matching(active: ActiveSubject, where: Filter) -> set[str]:
     """Return the ids that pass the filter; metadata is looked at last, because it must be decoded."""
-    since = None if where.since is None else to_us(where.since)
-    until = None if where.until is None else to_us(where.until)
     as_of = None if where.as_of is None else to_us(where.as_of)
     current = None if where.include_superseded or as_of is not None else True
+    said = None if where.sessions is None and where.since is None and where.until is None else _Said.of(where)
     checks = (
         (current, lambda held: held.superseded_by is None),
         (as_of, lambda held: as_of is not None and held.held_good(as_of)),
         (where.kinds, lambda held: held.kind in (where.kinds or ())),
         (where.roles, lambda held: held.role in (where.roles or ())),
-        (where.sessions, lambda held: held.session in (where.sessions or ())),
         (where.agents, lambda held: held.agent in (where.agents or ())),
-        (since, lambda held: since is not None and held.occurred_us >= since),
-        (until, lambda held: until is not None and held.occurred_us < until),
         (where.min_importance, lambda held: held.importance >= (where.min_importance or 0.0)),
+        (said, lambda held: said is not None and said.ever(held)),
     )
     wanted = [check for given, check in checks if given is not None]
     passing = [held for held in active.held.values() if all(check(held) for check in wanted)]
     if where.metadata:
         passing = [held for held in passing if _has_metadata(held, where)]
     return {held.id for held in passing}
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """In which sessions (None: any), since when and until when a memory must have been said, at one of its times."""
+
+    sessions: Collection[str] | None
+    since_us: int
+    until_us: int
+
+    @classmethod
+    def of(cls, where: Filter) -> _Said:
+        since = -NEVER_US if where.since is None else to_us(where.since)
+        return cls(where.sessions, since, NEVER_US if where.until is None else to_us(where.until))
+
+    def ever(self, held: HeldMemory) -> bool:
+        """Tell whether a memory was said so, first or again."""
+        return self._then(held.session, held.occurred_us) or any(
+            self._then(one.session, to_us(one.occurred_at)) for one in held.repeats
+        )
+
+    def _then(self, session: str | None, at_us: int) -> bool:
+        here = self.sessions is None or session in self.sessions
+        return here and self.since_us <= at_us < self.until_us
 
 
 def _has_metadata(held: HeldMemory, where: Filter) -> bool:

@@ -150,3 +150,45 @@ async def test_what_is_said_otherwise_outside_a_filter_stays_outside(alice: User
     (hit,) = await alice.search("Where do I live?", where=Filter(sessions=frozenset({"old"})))
     assert (hit.memory.id, hit.conflicts_with) == (old.id, (new.id,))
     assert said(await alice.search("Where do I live?", as_of=old.occurred_at)) == ["I live in Berlin."]
+
+
+# --- what was said again, and filters ------------------------------------------------------------------------
+
+TEA = "I prefer tea to coffee."
+
+
+async def passing(user: User, **where: object) -> list[str]:
+    """Return what passes a filter, which search and list must agree on."""
+    chosen = Filter(**where)  # type: ignore[arg-type]
+    listed = [memory.content for memory in await user.list(where=chosen)]
+    assert sorted(said(await user.search("tea or coffee", where=chosen))) == sorted(listed)
+    return listed
+
+
+async def test_what_was_said_again_passes_for_each_time_it_was_said(alice: User, clock: ManualClock) -> None:
+    first = await say(alice, TEA, clock, session="s1")
+    await say(alice, "Coffee keeps me awake.", clock, session="s2")
+    again = await say(alice, TEA, clock, session="sX")
+    assert (again.id, len(again.repeats)) == (first.id, 1)
+    repeated = again.repeats[0].occurred_at
+    for session in ("s1", "sX"):
+        assert await passing(alice, sessions=frozenset({session})) == [TEA]
+    assert await passing(alice, sessions=frozenset({"nowhere"})) == []
+    assert await passing(alice, since=repeated) == [TEA]
+    assert await passing(alice, since=repeated + DAY) == []
+    assert await passing(alice, until=repeated, sessions=frozenset({"s1"})) == [TEA]
+
+
+async def test_one_and_the_same_time_must_match(alice: User, clock: ManualClock) -> None:
+    """It was said in that session, and at that time, but not at that time in that session."""
+    await say(alice, TEA, clock, session="s1")
+    repeated = (await say(alice, TEA, clock, session="sX")).repeats[0].occurred_at
+    assert await passing(alice, since=repeated, sessions=frozenset({"s1"})) == []
+    assert await passing(alice, until=repeated, sessions=frozenset({"sX"})) == []
+    assert await passing(alice, since=repeated, sessions=frozenset({"sX"})) == [TEA]
+    assert await passing(alice, since=repeated, sessions=frozenset({"sX"}), agents=frozenset({"a"})) == []
+
+
+async def test_a_word_that_looks_like_the_mark_of_a_repeat_is_none(alice: User, clock: ManualClock) -> None:
+    await say(alice, "Paragraph §repeats is about tea.", clock, session="s1")
+    assert await passing(alice, sessions=frozenset({"s2"})) == []
