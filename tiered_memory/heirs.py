@@ -16,7 +16,7 @@ from tiered_memory.scoring.ranking import Candidates, Scored, rank
 from tiered_memory.scoring.recall_index import Query
 from tiered_memory.scoring.succession import Successions, last_heirs
 
-GROWTH = 4
+GROWTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,18 @@ class Wanted:
         return cls(None, active.held.keys() - barren if barren else None, heirs)
 
     def best(self, found: Candidates, count: int) -> list[Scored]:
-        """Return the best rows, best first: as many as it takes to show `count` memories, if there are so many."""
+        """Return the best rows, best first: as many as it takes to show `count` memories, if there are so many.
+
+        Of those that one and the same took the place of only the best is among them.
+        """
         asked, ranked = count, rank(found, count)
         while len(ranked) == asked and len({self.heirs.get(one.id, one.id) for one in ranked}) < count:
             asked *= GROWTH
             ranked = rank(found, asked)
-        return ranked
+        first = dict[str, str]()
+        for one in reversed(ranked):
+            first[self.heirs.get(one.id, one.id)] = one.id
+        return [one for one in ranked if one.id not in self.heirs or first[self.heirs[one.id]] == one.id]
 
     def successions(self, active: ActiveSubject, ranked: Sequence[Scored], query: Query) -> Successions:
         """Return what took the place of what is ranked, and what may be returned and speaks against it."""
