@@ -23,7 +23,7 @@ from tiered_memory.errors import (
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.gate import ImportanceSpread
 from tiered_memory.formats.record import decode_fields, memory_of, passages_of, repeats_of
-from tiered_memory.model import Kind, Memory, Role, Sensitivity, Subject, TierName
+from tiered_memory.model import Kind, Memory, Repeat, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
 from tiered_memory.scoring.passages import Passage
@@ -36,6 +36,8 @@ from tiered_memory.tiers.base import SubjectRef, TierRecord
 
 HELD_BYTES = 520
 CLAIMS_KEPT = 500
+REPEATS_KEY = b"\xa7repeats"
+"""The key of a record's repeats as msgpack writes it."""
 
 
 @dataclass(slots=True)
@@ -73,6 +75,11 @@ class HeldMemory:
     def volatile(self) -> bool:
         """Whether it lives in hot and warm only."""
         return self.expires_us is not None
+
+    @property
+    def repeats(self) -> tuple[Repeat, ...]:
+        """The times it was said again; that there are none is seen without decoding it."""
+        return repeats_of(decode_fields(self.plaintext)) if REPEATS_KEY in self.plaintext else ()
 
     def memory(self) -> Memory:
         """Return the memory in full."""
@@ -235,12 +242,6 @@ class ActiveSubject:
         others = self.contested.get(memory_id, ())
         return tuple(sorted(one for one in others if one in self.held and one not in self.superseded))
 
-    def rivals_since(self, memory_id: str) -> list[str]:
-        """Return those of them that are newer, the newest first."""
-        own, others = self.held[memory_id], [self.held[one] for one in self.rivals(memory_id)]
-        newer = [one for one in others if (one.occurred_us, one.order) > (own.occurred_us, own.order)]
-        return [one.id for one in sorted(newer, key=lambda one: (-one.occurred_us, -one.order))]
-
     def release(self, ids: Sequence[str]) -> list[str]:
         """Make memories unfindable; return those that were held."""
         if self.bringing:
@@ -288,7 +289,7 @@ class ActiveSubject:
         entry = self.held.get(memory_id)
         if entry is None:
             return set()
-        said = {again.session for again in repeats_of(decode_fields(entry.plaintext))} | {entry.session}
+        said = {again.session for again in entry.repeats} | {entry.session}
         return {session for session in said if session is not None}
 
     def tier_of(self, memory_id: str) -> TierName:

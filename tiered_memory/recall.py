@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
@@ -14,6 +13,7 @@ from tiered_memory.embedding.related_terms import related_terms
 from tiered_memory.errors import NotFoundError
 from tiered_memory.explaining import explained, explained_volatile
 from tiered_memory.formats.record import decode_fields, memory_of
+from tiered_memory.heirs import Wanted
 from tiered_memory.holdings import Opened
 from tiered_memory.metrics import ContextPacked, Embedded
 from tiered_memory.model import (
@@ -27,9 +27,9 @@ from tiered_memory.model import (
 from tiered_memory.paging import FILTERED, NOMINATED, Pager
 from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
-from tiered_memory.scoring.ranking import Scored, apply_strength, rank
+from tiered_memory.scoring.ranking import Scored, apply_strength
 from tiered_memory.scoring.recall_index import PER_ARM, Query
-from tiered_memory.scoring.succession import Successions, current_first
+from tiered_memory.scoring.succession import current_first
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
@@ -38,6 +38,8 @@ from tiered_memory.subjects import SubjectDirectory
 OVERSAMPLE = 2
 RECALL_LIMIT = 30
 PAGE = 200
+NEVER_US = 2**63
+"""Later than any moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,10 @@ class Recall:
         query = Query.of(question, vector, now_us, related_terms(question))
         nominated = max(NOMINATED, limit) * (1 if where is None else FILTERED)
         await self._pager.bring_for(active, [query], nominated)
-        wanted, hidden = _Wanted.by(active, where), min(len(active.superseded), PER_ARM)
-        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=max(PER_ARM, limit) + hidden)
-        scored = rank(found, limit * OVERSAMPLE)
+        wanted = _wanted(active, where)
+        per_arm = max(PER_ARM, limit) + len(wanted.heirs)  # heirs' forerunners take nobody else's place
+        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=per_arm)
+        scored = wanted.best(found, limit * OVERSAMPLE)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
         chosen = current_first(weighed, wanted.successions(active, weighed, query))[:limit]
@@ -273,64 +276,11 @@ def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Which memories a search may return (None: all), and which it ranks: what another took the place of as well.
-
-    A question is often put in the words of the old one, so what holds now stands where that would.
-    """
-
-    returned: Collection[str] | None
-    ranked: Collection[str] | None
-    current: bool
-
-    @classmethod
-    def by(cls, active: ActiveSubject, where: Filter | None) -> _Wanted:
-        if where is None:
-            return cls(None, None, current=True)
-        matching = _matching(active, where)
-        if where.include_superseded or where.as_of is not None:
-            return cls(matching, matching, current=False)
-        return cls(matching, matching | active.superseded, current=True)
-
-    def successions(self, active: ActiveSubject, ranked: Sequence[Scored], query: Query) -> Successions:
-        """Return what took the place of what is ranked, as far as it may be returned, and what speaks against it."""
-        successor = dict[str, str | None]()
-        ahead = [one.id for one in ranked if self.current and one.id in active.superseded]
-        while ahead:
-            one = ahead.pop()
-            heir = active.held[one].superseded_by
-            if one in successor:
-                continue
-            if heir in active.superseded:
-                successor[one] = heir
-                ahead.append(str(heir))
-            else:
-                may = heir in active.held and (self.returned is None or heir in self.returned)
-                successor[one] = heir if may else None
-        return Successions(successor=successor, newer=_newer(active, ranked, query))
-
-
-def _newer(active: ActiveSubject, ranked: Sequence[Scored], query: Query) -> dict[str, list[str]]:
-    """Return what speaks against each row and is newer.
-
-    Not where the question gives a number that the older one alone has: then it asks for that one, whatever else seems
-    to be said of the same.
-    """
-    numbers = {term for term in query.terms if any(map(str.isdigit, term))}
-    contested = [one.id for one in ranked if one.id in active.contested]
-    return {
-        one: [
-            newer
-            for newer in active.rivals_since(one)
-            if not numbers.intersection(_terms(active, one) - _terms(active, newer))
-        ]
-        for one in contested
-    }
-
-
-def _terms(active: ActiveSubject, memory_id: str) -> AbstractSet[str]:
-    return active.claim(memory_id).statement.terms.keys()
+def _wanted(active: ActiveSubject, where: Filter | None) -> Wanted:
+    if where is None:
+        return Wanted.by(active, None, current=True)
+    current = where.as_of is None and not where.include_superseded
+    return Wanted.by(active, _matching(active, where), current=current)
 
 
 def _entry(memory: Memory) -> HistoryEntry:
@@ -355,26 +305,47 @@ def _piece(memory: Memory) -> Piece:
 
 def _matching(active: ActiveSubject, where: Filter) -> set[str]:
     """Return the ids that pass the filter; metadata is looked at last, because it must be decoded."""
-    since = None if where.since is None else to_us(where.since)
-    until = None if where.until is None else to_us(where.until)
     as_of = None if where.as_of is None else to_us(where.as_of)
     current = None if where.include_superseded or as_of is not None else True
+    said = None if where.sessions is None and where.since is None and where.until is None else _Said.of(where)
     checks = (
         (current, lambda held: held.superseded_by is None),
         (as_of, lambda held: as_of is not None and held.held_good(as_of)),
         (where.kinds, lambda held: held.kind in (where.kinds or ())),
         (where.roles, lambda held: held.role in (where.roles or ())),
-        (where.sessions, lambda held: held.session in (where.sessions or ())),
         (where.agents, lambda held: held.agent in (where.agents or ())),
-        (since, lambda held: since is not None and held.occurred_us >= since),
-        (until, lambda held: until is not None and held.occurred_us < until),
         (where.min_importance, lambda held: held.importance >= (where.min_importance or 0.0)),
+        (said, lambda held: said is not None and said.ever(held)),
     )
     wanted = [check for given, check in checks if given is not None]
     passing = [held for held in active.held.values() if all(check(held) for check in wanted)]
     if where.metadata:
         passing = [held for held in passing if _has_metadata(held, where)]
     return {held.id for held in passing}
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """In which sessions (None: any), since when and until when a memory must have been said, at one of its times."""
+
+    sessions: Collection[str] | None
+    since_us: int
+    until_us: int
+
+    @classmethod
+    def of(cls, where: Filter) -> _Said:
+        since = -NEVER_US if where.since is None else to_us(where.since)
+        return cls(where.sessions, since, NEVER_US if where.until is None else to_us(where.until))
+
+    def ever(self, held: HeldMemory) -> bool:
+        """Tell whether a memory was said so, first or again."""
+        return self._then(held.session, held.occurred_us) or any(
+            self._then(one.session, to_us(one.occurred_at)) for one in held.repeats
+        )
+
+    def _then(self, session: str | None, at_us: int) -> bool:
+        here = self.sessions is None or session in self.sessions
+        return here and self.since_us <= at_us < self.until_us
 
 
 def _has_metadata(held: HeldMemory, where: Filter) -> bool:

@@ -321,8 +321,8 @@ def telling(**told: Judgement) -> Hook:
 async def test_a_hook_judges_in_the_rules_place(data: Path, clock: ManualClock) -> None:
     async with opened(data, clock=clock, settings=LOCAL, supersession=telling(Alpha=UPDATES)) as memory:
         alice = await consenting(memory)
-        await keep(alice, "Alpha is what the gadget runs on.", clock)
         await keep(alice, OLD, clock)
+        await keep(alice, "Alpha is what the gadget runs on.", clock)
         new = await keep(alice, "Beta is what the gadget runs on.", clock)
         assert new.supersedes
         assert set(await contents(alice)) == {OLD, "Beta is what the gadget runs on."}

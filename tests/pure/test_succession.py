@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiered_memory.scoring.ranking import Scored
-from tiered_memory.scoring.succession import SUCCESSION, Successions, current_first
+from tiered_memory.scoring.succession import SUCCESSION, Successions, current_first, last_heirs
 
 IDS = "abcdef"
+LONG = 20_000
 
 
 def ranked(ids: str) -> list[Scored]:
@@ -77,6 +78,40 @@ def test_a_circle_is_cut(successions: Successions) -> None:
     found = current_first(ranked("abc"), successions)
     assert found[-1].id == "c"
     assert len(found) == len({one.id for one in found})
+
+
+def test_a_chain_may_be_long() -> None:
+    links = {str(one): str(one + 1) for one in range(LONG)}
+    rows = [Scored("0", 2.0, {"vector": 2.0}), Scored(str(LONG), 1.0, {"vector": 1.0})]
+    assert order(current_first(rows, Successions(successor=links))) == str(LONG)
+
+
+def test_so_may_be_a_row_of_things_said_otherwise() -> None:
+    newer = {str(one): [str(one + 1)] for one in range(LONG)}
+    found = current_first([Scored("0", 2.0, {"vector": 2.0})], Successions(newer=newer))
+    assert [one.id for one in found] == [str(one) for one in range(LONG, -1, -1)]
+
+
+def test_each_of_a_chain_has_the_last_as_heir() -> None:
+    links = {str(one): str(one + 1) for one in range(LONG)}
+    assert set(last_heirs(links).values()) == {str(LONG)}
+    assert last_heirs({}) == {}
+
+
+def test_a_circle_has_no_heir_nor_has_what_leads_into_it() -> None:
+    found = last_heirs({"z": "a", "a": "b", "b": "c", "c": "a", "x": "y"})
+    assert found == {"z": None, "a": None, "b": None, "c": None, "x": "y"}
+
+
+@given(st.dictionaries(st.sampled_from(IDS), st.sampled_from([*IDS, "z"])))
+def test_the_last_heir_is_the_one_a_walk_ends_at(links: dict[str, str]) -> None:
+    found = last_heirs(links)
+    assert found.keys() == links.keys()
+    for start, last in found.items():
+        one = start
+        for _ in links:
+            one = links.get(one, one)
+        assert last == (None if one in links else one)
 
 
 @given(

@@ -27,6 +27,19 @@ class Successions:
     newer: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
+def last_heirs(links: Mapping[str, str]) -> dict[str, str | None]:
+    """Map each superseded id to the last of its chain, None in a circle; `links` leads to the next. Linear time."""
+    last = dict[str, str | None]()
+    for start in links:
+        path, one = list[str](), start
+        while one in links and one not in last:
+            last[one] = None  # what leads back here, leads nowhere
+            path.append(one)
+            one = links[one]
+        last.update(dict.fromkeys(path, last.get(one, one)))
+    return last
+
+
 def current_first(ranked: Sequence[Scored], successions: Successions) -> list[Scored]:
     """Return rows best first, each superseded row replaced by what took its place, none twice.
 
@@ -48,18 +61,26 @@ class _Placing:
         self.placed: list[Scored] = []
 
     def place(self, identity: str, score: float) -> None:
-        """Place a row, after those that must stand above it; a circle is cut where it closes."""
-        if identity in self._seen:
-            return
-        self._seen.add(identity)
-        if identity in self._successions.successor:
-            heir = self._successions.successor[identity]
-            if heir is not None:
-                self.place(heir, score)
-            return
-        for newer in self._successions.newer.get(identity, ()):
-            self.place(newer, score)
-        self.placed.append(_raised(self._known.get(identity) or Scored(identity, 0.0, {}), score))
+        """Place a row, after those that must stand above it; a circle is cut where it closes.
+
+        No call for each link: a chain may be thousands long.
+        """
+        ahead = [(identity, False)]
+        while ahead:
+            one, is_next = ahead.pop()
+            if is_next:
+                self.placed.append(_raised(self._known.get(one) or Scored(one, 0.0, {}), score))
+            elif one not in self._seen:
+                self._seen.add(one)
+                ahead += self._before(one)
+
+    def _before(self, one: str) -> list[tuple[str, bool]]:
+        """Return what is to be placed for a row, the first of it last, and whether all above that is placed."""
+        if one in self._successions.successor:
+            heir = self._successions.successor[one]
+            return [] if heir is None else [(heir, False)]
+        newer = self._successions.newer.get(one, ())
+        return [(one, True), *((above, False) for above in reversed(newer))]
 
 
 def _raised(one: Scored, score: float) -> Scored:
