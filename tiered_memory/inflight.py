@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Coroutine, Hashable
+from collections.abc import AsyncIterator, Collection, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -61,6 +61,31 @@ class InFlight:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # a caller that left does not hear of it; the loop must not complain
+
+
+class Turns:
+    """Lets those whose names meet go one after another, in the order they came; the others go side by side."""
+
+    def __init__(self) -> None:
+        self._last: dict[Hashable, anyio.Event] = {}
+        self.ended = 0
+        """How many turns with a name have ended."""
+
+    @asynccontextmanager
+    async def held(self, names: Collection[Hashable]) -> AsyncIterator[None]:
+        """Go on when all have ended that came before with one of `names`."""
+        mine, before = anyio.Event(), {id(one): one for one in map(self._last.get, names) if one is not None}
+        self._last.update(dict.fromkeys(names, mine))
+        try:
+            for one in before.values():
+                await one.wait()
+            yield
+        finally:
+            self.ended += bool(names)
+            for name in names:
+                if self._last.get(name) is mine:
+                    del self._last[name]
+            mine.set()
 
 
 class KeyedLocks(Generic[K]):

@@ -99,14 +99,9 @@ class Router:
             await self._sessions.ready(active, session)
         drafts = await self._drafts(active, accepted, grounds, options)
         settled = await self._reconciler.settle(active, drafts)
-        self._flusher.check_room(
-            sum(draft.placement.cold for draft in settled.drafts)
-            + len(settled.amendments)
-            + len(settled.promoted)
-        )
+        self._flusher.check_room(settled.entries)
         work = _Work(options, fingerprint, options.operation_id or self._core.new_id(), drafts)
-        given = self._commission(active, work, settled)
-        return await self._inflight.finish(self._put_down(active, work, given))
+        return await self._inflight.finish(self._put_down(active, work, settled))
 
     async def _grounds(
         self, active: ActiveSubject, accepted: Sequence[Accepted], options: WriteOptions, now_us: int
@@ -200,12 +195,15 @@ class Router:
             provenance=given.provenance or Provenance(source),
         )
 
-    async def _put_down(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
+    async def _put_down(self, active: ActiveSubject, work: _Work, settled: Settled) -> list[Receipt]:
         """The commit section. It runs to its end whatever becomes of the caller."""
         active.users += 1
         try:
-            async with self._committer.turn(active):
-                return await self._written(active, work, given)
+            async with (
+                self._reconciler.turn(active, work.drafts, settled) as latest,
+                self._committer.turn(active),
+            ):
+                return await self._written(active, work, self._commission(active, work, latest))
         finally:
             active.users -= 1
 
