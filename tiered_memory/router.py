@@ -220,8 +220,8 @@ class Router:
     async def _acknowledge(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
         pushed = asyncio.ensure_future(self._push_hot(active, given.drafts))
         try:
-            outcome = await self._committer.commit(active, given)
-            if isinstance(outcome, Stale):
+            outcome = await self._committer.attempt(active, given)
+            if outcome is None or isinstance(outcome, Stale):
                 await pushed
                 given, outcome = await self._once_more(active, work, outcome)
                 pushed = asyncio.ensure_future(self._push_hot(active, given.drafts))
@@ -247,17 +247,18 @@ class Router:
         return receipts
 
     async def _once_more(
-        self, active: ActiveSubject, work: _Work, stale: Stale
+        self, active: ActiveSubject, work: _Work, stale: Stale | None
     ) -> tuple[Commission, Written | Repeated]:
         """Somebody was faster: judge again without the memories that changed, and at last without any."""
-        volatile = [one.id for one in active.held.values() if one.volatile]
-        besides = (*stale.memory_ids, *volatile)
-        settled = await self._reconciler.settle(active, work.drafts, besides=besides)
-        given = self._commission(active, work, settled)
+        if stale is not None:
+            besides = (*stale.memory_ids, *(one.id for one in active.held.values() if one.volatile))
+            settled = await self._reconciler.settle(active, work.drafts, besides=besides)
+            given = self._commission(active, work, settled)
+            outcome = await self._committer.attempt(active, given)
+            if isinstance(outcome, (Written, Repeated)):
+                return given, outcome
+        given = self._commission(active, work, Settled(list(work.drafts)))
         outcome = await self._committer.commit(active, given)
-        if isinstance(outcome, Stale):
-            given = self._commission(active, work, Settled(list(work.drafts)))
-            outcome = await self._committer.commit(active, given)
         if isinstance(outcome, Stale):
             raise StateStoreError("a write without revisions was refused for one")
         return given, outcome

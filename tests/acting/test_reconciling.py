@@ -8,10 +8,12 @@ from pathlib import Path
 import anyio.lowlevel
 import pytest
 from support import consenting, contents, opened, parts_of
-from test_supersession_acts import LOCAL, UPDATES, keep, telling
+from test_quota import bounded
+from test_supersession_acts import LOCAL, UPDATES, keep, said, telling
 
 from tiered_memory import Interaction, TieredMemory, User
 from tiered_memory.active import ActiveSubject
+from tiered_memory.errors import QuotaExceededError
 from tiered_memory.model import Filter, Kind
 from tiered_memory.scoring.reconcile import Claim
 from tiered_memory.testing import ManualClock
@@ -160,6 +162,50 @@ async def test_a_write_that_repeats_nothing_waits_for_no_turn(memory: TieredMemo
         busy.set()
         await waiting
     assert await current(alice, "mood") == ["happy"]
+
+
+# --- a full quota --------------------------------------------------------------------------------------------
+
+
+async def test_where_nothing_else_can_make_room_the_old_gives_way_to_the_new(
+    data: Path, clock: ManualClock
+) -> None:
+    async with bounded(data, clock, "max_items = 1") as memory:
+        alice = await consenting(memory)
+        old = await keep(alice, "I live in Berlin.", clock)
+        for city in ("Munich", "Rome"):
+            new = await keep(alice, f"I moved to {city}.", clock)
+            assert await contents(alice) == [f"I moved to {city}."]
+            assert new.supersedes == ()
+        assert old.id in {one.id for one in await alice.forgotten()}
+        assert said(await alice.search("Where do I live?", include_superseded=True)) == ["I moved to Rome."]
+        await memory.drain()
+        parts_of(memory).directory.forget(parts_of(memory).directory.residents()[0])
+        assert await contents(alice) == ["I moved to Rome."]
+
+
+async def test_beside_what_is_pinned_a_profile_value_gives_way_to_the_next(
+    data: Path, clock: ManualClock
+) -> None:
+    async with bounded(data, clock, "max_items = 2") as memory:
+        alice = await consenting(memory)
+        await alice.pin((await keep(alice, "The cat is called Tom.", clock)).id)
+        for value in ("dark", "light", "dark"):
+            await keep(alice, value, clock, kind=Kind.PROFILE, metadata={"key": "theme"})
+            assert await contents(alice) == [value, "The cat is called Tom."]
+
+
+async def test_a_change_to_what_is_pinned_is_refused_when_it_fills_the_quota(
+    data: Path, clock: ManualClock
+) -> None:
+    async with bounded(data, clock, "max_items = 1") as memory:
+        alice = await consenting(memory)
+        old = await keep(alice, "I live in Berlin.", clock)
+        await alice.pin(old.id)
+        with pytest.raises(QuotaExceededError, match="pinned"):
+            await keep(alice, "I moved to Munich.", clock)
+        assert (await alice.get(old.id)).superseded_by is None
+        assert said(await alice.search("Munich")) == ["I live in Berlin."]
 
 
 # --- many at once --------------------------------------------------------------------------------------------
