@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Collection, Coroutine, Hashable
+from collections.abc import AsyncIterator, Coroutine, Hashable
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -67,25 +68,31 @@ class Turns:
     """Lets those whose names meet go one after another, in the order they came; the others go side by side."""
 
     def __init__(self) -> None:
-        self._last: dict[Hashable, anyio.Event] = {}
+        self._lines: dict[Hashable, list[anyio.Event]] = {}
         self.ended = 0
         """How many turns with a name have ended."""
 
     @asynccontextmanager
-    async def held(self, names: Collection[Hashable]) -> AsyncIterator[None]:
-        """Go on when all have ended that came before with one of `names`."""
-        mine, before = anyio.Event(), {id(one): one for one in map(self._last.get, names) if one is not None}
-        self._last.update(dict.fromkeys(names, mine))
+    async def held(self, names: AbstractSet[Hashable]) -> AsyncIterator[None]:
+        """Go on when all have ended, or given up, that came before with one of `names`."""
+        mine, lines = anyio.Event(), [self._lines.setdefault(name, []) for name in names]
+        for line in lines:
+            line.append(mine)
         try:
-            for one in before.values():
-                await one.wait()
+            for line in lines:
+                while line[0] is not mine:
+                    await line[line.index(mine) - 1].wait()
             yield
         finally:
             self.ended += bool(names)
-            for name in names:
-                if self._last.get(name) is mine:
-                    del self._last[name]
-            mine.set()
+            self._leave(names, mine)
+
+    def _leave(self, names: AbstractSet[Hashable], mine: anyio.Event) -> None:
+        for name in names:
+            self._lines[name].remove(mine)
+            if not self._lines[name]:
+                del self._lines[name]
+        mine.set()
 
 
 class KeyedLocks(Generic[K]):
