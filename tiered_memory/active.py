@@ -23,6 +23,7 @@ from tiered_memory.errors import (
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.gate import ImportanceSpread
 from tiered_memory.formats.record import decode_fields, memory_of, passages_of, repeats_of
+from tiered_memory.inflight import Turns
 from tiered_memory.model import Kind, Memory, Repeat, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.scoring import text
@@ -65,6 +66,7 @@ class HeldMemory:
     conflicts: tuple[str, ...] = ()
     wording: int = 0
     """A digest of its index terms, within this process."""
+    profile_key: str | None = None
 
     def held_good(self, at_us: int) -> bool:
         """Tell whether it was so at a moment, as far as is known now."""
@@ -114,7 +116,9 @@ class ActiveSubject:
     used: set[str] = field(default_factory=set)
     superseded: set[str] = field(default_factory=set)
     contested: dict[str, set[str]] = field(default_factory=dict)
-    worded: dict[int, list[str]] = field(default_factory=dict)
+    worded: dict[int, dict[str, None]] = field(default_factory=dict)
+    profiles: dict[str, dict[str, None]] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
     claims: OrderedDict[str, Claim] = field(default_factory=OrderedDict)
     damaged: set[str] = field(default_factory=set)
     damaged_keys: set[str] = field(default_factory=set)
@@ -197,9 +201,10 @@ class ActiveSubject:
         wordings = {turn.id: wording_of(turn.terms) for turn in turns}
         for entry in entries:
             entry.wording = wordings[entry.id]
-            alike = self.worded.setdefault(entry.wording, [])
-            if entry.id not in alike:
-                alike.append(entry.id)
+            self.worded.setdefault(entry.wording, {})[entry.id] = None
+            entry.profile_key = _claim_of(entry).profile_key if entry.kind == Kind.PROFILE.value else None
+            if entry.profile_key is not None:
+                self.profiles.setdefault(entry.profile_key, {})[entry.id] = None
             self.held[entry.id] = entry
             self.held_bytes += len(entry.plaintext) + HELD_BYTES
             self._relate(entry)
@@ -219,7 +224,7 @@ class ActiveSubject:
         before = self.held.get(entry.id)
         if before is None or before.version != entry.version - 1:
             return  # it was removed meanwhile
-        entry.wording = before.wording
+        entry.wording, entry.profile_key = before.wording, before.profile_key
         self.held[entry.id] = entry
         self.held_bytes += len(entry.plaintext) - len(before.plaintext)
         self._relate(entry)
@@ -261,10 +266,12 @@ class ActiveSubject:
     def _unrelate(self, entry: HeldMemory) -> None:
         """Take back what the memory itself says of others; what others say of it may come true again."""
         self.claims.pop(entry.id, None)
-        alike = self.worded[entry.wording]
-        alike.remove(entry.id)
-        if not alike:
-            del self.worded[entry.wording]
+        groups: list[tuple[dict[Any, dict[str, None]], Any]]
+        groups = [(self.worded, entry.wording), (self.profiles, entry.profile_key)]
+        for members, name in groups:
+            members.get(name, {}).pop(entry.id, None)
+            if name in members and not members[name]:
+                del members[name]
         for other in entry.conflicts:
             for one, against in ((entry.id, other), (other, entry.id)):
                 self.contested.get(one, set()).discard(against)

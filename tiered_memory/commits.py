@@ -11,7 +11,7 @@ from tiered_memory.active import ActiveSubject, Tracked, state_of
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
 from tiered_memory.drafts import Amendment, Draft, DraftWriter
-from tiered_memory.errors import ConsentRequiredError
+from tiered_memory.errors import ConsentRequiredError, QuotaExceededError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.leaving import Quotas
@@ -61,6 +61,15 @@ class Committer:
     def turn(self, active: ActiveSubject) -> AbstractAsyncContextManager[None]:
         """See `Quotas.turn`."""
         return self._quotas.turn(active)
+
+    async def attempt(self, active: ActiveSubject, given: Commission) -> Written | Repeated | Stale | None:
+        """Commit, or return None where room is lacking that what it brings up to date could make, were it left alone."""
+        try:
+            return await self.commit(active, given)
+        except QuotaExceededError:
+            if not given.amendments:
+                raise
+            return None
 
     async def commit(self, active: ActiveSubject, given: Commission) -> Written | Repeated | Stale:
         """Make a commission durable as a whole; what has no durable part is written nowhere.

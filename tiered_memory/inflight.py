@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Coroutine, Hashable
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -61,6 +62,37 @@ class InFlight:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # a caller that left does not hear of it; the loop must not complain
+
+
+class Turns:
+    """Lets those whose names meet go one after another, in the order they came; the others go side by side."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Hashable, list[anyio.Event]] = {}
+        self.ended = 0
+        """How many turns with a name have ended."""
+
+    @asynccontextmanager
+    async def held(self, names: AbstractSet[Hashable]) -> AsyncIterator[None]:
+        """Go on when all have ended, or given up, that came before with one of `names`."""
+        mine, lines = anyio.Event(), [self._lines.setdefault(name, []) for name in names]
+        for line in lines:
+            line.append(mine)
+        try:
+            for line in lines:
+                while line[0] is not mine:
+                    await line[line.index(mine) - 1].wait()
+            yield
+        finally:
+            self.ended += bool(names)
+            self._leave(names, mine)
+
+    def _leave(self, names: AbstractSet[Hashable], mine: anyio.Event) -> None:
+        for name in names:
+            self._lines[name].remove(mine)
+            if not self._lines[name]:
+                del self._lines[name]
+        mine.set()
 
 
 class KeyedLocks(Generic[K]):

@@ -2,7 +2,8 @@
 
 Such a subject is searched in two steps: the cold tier's own indexes nominate memories, those are brought into the
 recall index, and the ranking of every other subject takes it from there. RAM keeps the pages asked for last. What is
-confidential or restricted has no entry in those indexes and stays in RAM.
+confidential or restricted has no entry in those indexes and stays in RAM, and so do profile memories, which are
+looked up by their key.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from tiered_memory.core import Core, chunks
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import CorruptionError, SubjectErasedError
 from tiered_memory.formats.record import decode_fields, vectors_of
-from tiered_memory.model import Sensitivity
+from tiered_memory.model import Kind, Sensitivity
 from tiered_memory.scoring import text
 from tiered_memory.scoring.recall_index import Query
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
-from tiered_memory.state.paging import ConcealedRows, MemoryPage, MemoryRows, Placed
+from tiered_memory.state.paging import MemoryPage, MemoryRows, Placed, ResidentRows
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.tiers.base import Probe, Revealed, SubjectRef, TierRecord
 
@@ -70,11 +71,11 @@ class Pager:
         return placed
 
     async def _settle_in(self, active: ActiveSubject) -> None:
-        """Have in RAM what no index of the cold tier will nominate: the concealed, and what is on its way there."""
+        """Have in RAM what no index of the cold tier will nominate: the concealed, profiles, what is on its way."""
         waiting = self._directory.holdings.on_their_way(active).keys() - active.held.keys()
         await self._bring(active, waiting, {})
         if not active.settled:
-            rows = await self._core.state.read(ConcealedRows(active.ref.pseudonym))
+            rows = await self._core.state.read(ResidentRows(active.ref.pseudonym))
             await self._bring(active, [row.memory_id for row in rows], {})
             active.settled = True
 
@@ -128,8 +129,8 @@ class Pager:
         states = {row.memory_id: Tracked(row, state_of(row)) for row in fresh}
         active.tracked.update({record.id: states[record.id] for record, _ in opened})
         self._directory.holdings.admit(active, opened)
-        concealed = {row.memory_id for row in fresh if row.sensitivity not in OPEN_LEVELS}
-        active.pages.update(dict.fromkeys(one.id for one, _ in opened if one.id not in concealed))
+        staying = {row.memory_id for row in fresh if _stays(row)}
+        active.pages.update(dict.fromkeys(one.id for one, _ in opened if one.id not in staying))
         lost = {row.memory_id for row in fresh if row.purpose in active.keys} - {one.id for one, _ in opened}
         self._directory.holdings.report_damage(len(lost - active.damaged))
         active.damaged |= lost
@@ -142,6 +143,10 @@ class Pager:
         for memory_id in list(active.pages)[: len(active.pages) - PAGES]:
             if memory_id not in active.used and memory_id not in waiting:
                 active.release([memory_id])
+
+
+def _stays(row: MemoryRow) -> bool:
+    return row.sensitivity not in OPEN_LEVELS or row.kind == Kind.PROFILE.value
 
 
 class Revealer:

@@ -7,11 +7,13 @@ is drafts with their links, and the next versions of held memories, which the wr
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Hashable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 import anyio
+import anyio.lowlevel
 import numpy as np
 
 from tiered_memory.active import ActiveSubject, HeldMemory, wording_of
@@ -22,15 +24,26 @@ from tiered_memory.formats.record import closed, decode_fields, repeated, vector
 from tiered_memory.model import Kind, Repeat
 from tiered_memory.paging import Pager
 from tiered_memory.scoring.recall_index import Query
-from tiered_memory.scoring.reconcile import Claim, Close, Conflict, Finding, Merge, Rival, reconcile
+from tiered_memory.scoring.reconcile import (
+    Claim,
+    Close,
+    Conflict,
+    Finding,
+    Merge,
+    Rival,
+    profile_key,
+    reconcile,
+)
 from tiered_memory.scoring.supersession import Judgement, Statement, worth_comparing
 
 logger = logging.getLogger("tiered_memory")
 
 RIVALS = 5
-LIKELY = 40
-"""Memories looked at for them: some are superseded, or kept for another purpose."""
 """How many held memories a new one is compared with: more close hardly more stale ones, and more that are not."""
+AT_ONCE = 16
+"""Drafts judged before others get their turn on the event loop."""
+COMPARED = object()
+"""The name of the turn of what is compared with everything held."""
 TINY = 1e-12
 HOOK_SECONDS = 2.0
 
@@ -42,6 +55,12 @@ class Settled:
     drafts: list[Draft]
     amendments: dict[str, Amendment] = field(default_factory=dict)
     promoted: dict[str, Draft] = field(default_factory=dict)
+    since: int = 0
+
+    @property
+    def entries(self) -> int:
+        """How many of them go to cold."""
+        return sum(one.placement.cold for one in self.drafts) + len(self.amendments) + len(self.promoted)
 
 
 class Reconciler:
@@ -55,16 +74,41 @@ class Reconciler:
         self, active: ActiveSubject, drafts: Sequence[Draft], besides: Collection[str] = ()
     ) -> Settled:
         """Return the write as it is to be put down; memories `besides` are left as they are."""
-        now_us = self._core.now_us()
+        now_us, since = self._core.now_us(), active.turns.ended
         purpose = drafts[0].memory.purpose if drafts else ""
         work = _Work(active, self._core, _Scope(purpose, frozenset(besides), now_us))
         for number, draft in enumerate(drafts, 1):
             rivals: list[Rival] = []
+            if number % AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
             if _comparable(draft):
                 await self._pager.bring_for(active, [Query(draft.turn.terms, draft.turn.vector)], RIVALS)
                 rivals = work.remaining(await self._judged(draft, work.rivals(draft)))
             work.take(draft, rivals, last=number == len(drafts))
-        return Settled(work.drafts, work.amendments, work.promoted)
+        return Settled(work.drafts, work.amendments, work.promoted, since)
+
+    @asynccontextmanager
+    async def turn(
+        self, active: ActiveSubject, drafts: Sequence[Draft], settled: Settled
+    ) -> AsyncIterator[Settled]:
+        """Let one at a time commit and publish of those that could repeat or change each other.
+
+        Yields the write as it is to be put down now: settled again when another was published since.
+        """
+        names = {name for draft in drafts if _comparable(draft) for name in self._names(draft)}
+        async with active.turns.held(names):
+            if names and active.turns.ended != settled.since:
+                settled = await self.settle(active, drafts)
+            yield settled
+
+    def _names(self, draft: Draft) -> Iterator[Hashable]:
+        if draft.mergeable:
+            yield wording_of(draft.turn.terms)
+        key = _key_of(draft)
+        if key is not None:
+            yield key
+        elif _is_compared(self._core, draft):
+            yield COMPARED
 
     async def _judged(self, draft: Draft, rivals: list[Rival]) -> list[Rival]:
         """Let the hook judge; the rules stand in for one that is late, fails, or answers something else."""
@@ -99,6 +143,8 @@ class _Work:
         self._core = core
         self._purpose, self._besides, self._now_us = scope.purpose, scope.besides, scope.now_us
         self._earlier = _Earlier()
+        self._places: dict[str, int] = {}
+        self._bases: dict[str, HeldMemory] = {}
         self.drafts: list[Draft] = []
         self.amendments: dict[str, Amendment] = {}
         self.promoted: dict[str, Draft] = {}
@@ -108,15 +154,16 @@ class _Work:
 
         One that can change nothing may still repeat: then only what has the same words is a rival.
         """
-        statement, kind = _statement(draft), draft.memory.kind
         same = self._same_words(draft) if draft.mergeable else []
-        if not (self._core.supersession or kind is Kind.PROFILE or worth_comparing(statement)):
+        if not _is_compared(self._core, draft):
             return same
         known = {one.claim.id for one in same}
         found = same + [one for one in self._held_rivals(draft) if one.claim.id not in known]
-        for at, near in self._earlier.nearest(draft):
+        key = _key_of(draft)
+        nearest = self._earlier.nearest(draft) if key is None else self._earlier.keyed(key)
+        for at, near in nearest:
             one = self.drafts[at]
-            if one.memory.id not in known and one.placement.cold and one.memory.superseded_by is None:
+            if one.memory.id not in known and _stands(one):
                 found.append(Rival(one.claim or claim_of(one), near))
         return found
 
@@ -128,33 +175,34 @@ class _Work:
         found += [
             Rival(claim_of(one), _cosine(draft.turn.vector, one.turn.vector))
             for one in map(self.drafts.__getitem__, self._earlier.worded(draft))
-            if one.placement.cold and one.memory.superseded_by is None
+            if _stands(one)
         ]
         return found
 
     def remaining(self, rivals: Sequence[Rival]) -> list[Rival]:
         """Return those that did not leave while a hook was judging them."""
-        held, drafted = self._active.held, {one.memory.id for one in self.drafts} if rivals else ()
+        held, drafted = self._active.held, self._places
         return [rival for rival in rivals if rival.claim.id in held or rival.claim.id in drafted]
 
     def take(self, draft: Draft, rivals: Sequence[Rival], *, last: bool) -> None:
         """Add a draft and carry out what follows from it; those after it, if any, may follow up on it."""
         place, claim = len(self.drafts), claim_of(draft) if rivals else None
         self.drafts.append(replace(draft, claim=claim))
+        self._places[draft.memory.id] = place
         for finding in () if claim is None else reconcile(claim, rivals):
             self._carry_out(finding, place)
         if not last:
             self._earlier.add(self.drafts[place], place)
 
     def _held_rivals(self, draft: Draft) -> list[Rival]:
-        active, purpose = self._active, draft.memory.purpose
-        likely = active.index.alike(draft.turn.terms, draft.turn.vector, LIKELY)
-        chosen = [pair for pair in likely if self._is_current(pair[0], purpose)][:RIVALS]
-        if draft.memory.kind is Kind.PROFILE:
-            known = {memory_id for memory_id, _ in chosen}
-            others = (one.id for one in active.held.values() if one.kind == Kind.PROFILE.value)
-            chosen += [(one, 0.0) for one in others if one not in known and self._is_current(one, purpose)]
-        return [Rival(active.claim(one), near) for one, near in chosen]
+        """A profile key is asked for; what has none is compared with the current ones that are nearest to it."""
+        active, purpose, key = self._active, draft.memory.purpose, _key_of(draft)
+        if key is not None:
+            keyed = (one for one in active.profiles.get(key, ()) if self._is_current(one, purpose))
+            return [Rival(active.claim(one), 0.0) for one in keyed]
+        turn = draft.turn
+        near = active.index.alike(turn.terms, turn.vector, RIVALS, lambda one: self._is_current(one, purpose))
+        return [Rival(active.claim(one), cosine) for one, cosine in near]
 
     def _is_current(self, memory_id: str, purpose: str) -> bool:
         """Tell whether a memory is durable, kept for the same purpose, and nothing has taken its place."""
@@ -197,7 +245,7 @@ class _Work:
             return
         new = self.drafts[at] if self.drafts[at].placement.cold else self.drafts[at].kept_for(UPDATING)
         self.drafts[at] = new.superseding(finding.old_id)
-        place = self._place_of(finding.old_id)
+        place = self._places.get(finding.old_id)
         if place is not None:
             self.drafts[place] = self.drafts[place].superseded(by, at_us, reason)
         else:
@@ -207,7 +255,7 @@ class _Work:
     def _merge(self, into_id: str, at: int) -> None:
         memory = self.drafts[at].memory
         repeat = Repeat(memory.id, memory.order, memory.occurred_at, memory.session)
-        place, held = self._place_of(into_id), self._active.held.get(into_id)
+        place, held = self._places.get(into_id), self._active.held.get(into_id)
         if place is not None:
             self.drafts[place] = self.drafts[place].said_again(repeat)
         elif held is not None and held.volatile:
@@ -222,15 +270,14 @@ class _Work:
             self.amendments[into_id] = replace(self.amendments[into_id], before=before, state=state)
         self.drafts[at] = replace(self.drafts[at], placement=MERGED, merged_into=into_id)
 
-    def _place_of(self, memory_id: str) -> int | None:
-        return next((at for at, one in enumerate(self.drafts) if one.memory.id == memory_id), None)
-
     def _as_it_will_be(self, memory_id: str) -> HeldMemory:
         amendment = self.amendments.get(memory_id)
         return self._active.held[memory_id] if amendment is None else amendment.held
 
     def _amend(self, memory_id: str, plaintext: bytes) -> None:
-        made = Amendment.of(self._active.held[memory_id], plaintext)
+        """Its base stays the version first seen: what another write makes of it meanwhile must not get lost."""
+        base = self._bases.setdefault(memory_id, self._active.held[memory_id])
+        made = Amendment.of(base, plaintext)
         known = self.amendments.get(memory_id, made)
         self.amendments[memory_id] = replace(made, before=known.before, state=known.state)
 
@@ -243,6 +290,7 @@ class _Earlier:
         self._places: list[int] = []
         self._by_term: dict[str, list[int]] = {}
         self._by_wording: dict[int, list[int]] = {}
+        self._by_key: dict[str, list[int]] = {}
 
     def add(self, draft: Draft, place: int) -> None:
         """Take in a draft that later ones may bring up to date or repeat."""
@@ -256,12 +304,19 @@ class _Earlier:
         self._vectors[row] = draft.turn.vector / max(float(np.linalg.norm(draft.turn.vector)), TINY)
         self._places.append(place)
         self._by_wording.setdefault(wording_of(draft.turn.terms), []).append(place)
+        key = _key_of(draft)
+        if key is not None:
+            self._by_key.setdefault(key, []).append(place)
         for term in draft.turn.terms:
             self._by_term.setdefault(term, []).append(row)
 
     def worded(self, draft: Draft) -> Sequence[int]:
         """Return the places of the drafts of the same words."""
         return self._by_wording.get(wording_of(draft.turn.terms), ())
+
+    def keyed(self, key: str) -> list[tuple[int, float]]:
+        """Return the places of the drafts with a profile key, as `nearest` does."""
+        return [(place, 0.0) for place in self._by_key.get(key, ())]
 
     def nearest(self, draft: Draft) -> list[tuple[int, float]]:
         """Return the places of at most `RIVALS` drafts, each with its cosine, the nearest first."""
@@ -299,6 +354,20 @@ def _statement(draft: Draft) -> Statement:
 def _comparable(draft: Draft) -> bool:
     """What may not be kept, or only with its session, changes nothing that is."""
     return draft.placement.durable and draft.placement.searchable and bool(draft.turn.terms)
+
+
+def _is_compared(core: Core, draft: Draft) -> bool:
+    """Tell whether it may change what has other words."""
+    asked = core.supersession is not None or draft.memory.kind is Kind.PROFILE
+    return asked or worth_comparing(_statement(draft))
+
+
+def _stands(draft: Draft) -> bool:
+    return draft.placement.cold and draft.memory.superseded_by is None
+
+
+def _key_of(draft: Draft) -> str | None:
+    return profile_key(draft.memory.kind, draft.memory.metadata)
 
 
 def _nearness(draft: Draft, held: HeldMemory) -> float:

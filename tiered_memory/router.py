@@ -99,14 +99,9 @@ class Router:
             await self._sessions.ready(active, session)
         drafts = await self._drafts(active, accepted, grounds, options)
         settled = await self._reconciler.settle(active, drafts)
-        self._flusher.check_room(
-            sum(draft.placement.cold for draft in settled.drafts)
-            + len(settled.amendments)
-            + len(settled.promoted)
-        )
+        self._flusher.check_room(settled.entries)
         work = _Work(options, fingerprint, options.operation_id or self._core.new_id(), drafts)
-        given = self._commission(active, work, settled)
-        return await self._inflight.finish(self._put_down(active, work, given))
+        return await self._inflight.finish(self._put_down(active, work, settled))
 
     async def _grounds(
         self, active: ActiveSubject, accepted: Sequence[Accepted], options: WriteOptions, now_us: int
@@ -200,12 +195,15 @@ class Router:
             provenance=given.provenance or Provenance(source),
         )
 
-    async def _put_down(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
+    async def _put_down(self, active: ActiveSubject, work: _Work, settled: Settled) -> list[Receipt]:
         """The commit section. It runs to its end whatever becomes of the caller."""
         active.users += 1
         try:
-            async with self._committer.turn(active):
-                return await self._written(active, work, given)
+            async with (
+                self._reconciler.turn(active, work.drafts, settled) as latest,
+                self._committer.turn(active),
+            ):
+                return await self._written(active, work, self._commission(active, work, latest))
         finally:
             active.users -= 1
 
@@ -222,8 +220,8 @@ class Router:
     async def _acknowledge(self, active: ActiveSubject, work: _Work, given: Commission) -> list[Receipt]:
         pushed = asyncio.ensure_future(self._push_hot(active, given.drafts))
         try:
-            outcome = await self._committer.commit(active, given)
-            if isinstance(outcome, Stale):
+            outcome = await self._committer.attempt(active, given)
+            if outcome is None or isinstance(outcome, Stale):
                 await pushed
                 given, outcome = await self._once_more(active, work, outcome)
                 pushed = asyncio.ensure_future(self._push_hot(active, given.drafts))
@@ -249,17 +247,18 @@ class Router:
         return receipts
 
     async def _once_more(
-        self, active: ActiveSubject, work: _Work, stale: Stale
+        self, active: ActiveSubject, work: _Work, stale: Stale | None
     ) -> tuple[Commission, Written | Repeated]:
         """Somebody was faster: judge again without the memories that changed, and at last without any."""
-        volatile = [one.id for one in active.held.values() if one.volatile]
-        besides = (*stale.memory_ids, *volatile)
-        settled = await self._reconciler.settle(active, work.drafts, besides=besides)
-        given = self._commission(active, work, settled)
+        if stale is not None:
+            besides = (*stale.memory_ids, *(one.id for one in active.held.values() if one.volatile))
+            settled = await self._reconciler.settle(active, work.drafts, besides=besides)
+            given = self._commission(active, work, settled)
+            outcome = await self._committer.attempt(active, given)
+            if isinstance(outcome, (Written, Repeated)):
+                return given, outcome
+        given = self._commission(active, work, Settled(list(work.drafts)))
         outcome = await self._committer.commit(active, given)
-        if isinstance(outcome, Stale):
-            given = self._commission(active, work, Settled(list(work.drafts)))
-            outcome = await self._committer.commit(active, given)
         if isinstance(outcome, Stale):
             raise StateStoreError("a write without revisions was refused for one")
         return given, outcome

@@ -73,7 +73,8 @@ def test_what_is_alike_is_near_in_words_and_in_meaning(
     found = index_of(plain).alike(asked.terms, asked.vector, count)
     expected = naive_arms(plain, asked) if plain else {}
     most = max((arms[1] for arms in expected.values()), default=0.0) or 1.0
-    likeness = {name: arms[0] + arms[1] / most for name, arms in expected.items()}
+    related = {name: arms for name, arms in expected.items() if arms[0] > 1e-3 or arms[1] > 0}
+    likeness = {name: arms[0] + arms[1] / most for name, arms in related.items()}
     assert len(found) == min(count, len(likeness))
     assert [likeness[name] for name, _ in found] == pytest.approx(
         sorted(likeness.values(), reverse=True)[:count], abs=1e-3
@@ -81,6 +82,10 @@ def test_what_is_alike_is_near_in_words_and_in_meaning(
     assert [cosine for _, cosine in found] == pytest.approx(
         [expected[name][0] for name, _ in found], abs=1e-4
     )
+    best = [name for name, _ in index_of(plain).alike(asked.terms, asked.vector, len(plain) + 1)]
+    odd = set(best[::2])
+    among = index_of(plain).alike(asked.terms, asked.vector, count, odd.__contains__)
+    assert [name for name, _ in among] == [name for name in best if name in odd][:count]
 
 
 @settings(max_examples=200)

@@ -8,8 +8,9 @@ nobody: it stands for "no neighbour".
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
@@ -27,6 +28,7 @@ PER_ARM = 100
 """How many turns each arm nominates; more changes the best ten hardly ever."""
 
 _TINY = 1e-12
+_UNLIKE = 1e-3
 _BYTES_PER_TURN = 420
 
 
@@ -209,10 +211,18 @@ class RecallIndex:
         wanted[NOBODY] = False
         return np.flatnonzero(wanted)
 
-    def alike(self, terms: Mapping[str, int], vector: Vector, count: int) -> list[tuple[str, float]]:
+    def alike(
+        self,
+        terms: Mapping[str, int],
+        vector: Vector,
+        count: int,
+        eligible: Callable[[str], bool] = lambda _: True,
+    ) -> list[tuple[str, float]]:
         """Return the `count` (>= 1) turns most like a text in words and vector, each with its cosine, best first.
 
-        Each turn is looked at alone: no neighbours, no passages, and nothing of what a question asks for.
+        Each turn is looked at alone: no neighbours, no passages, and nothing of what a question asks for. One that
+        shares no term, and whose cosine is about 0 or less, is not like it. `eligible` is asked from the best on, until
+        there are enough.
 
         Raises:
             InvalidInputError: The vector has another shape or is not finite.
@@ -222,9 +232,11 @@ class RecallIndex:
         points = postings.saturation_points(columns.length, postings.average_length(columns.length, total))
         lexical = postings.bm25(matches, postings.rarities(matches, total), points)
         cosines, _ = columns.cosines(vector)
-        likeness = np.where(columns.held, cosines + lexical / max(float(lexical.max(initial=0.0)), _TINY), -np.inf)
-        best = np.argsort(-likeness, kind="stable")[: min(count, total)]
-        return [(self._ids[slot], float(cosines[slot])) for slot in best.tolist()]
+        likeness = cosines + lexical / max(float(lexical.max(initial=0.0)), _TINY)
+        related = np.flatnonzero(columns.held & ((cosines > _UNLIKE) | (lexical > 0)))
+        best = related[np.argsort(-likeness[related], kind="stable")]
+        chosen = (slot for slot in best.tolist() if eligible(self._ids[slot]))
+        return [(self._ids[slot], float(cosines[slot])) for slot in islice(chosen, count)]
 
     def _describe(self, slots: NDArray[np.intp], fresh: Sequence[IndexedTurn]) -> dict[int, list[int]]:
         """Fill in everything but the vectors; return the new slots of each session code."""

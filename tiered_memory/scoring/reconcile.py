@@ -45,8 +45,7 @@ class Claim:
     @property
     def profile_key(self) -> str | None:
         """Return the key of a profile memory: there is one current memory of each."""
-        key = self.metadata.get(PROFILE_KEY) if self.kind is Kind.PROFILE else None
-        return key if isinstance(key, str) else None
+        return profile_key(self.kind, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,12 @@ class Conflict:
 
 
 Finding: TypeAlias = Close | Merge | Conflict
+
+
+def profile_key(kind: Kind, metadata: Mapping[str, Any]) -> str | None:
+    """Return the key that a profile memory's metadata names; None when it is no profile memory, or names none."""
+    key = metadata.get(PROFILE_KEY) if kind is Kind.PROFILE else None
+    return key if isinstance(key, str) else None
 
 
 def reconcile(new: Claim, rivals: Sequence[Rival]) -> list[Finding]:

@@ -33,8 +33,8 @@ class MemoryPage(Read[list[Placed]]):
 
 
 @dataclass(frozen=True, slots=True)
-class ConcealedRows(Read[list[MemoryRow]]):
-    """A subject's active memories that are confidential or restricted."""
+class ResidentRows(Read[list[MemoryRow]]):
+    """A subject's active memories that stay in RAM: confidential, restricted, or of a profile."""
 
     subject: bytes
 

@@ -140,8 +140,8 @@ def _memory_page(db: apsw.Connection, query: p.MemoryPage) -> list[p.Placed]:
     return [p.Placed(*row) for row in rows]
 
 
-def _concealed_rows(db: apsw.Connection, query: p.ConcealedRows) -> list[MemoryRow]:
-    return [_memory_of(row) for row in db.execute(SQL["memories_concealed"], (query.subject,))]
+def _resident_rows(db: apsw.Connection, query: p.ResidentRows) -> list[MemoryRow]:
+    return [_memory_of(row) for row in db.execute(SQL["memories_resident"], (query.subject,))]
 
 
 def _importances(db: apsw.Connection, query: p.Importances) -> list[float]:
@@ -268,7 +268,7 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.Memories: _memories,
     p.MemoryRows: _memory_rows,
     p.MemoryPage: _memory_page,
-    p.ConcealedRows: _concealed_rows,
+    p.ResidentRows: _resident_rows,
     p.Importances: _importances,
     c.Due: _due,
     f.Leaving: _leaving,

@@ -107,11 +107,12 @@ FROM memories WHERE subject = ? AND memory_id = ?;
 SELECT memory_id, record_order FROM memories WHERE subject = ? AND state = 'active' AND record_order < ?
 ORDER BY record_order DESC LIMIT ?;
 
--- name: memories_concealed
+-- name: memories_resident
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
        deadline_rule, pinned, held, bytes, forgotten_us
-FROM memories WHERE subject = ? AND state = 'active' AND sensitivity IN ('confidential', 'restricted');
+FROM memories
+WHERE subject = ? AND state = 'active' AND (sensitivity IN ('confidential', 'restricted') OR kind = 'profile');
 
 -- name: importances_of
 SELECT importance FROM memories WHERE subject = ?;
