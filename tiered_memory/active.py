@@ -22,15 +22,12 @@ from tiered_memory.errors import (
 )
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.gate import ImportanceSpread
-from tiered_memory.formats.record import decode_fields, memory_of, passages_of, repeats_of
+from tiered_memory.formats.record import decode_fields, memory_of, repeats_of
 from tiered_memory.inflight import Turns
 from tiered_memory.model import Kind, Memory, Repeat, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
-from tiered_memory.scoring import text
-from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.reconcile import Claim
-from tiered_memory.scoring.signs import signs_of
 from tiered_memory.scoring.supersession import Statement
 from tiered_memory.state.base import ConsentRow, MemoryRow
 from tiered_memory.tiers.base import SubjectRef, TierRecord
@@ -350,50 +347,3 @@ def is_current(row: MemoryRow, stored: Mapping[str, TierRecord]) -> bool:
 def lasting(record: TierRecord) -> TierRecord:
     """What is in cold has no expiry of its own; damage that looks like one must not end a memory."""
     return record if record.expires_at_us is None else replace(record, expires_at_us=None)
-
-
-def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) -> HeldMemory:
-    """Return a decoded record as it is held in RAM."""
-    return HeldMemory(
-        record.id,
-        record.order,
-        record.version,
-        plaintext,
-        fields["kind"],
-        fields["role"],
-        fields.get("session"),
-        fields.get("agent"),
-        fields["occurred"][0],
-        fields["importance"],
-        record.expires_at_us,
-        valid_from_us=fields.get("valid_from"),
-        valid_to_us=fields.get("valid_to"),
-        superseded_by=fields.get("superseded_by"),
-        conflicts=tuple(fields.get("conflicts", ())),
-    )
-
-
-def _passages(fields: Mapping[str, Any], vector: Any) -> list[Passage]:
-    """Return a record's passages; one whose vector is another embedder's, or none, is found as a whole."""
-    return [Passage(*one) for one in passages_of(fields)] if vector.any() else []
-
-
-def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> IndexedTurn:
-    """Return a decoded record as the recall index takes it; terms of another analyzer are made anew."""
-    content = fields["content"]
-    fresh = fields["analyzer"] == text.ANALYZER
-    return IndexedTurn(
-        id=record.id,
-        order=record.order,
-        session=fields.get("session"),
-        author=fields.get("author"),
-        occurred_at_us=fields["occurred"][0],
-        characters=len(content),
-        terms=fields["terms"] if fresh else text.analyze(content).terms,
-        vector=vector,
-        question=text.is_question(content),
-        signs=fields.get("signs", ()) if fresh else signs_of(content),
-        zone_minutes=fields["occurred"][1],
-        importance=fields["importance"],
-        passages=_passages(fields, vector) if fresh and "passages" in fields else (),
-    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tiered_memory.active import ActiveSubject, HeldMemory, Tracked, held_memory, indexed_turn
+from tiered_memory.active import ActiveSubject, HeldMemory, Tracked
 from tiered_memory.clock import from_us, to_us
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
@@ -22,6 +22,7 @@ from tiered_memory.formats.record import (
     settled,
     vectors_of,
 )
+from tiered_memory.held_records import held_memory, indexed_turn
 from tiered_memory.model import Memory, Repeat, Role, Sensitivity
 from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.scoring.recall_index import IndexedTurn
