@@ -170,8 +170,8 @@ class Memory:
 class Filter:
     """Narrows a search or a listing; every given field must match.
 
-    `since` (inclusive) and `until` (exclusive) bound `occurred_at`; `metadata` entries must be equal. What is
-    superseded does not match, unless `include_superseded`; with `as_of`, what held good at that moment matches.
+    `sessions`, `since` (inclusive) and `until` (exclusive) must hold together for one of the times it was said,
+    first or again; `metadata` entries must be equal. What is superseded does not match, unless `include_superseded`; with `as_of`, what held good at that moment matches.
     """
 
     kinds: frozenset[Kind] | None = None
