@@ -128,6 +128,9 @@ class ActiveSubject:
     moving: anyio.Lock = field(default_factory=anyio.Lock)
     """Held while a volatile memory becomes a durable one, or is removed: the state store knows of none."""
     held_bytes: int = 0
+    changes: int = 0
+    """Counts what was held, revised or released: what was worked out before is known to hold by it."""
+    heirs: tuple[int, dict[str, str | None]] = (-1, {})
     paged: bool = False
     """Whether RAM holds some of its memories only; see `paging.py`."""
     pages: OrderedDict[str, None] = field(default_factory=OrderedDict)
@@ -195,6 +198,7 @@ class ActiveSubject:
     def hold(self, entries: Sequence[HeldMemory], turns: Sequence[IndexedTurn]) -> None:
         """Make memories searchable."""
         self.index.add(turns)
+        self.changes += 1
         wordings = {turn.id: wording_of(turn.terms) for turn in turns}
         for entry in entries:
             entry.wording = wordings[entry.id]
@@ -221,6 +225,7 @@ class ActiveSubject:
         before = self.held.get(entry.id)
         if before is None or before.version != entry.version - 1:
             return  # it was removed meanwhile
+        self.changes += 1
         entry.wording, entry.profile_key = before.wording, before.profile_key
         self.held[entry.id] = entry
         self.held_bytes += len(entry.plaintext) - len(before.plaintext)
@@ -249,6 +254,7 @@ class ActiveSubject:
         if self.bringing:
             self.left.update(ids)
         gone = [self.held.pop(one) for one in ids if one in self.held]
+        self.changes += 1
         self.damaged.difference_update(ids)
         self.index.remove(one.id for one in gone)
         for entry in gone:

@@ -39,8 +39,7 @@ class Wanted:
         if not current:
             return cls(matching, matching, {})
         may = active.held.keys() if matching is None else matching
-        links = {one: str(active.held[one].superseded_by) for one in active.superseded}
-        heirs = {one: heir for one, heir in last_heirs(links).items() if heir is not None and heir in may}
+        heirs = {one: heir for one, heir in _last_heirs(active).items() if heir is not None and heir in may}
         if matching is not None:
             return cls(matching, matching | heirs.keys(), heirs)
         barren = active.superseded - heirs.keys()
@@ -60,6 +59,10 @@ class Wanted:
             first[self.heirs.get(one.id, one.id)] = one.id
         return [one for one in ranked if one.id not in self.heirs or first[self.heirs[one.id]] == one.id]
 
+    def shown(self, scored: Sequence[Scored]) -> int:
+        """Return how many memories rows stand for."""
+        return len({self.heirs.get(one.id, one.id) for one in scored})
+
     def successions(self, active: ActiveSubject, ranked: Sequence[Scored], query: Query) -> Successions:
         """Return what took the place of what is ranked, and what may be returned and speaks against it."""
         newer = {
@@ -67,6 +70,13 @@ class Wanted:
             for one, others in _newer(active, ranked, query).items()
         }
         return Successions(successor=self.heirs, newer=newer)
+
+
+def _last_heirs(active: ActiveSubject) -> dict[str, str | None]:
+    if active.heirs[0] != active.changes:
+        links = {one: str(active.held[one].superseded_by) for one in active.superseded}
+        active.heirs = (active.changes, last_heirs(links))
+    return active.heirs[1]
 
 
 def rivals_since(active: ActiveSubject, memory_id: str) -> list[str]:
@@ -97,7 +107,7 @@ def _newer(active: ActiveSubject, ranked: Sequence[Scored], query: Query) -> dic
         one: [
             newer
             for newer in rivals_since(active, one)
-            if not numbers.intersection(_terms(active, one) - _terms(active, newer))
+            if not (numbers and numbers.intersection(_terms(active, one) - _terms(active, newer)))
         ]
         for one in contested
     }

@@ -37,6 +37,7 @@ from tiered_memory.subjects import SubjectDirectory
 
 OVERSAMPLE = 2
 RECALL_LIMIT = 30
+FORERUNNERS = 100
 PAGE = 200
 NEVER_US = 2**63
 """Later than any moment."""
@@ -77,9 +78,7 @@ class Recall:
         nominated = max(NOMINATED, limit) * (1 if where is None else FILTERED)
         await self._pager.bring_for(active, [query], nominated)
         wanted = _wanted(active, where)
-        per_arm = max(PER_ARM, limit) + len(wanted.heirs)  # heirs' forerunners take nobody else's place
-        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=per_arm)
-        scored = wanted.best(found, limit * OVERSAMPLE)
+        scored = _found(active, query, wanted, limit)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
         chosen = current_first(weighed, wanted.successions(active, weighed, query))[:limit]
@@ -263,6 +262,17 @@ class Recall:
     def _strength(self, active: ActiveSubject, memory_id: str, now_us: int) -> float:
         tracked = active.tracked.get(memory_id)
         return 1.0 if tracked is None else self._core.curve.strength(tracked.state, now_us)
+
+
+def _found(active: ActiveSubject, query: Query, wanted: Wanted, limit: int) -> list[Scored]:
+    """Return the best rows; forerunners of the same heirs take nobody else's place, so more are nominated if need be."""
+    per_arm, forerunners, scored = max(PER_ARM, limit), len(wanted.heirs), list[Scored]()
+    for more in dict.fromkeys((min(forerunners, FORERUNNERS), forerunners)):
+        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=per_arm + more)
+        scored = wanted.best(found, limit * OVERSAMPLE)
+        if wanted.shown(scored) >= limit * OVERSAMPLE:
+            break
+    return scored
 
 
 def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
