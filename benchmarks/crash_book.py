@@ -176,7 +176,9 @@ async def _settle(face: User, user: str, account: Account) -> None:
     for operation, line in list(account.adding.items()):
         await _again(face, operation, line, account)
     if account.gone and not account.held:
-        await _again(face, f"anew {user}", {"marks": [f"anew-{user}"], "session": "anew"}, account)
+        await _again(
+            face, f"anew {user}", {"marks": [f"anew-{user.replace(' ', '-')}"], "session": "anew"}, account
+        )
 
 
 async def _again(face: User, operation: str, line: Mapping[str, Any], account: Account) -> None:
