@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -11,14 +10,12 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, TypeVar
 
-import anyio.to_thread
-
 import tiered_memory
 from tiered_memory.clock import Clock, to_us
 from tiered_memory.crypto.signing import verifies
-from tiered_memory.errors import CorruptionError, DiskFullError, InvalidInputError, StorageError
+from tiered_memory.errors import CorruptionError, InvalidInputError, StorageError
 from tiered_memory.files import PRIVATE_MODE, replace_file, sync_path
-from tiered_memory.notary import Notary, Row, note_holds
+from tiered_memory.notary import Notary, Row, note_holds, on_disk
 from tiered_memory.privacy import manifest as m
 from tiered_memory.privacy.audit import Auditor, Verdict
 from tiered_memory.privacy.checkpoint import ORIGIN, SignedCheckpoint, parse_log, verifier_key
@@ -229,12 +226,7 @@ def _claim(target: Path) -> None:
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    try:
-        return await anyio.to_thread.run_sync(work)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise DiskFullError from error
-        raise StorageError(f"the export could not be written ({type(error).__name__})") from error
+    return await on_disk(work, "the export could not be written")
 
 
 def known_checkpoints(data: bytes) -> tuple[SignedCheckpoint, ...]:

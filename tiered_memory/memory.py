@@ -9,6 +9,7 @@ from typing import Any, Self
 import anyio.to_thread
 
 from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.auditing import Ledger
 from tiered_memory.backup import BackupReport, Progress, restore_archive
 from tiered_memory.config import Settings, load_settings
 from tiered_memory.errors import ClosedError
@@ -101,6 +102,11 @@ class TieredMemory:
         slower misses some, and the next event says how many.
         """
         return self._parts().announcer.events.listen(buffered)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The audit ledger of this memory."""
+        return Ledger(self._parts)
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""

@@ -95,8 +95,8 @@ class Notary:
             RolledBackError: the ledger is shorter than it was.
             CorruptionError: the ledger, or the file of checkpoints, was altered.
         """
-        log = await _in_thread(self._file.read)
-        if noted is not None and not await _in_thread(lambda: self._file.holds(noted)):
+        log = await on_disk(self._file.read)
+        if noted is not None and not await on_disk(lambda: self._file.holds(noted)):
             raise CorruptionError(UNREADABLE)
         if log.torn:
             logger.warning("the checkpoints end in what a crash left of one: it is cut off at the next")
@@ -109,9 +109,9 @@ class Notary:
 
     async def begin_anew(self, incarnation: str) -> None:
         """Sign under another incarnation from now on: going on from an older or altered ledger was accepted."""
-        log = await _in_thread(self._file.read)
+        log = await on_disk(self._file.read)
         if any(one is None or not self._holds(one) for one in log.notes):
-            await _in_thread(self._file.set_aside)
+            await on_disk(self._file.set_aside)
         self._incarnation, self._newest, self._auditor = incarnation, None, None
 
     async def note(self) -> SignedCheckpoint | None:
@@ -151,7 +151,7 @@ class Notary:
 
     async def verify(self, known: tuple[SignedCheckpoint, ...] = ()) -> Verdict:
         """Judge the whole ledger against every checkpoint, and against others that were `known` elsewhere."""
-        log = await _in_thread(self._file.read)
+        log = await on_disk(self._file.read)
         auditor = Auditor(log.notes, self._holds, incarnation=self._incarnation, known=known)
         async for rows in self.rows():
             await anyio.to_thread.run_sync(auditor.add_rows, rows)
@@ -191,7 +191,7 @@ class Notary:
         signed = sign_checkpoint(
             Checkpoint(self._incarnation, tree.size, tree.root(), max(0, now_us), version), self._signer
         )
-        await _in_thread(lambda: self._file.append(signed))
+        await on_disk(lambda: self._file.append(signed))
         self._newest = signed
         return signed
 
@@ -241,10 +241,11 @@ def read_proof(index: str, leaf: str, path: tuple[str, ...], note: str) -> Ledge
     return None
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
+async def on_disk(work: Callable[[], T], failed: str = "the checkpoints cannot be kept") -> T:
+    """Do work on files in a thread; raises DiskFullError, or StorageError that says what `failed`."""
     try:
         return await anyio.to_thread.run_sync(work)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise DiskFullError from error
-        raise StorageError(f"the checkpoints cannot be kept ({type(error).__name__})") from error
+        raise StorageError(f"{failed} ({type(error).__name__})") from error

@@ -68,6 +68,10 @@ class Parts:
     forecaster: Forecaster
 
 
+PartsNow = Callable[[], Parts]
+"""Returns the parts of a runtime that is open; raises ClosedError after it was closed."""
+
+
 def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Parts:
     """Return the acting modules over `core`."""
     flusher = Flusher(core)

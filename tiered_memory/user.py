@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import to_us
+from tiered_memory.dossier import Dossier, dossier
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.fulfil import ConsentGiven
@@ -48,13 +49,11 @@ from tiered_memory.policy.rules import Policy
 from tiered_memory.privacy.consent import ConsentEvent
 from tiered_memory.recall import ContextOptions
 from tiered_memory.router import WriteOptions
-from tiered_memory.runtime import Parts
+from tiered_memory.runtime import Parts, PartsNow
 from tiered_memory.wiring import load_policy
 
 REASON_BYTES = 1024
 MOST_DAYS = 3650
-PartsNow = Callable[[], Parts]
-"""Returns the parts of a runtime that is open; raises ClosedError after it was closed."""
 Memories = list[Memory]
 Ids = list[str]
 Receipts = list[Receipt]
@@ -229,6 +228,11 @@ class User:
         check_memory_id(memory_id)
         async with self._using("explain", memory_id) as (parts, active):
             return await parts.recall.explain(active, memory_id)
+
+    async def about(self) -> Dossier:
+        """Return what is held of this user by kind, why, since when and until when, and what the ledger recorded."""
+        async with self._using("about") as (parts, active):
+            return await dossier(parts.core, active)
 
     async def used(self, memory_ids: Sequence[str]) -> int:
         """Confirm that memories were of use; returns how many grew stronger. Massed uses count about once."""

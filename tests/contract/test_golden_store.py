@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import sys
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,11 @@ from tiered_memory.testing import ManualClock
 pytestmark = pytest.mark.anyio
 
 MOST_BYTES = 300_000
-NAMES = (b"/tmp", b"/work", b"/home", b"/Users", b"/root", socket.gethostname().encode())
+NAMES = (
+    b"/home/",
+    b"/Users/",
+    *map(os.fsencode, (tempfile.gettempdir(), Path.home(), Path.cwd(), socket.gethostname())),
+)
 LONG_ENOUGH = 4
 """Sealed bytes hold any two or three letters by chance."""
 

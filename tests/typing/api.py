@@ -23,9 +23,12 @@ from tiered_memory import (
 )
 from tiered_memory.analytics.duckdb_views import Stats
 from tiered_memory.core import ForgetHook
+from tiered_memory.dossier import Dossier
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.model import ForgetBatch, MemoryEvent
+from tiered_memory.privacy.audit import Verdict
+from tiered_memory.privacy.checkpoint import SignedCheckpoint
 from tiered_memory.reembed import ReembedReport
 from tiered_memory.wiring import Overrides
 
@@ -104,6 +107,9 @@ async def foresee(memory: TieredMemory, alice: User) -> None:
     assert_type(forecast.present.buckets[0].forgotten, Mapping[str, int])
     async for event in memory.events():
         assert_type(event, MemoryEvent)
+    assert_type(await memory.ledger.verify(), Verdict)
+    assert_type(await memory.ledger.checkpoint(), SignedCheckpoint | None)
+    assert_type(await alice.about(), Dossier)
 
 
 async def keep_all(batch: ForgetBatch) -> set[str]:

@@ -15,7 +15,6 @@ from tiered_memory.cli.output import Output, harmless
 from tiered_memory.errors import CorruptionError, InvalidInputError
 
 if TYPE_CHECKING:
-    from tiered_memory.core import Core
     from tiered_memory.memory import TieredMemory
     from tiered_memory.privacy.audit import Verdict
     from tiered_memory.privacy.checkpoint import SignedCheckpoint
@@ -38,13 +37,10 @@ def export(
     store: Store,
 ) -> None:
     """Write the ledger as files that anybody can verify, with the program that does it."""
-    from tiered_memory.audit_export import export as write
-
     output = output_of(store)
 
     async def work(memory: TieredMemory) -> Any:
-        core = _core(memory)
-        return await write(core.notary, core.clock, target)
+        return await memory.ledger.export(target)
 
     with output.progress("exporting"):
         report = run(store, work)
@@ -80,8 +76,7 @@ def checkpoint(store: Store) -> None:
     """Print the newest signed checkpoint: kept elsewhere, it finds out a ledger that is rolled back later."""
 
     async def work(memory: TieredMemory) -> Any:
-        notary = _core(memory).notary
-        return await notary.note(), notary.public_key.hex()
+        return await memory.ledger.checkpoint(), memory.ledger.public_key.hex()
 
     signed, public_key = run(store, work)
     if signed is None:
@@ -92,12 +87,9 @@ def checkpoint(store: Store) -> None:
 
 def about(person: NamedPerson) -> None:
     """Say what is held about a user, since when, why and until when, and what the ledger recorded about them."""
-    from tiered_memory.dossier import dossier
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
-        async with user._using("about") as (parts, active):  # noqa: SLF001 - as `_core`
-            return await dossier(parts.core, active)
+        return await memory.user(person.user, person.tenant).about()
 
     found = run(person, work)
     held = views.table("what", "why", "count", "since", "until", right=["count"], wide="why")
@@ -120,17 +112,12 @@ def _of_export(source: Path, key: bytes | None, known: tuple[SignedCheckpoint, .
 
 def _of_store(store: Store, key: bytes | None, known: tuple[SignedCheckpoint, ...]) -> Verdict:
     async def work(memory: TieredMemory) -> Any:
-        notary = _core(memory).notary
-        if key is not None and key != notary.public_key:
+        if key is not None and key != memory.ledger.public_key:
             raise CorruptionError("the store signs with another key than the one you trust")
-        return await notary.verify(known)
+        return await memory.ledger.verify(known)
 
     verdict: Verdict = run(store, work)
     return verdict
-
-
-def _core(memory: TieredMemory) -> Core:
-    return memory._parts().core  # noqa: SLF001 - the ledger has no name in the public face
 
 
 def _key(given: str | None) -> bytes | None:
