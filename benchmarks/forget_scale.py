@@ -103,7 +103,7 @@ async def _fill(memory: TieredMemory, core: Core, extent: Extent, progress: Prog
 async def _subject(memory: TieredMemory, name: str) -> SubjectRef:
     user = memory.user(name, tenant="benchmark")
     await user.consent.grant(PURPOSE, notice=NOTICE)
-    async with memory._parts().directory.using(user._subject) as active:  # noqa: SLF001
+    async with memory._parts().directory.using(user.subject) as active:  # noqa: SLF001
         return active.ref
 
 

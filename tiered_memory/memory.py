@@ -21,6 +21,7 @@ from tiered_memory.metrics import timed
 from tiered_memory.model import ForgetReport
 from tiered_memory.policy.rules import Policy
 from tiered_memory.runtime import Parts, Runtime
+from tiered_memory.scope import Scope
 from tiered_memory.user import MOST_DAYS, User, candidate_policy
 from tiered_memory.wiring import Overrides, build
 
@@ -69,7 +70,7 @@ class TieredMemory:
 
     def user(self, user: str, tenant: str = "default") -> User:
         """Return the face of one subject; ids are opaque text of 1 to 256 characters."""
-        return User(self._parts, check_subject(tenant, user))
+        return User(Scope(self._parts, check_subject(tenant, user)))
 
     async def forget(self, *, dry_run: bool = False, confirmed: bool = False) -> ForgetReport:
         """Forget what is due of every user; a dry run says what would go and changes nothing.

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import anyio.to_thread
 
-from tiered_memory.active import ActiveSubject
-from tiered_memory.clock import to_us
+from tiered_memory.consent_face import Consent
 from tiered_memory.dossier import Dossier, dossier
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
-from tiered_memory.fulfil import ConsentGiven
 from tiered_memory.intake import (
     LIMIT_MAX,
+    REASON_BYTES,
     TOKEN_BUDGET_MAX,
     Details,
     check_count,
@@ -25,8 +23,6 @@ from tiered_memory.intake import (
     check_filter,
     check_id,
     check_memory_id,
-    check_metadata,
-    check_moment,
     check_text,
     narrowed,
 )
@@ -46,13 +42,11 @@ from tiered_memory.model import (
     Subject,
 )
 from tiered_memory.policy.rules import Policy
-from tiered_memory.privacy.consent import ConsentEvent
 from tiered_memory.recall import ContextOptions
 from tiered_memory.router import WriteOptions
-from tiered_memory.runtime import Parts, PartsNow
+from tiered_memory.scope import Scope
 from tiered_memory.wiring import load_policy
 
-REASON_BYTES = 1024
 MOST_DAYS = 3650
 Memories = list[Memory]
 Ids = list[str]
@@ -61,61 +55,18 @@ Hits = list[Hit]
 History = list[HistoryEntry]
 
 
-class Consent:
-    """A user's consents."""
-
-    def __init__(self, parts: PartsNow, subject: Subject) -> None:
-        self._parts = parts
-        self._subject = subject
-
-    async def grant(
-        self,
-        purpose: str,
-        *,
-        notice: str,
-        explicit: bool = False,
-        expires_at: datetime | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> ConsentEvent:
-        """Record that the person consented to `purpose` having seen `notice` (its id or version).
-
-        `explicit` is needed for restricted data. From now on interactions for the purpose may be kept.
-        """
-        parts = self._parts()
-        check_id(purpose, "purpose")
-        check_id(notice, "notice")
-        now = parts.core.clock.now()
-        expires_us = None
-        if expires_at is not None:
-            expires_us = to_us(check_moment(expires_at, "expires_at", now, future=True))
-        given = ConsentGiven(notice, explicit, expires_us, check_metadata(details or {}))
-        with timed(parts.core.observer, "consent_grant"):
-            async with parts.directory.using(self._subject) as active:
-                return await parts.fulfil.grant(active, purpose, given)
-
-    async def withdraw(self, purpose: str, *, reason: str = "withdrawn by the person") -> int:
-        """Withdraw consent: what rests on it is unreadable at once and removed. Returns how many memories."""
-        parts = self._parts()
-        check_id(purpose, "purpose")
-        check_text(reason, "reason", REASON_BYTES)
-        with timed(parts.core.observer, "consent_withdraw"):
-            async with parts.directory.using(self._subject) as active:
-                return await parts.fulfil.withdraw(active, purpose, reason)
-
-    async def current(self) -> dict[str, ConsentEvent]:
-        """Return the consents in force, by purpose."""
-        parts = self._parts()
-        async with parts.directory.using(self._subject) as active:
-            return await parts.fulfil.consents(active)
-
-
 class User:
     """One subject's memory. No call reaches another subject's."""
 
-    def __init__(self, parts: PartsNow, subject: Subject) -> None:
-        self._parts = parts
-        self._subject = subject
-        self.consent = Consent(parts, subject)
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._using = scope.using
+        self.consent = Consent(scope)
+
+    @property
+    def subject(self) -> Subject:
+        """Whose memory this is."""
+        return self._scope.subject
 
     async def add(
         self,
@@ -282,10 +233,10 @@ class User:
         Raises:
             ErasureIncompleteError: a tier failed; the keys are gone already, call again to finish.
         """
-        parts = self._parts()
+        parts = self._scope.parts()
         check_text(reason, "reason", REASON_BYTES)
         with timed(parts.core.observer, "erase"):
-            return await parts.fulfil.erase(self._subject, reason)
+            return await parts.fulfil.erase(self.subject, reason)
 
     async def _add(
         self,
@@ -307,17 +258,6 @@ class User:
         check_memory_id(memory_id)
         async with self._using("pin", memory_id) as (parts, active):
             await parts.fulfil.pin(active, memory_id, pinned=pinned)
-
-    @asynccontextmanager
-    async def _using(self, op: str, *memory_ids: str) -> AsyncIterator[tuple[Parts, ActiveSubject]]:
-        """Give the runtime's parts and the subject with these memories in RAM, and report the call."""
-        parts = self._parts()
-        with timed(parts.core.observer, op):
-            async with parts.directory.using(self._subject) as active:
-                await parts.pager.bring(active, memory_ids)
-                yield parts, active
-                # What was read before an erasure and would be handed over after it is discarded.
-                active.check_alive()
 
 
 async def candidate_policy(given: Policy | str | Path | None) -> Policy | None:

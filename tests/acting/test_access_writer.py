@@ -36,7 +36,7 @@ async def record(
     memory: TieredMemory, user: User, writer: AccessWriter, *calls: AccessCall, **said: str
 ) -> str:
     """Count calls; return what the subject is called in the ledger."""
-    async with parts_of(memory).directory.using(user._subject) as active:
+    async with parts_of(memory).directory.using(user.subject) as active:
         for number, call in enumerate(calls):
             writer.record(active, call, number, **said)
         return subject_commitment(active.ledger_key, active.ref.pseudonym)
@@ -84,7 +84,7 @@ async def test_what_is_counted_when_the_store_closes_is_written(memory: TieredMe
 async def test_calls_that_show_nothing_are_not_accesses(memory: TieredMemory) -> None:
     writer = AccessWriter(parts_of(memory).core.state, ManualClock())
     alice = await consenting(memory)
-    async with parts_of(memory).directory.using(alice._subject) as active:
+    async with parts_of(memory).directory.using(alice.subject) as active:
         for op in ("add", "search", "pin", "search", "get", "erase"):
             writer.called(active, op)
     await writer.flush()

@@ -32,7 +32,7 @@ async def memory(tmp_path: Path, clock: ManualClock) -> AsyncIterator[TieredMemo
 
 
 async def asked(memory: TieredMemory, user: User) -> Dossier:
-    async with parts_of(memory).directory.using(user._subject) as active:
+    async with parts_of(memory).directory.using(user.subject) as active:
         return await dossier(parts_of(memory).core, active)
 
 
@@ -90,7 +90,7 @@ async def test_the_ledger_tells_of_this_person_only(memory: TieredMemory, clock:
 async def test_reads_are_told_by_sort_of_call_and_actor(memory: TieredMemory, clock: ManualClock) -> None:
     alice = await consenting(memory)
     writer = AccessWriter(parts_of(memory).core.state, clock)
-    async with parts_of(memory).directory.using(alice._subject) as active:
+    async with parts_of(memory).directory.using(alice.subject) as active:
         for actor in ("iris", "otto"):
             writer.record(active, AccessCall.SEARCH, 3, actor=actor)
             writer.record(active, AccessCall.SEARCH, 2, actor=actor)

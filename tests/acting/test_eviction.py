@@ -34,13 +34,13 @@ async def crowd(memory: TieredMemory, budgets: int) -> None:
     """Bring another user into RAM who takes a little more than so many budgets."""
     other = await consenting(memory, "somebody")
     await other.add("we meet at ten", importance=0.9)
-    [active] = [one for one in parts_of(memory).directory.residents() if one.subject == other._subject]
+    [active] = [one for one in parts_of(memory).directory.residents() if one.subject == other.subject]
     active.held_bytes += budgets * BUDGET_MIB * MIB
 
 
 def resident(memory: TieredMemory, user: User) -> bool:
     directory: SubjectDirectory = parts_of(memory).directory
-    return any(one.subject == user._subject for one in directory.residents())
+    return any(one.subject == user.subject for one in directory.residents())
 
 
 async def passing(memory: TieredMemory) -> User:

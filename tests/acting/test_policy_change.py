@@ -69,7 +69,7 @@ async def fill(memory: TieredMemory, clock: ManualClock, users: int = 3) -> None
 async def rows_of(memory: TieredMemory) -> dict[str, MemoryRow]:
     state, found = parts_of(memory).core.state, {}
     for number in range(3):
-        pseudonym = parts_of(memory).core.names.subject(user_of(memory, number)._subject)
+        pseudonym = parts_of(memory).core.names.subject(user_of(memory, number).subject)
         found |= {row.memory_id: row for row in await state.read(c.Memories(pseudonym))}
     return found
 

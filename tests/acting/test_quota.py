@@ -59,7 +59,7 @@ async def add(user: User, text: str, importance: float = 0.5, **more: Any) -> st
 
 
 async def totals(memory: TieredMemory, user: User) -> Totals:
-    active = await parts_of(memory).directory.touch(user._subject)
+    active = await parts_of(memory).directory.touch(user.subject)
     return await parts_of(memory).core.state.read(TotalsOf(active.ref.pseudonym))
 
 

@@ -58,7 +58,7 @@ async def store(data: Path, clock: ManualClock) -> Path:
 
 async def _replace_record(memory: TieredMemory, user: User, memory_id: str, payload: bytes | None) -> None:
     """Put other bytes in the place of a memory's record in cold, or take it away."""
-    (active,) = [one for one in parts_of(memory).directory.residents() if one.subject == user._subject]
+    (active,) = [one for one in parts_of(memory).directory.residents() if one.subject == user.subject]
     cold = parts_of(memory).core.cold
     (record,) = [one for one in await cold.scan(active.ref) if one.id == memory_id]
     if payload is None:

@@ -41,9 +41,8 @@ from tiered_memory.state.forgetting import (
     TotalsOf,
 )
 from tiered_memory.state.queries import SQL, load_sql
-from tiered_memory.state.sqlite_rows import READERS
 from tiered_memory.state.sqlite_state import SCHEMA_VERSION, SqliteState, _connect
-from tiered_memory.state.sqlite_writes import HANDLERS
+from tiered_memory.state.sqlite_verbs import HANDLERS, READERS
 
 ALICE, BOB = b"a" * 32, b"b" * 32
 KEY = bytes(range(32))
@@ -179,7 +178,8 @@ async def test_opening_alone_changes_nothing_of_an_older_store(tmp_path: Path) -
 def test_a_new_store_and_a_migrated_one_have_the_same_schema() -> None:
     migrated = in_memory(1)
     put(migrated, row(1))
-    migrated.execute(load_sql("schema_2.sql"))
+    for number in range(2, SCHEMA_VERSION + 1):
+        migrated.execute(load_sql(f"schema_{number}.sql"))
     listed = "SELECT type, name, sql FROM sqlite_schema ORDER BY name"
     assert migrated.execute(listed).fetchall() == in_memory().execute(listed).fetchall()
 

@@ -73,7 +73,7 @@ async def test_a_full_journal_is_still_full_after_a_restart(data: Path) -> None:
 
 
 def _table(memory: TieredMemory, data: Path, user: User) -> Path:
-    core, subject = parts_of(memory).core, user._subject
+    core, subject = parts_of(memory).core, user.subject
     active = next(a for a in parts_of(memory).directory.residents() if a.subject == subject)
     return data / "cold" / f"{core.names.table(active.ref.pseudonym, active.ref.incarnation)}.lance"
 
@@ -116,7 +116,7 @@ async def test_cold_fails_and_recovers(data: Path, *, existed: bool) -> None:
         assert "during" in await contents(alice)
         assert (await alice.search("during"))[0].memory.content == "during"
         assert [row["subject"] for row in sqlite_rows(data, "journal")] == [
-            parts_of(memory).core.names.subject(alice._subject)
+            parts_of(memory).core.names.subject(alice.subject)
         ]
         _mend(data)
         await memory.drain()

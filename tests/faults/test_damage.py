@@ -140,7 +140,7 @@ async def _three(memory: TieredMemory) -> User:
 async def _tamper(memory: TieredMemory, user: User, change: Callable[[Any], Awaitable[object]]) -> None:
     """Change a user's table behind the tier's back, and note it as a version that is on disk."""
     parts = parts_of(memory)
-    ref = next(one.ref for one in parts.directory.residents() if one.subject == user._subject)
+    ref = next(one.ref for one in parts.directory.residents() if one.subject == user.subject)
     name = parts.core.names.table(ref.pseudonym, ref.incarnation)
     table = await parts.core.cold._connection.open_table(name)
     await change(table)

@@ -23,7 +23,7 @@ LOCAL = {"redis_url": "local"}
 
 def table_of(memory: TieredMemory, data: Path, user: User) -> Path:
     names, residents = parts_of(memory).core.names, parts_of(memory).directory.residents()
-    ref = next(active.ref for active in residents if active.subject == user._subject)
+    ref = next(active.ref for active in residents if active.subject == user.subject)
     return data / "cold" / f"{names.table(ref.pseudonym, ref.incarnation)}.lance"
 
 

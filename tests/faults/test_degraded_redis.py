@@ -73,7 +73,7 @@ class Troubled:
 
     def keys(self) -> int:
         """How many keys with content the server holds of the user."""
-        pseudonym = parts_of(self.memory).core.names.subject(self.alice._subject)
+        pseudonym = parts_of(self.memory).core.names.subject(self.alice.subject)
         with self.bench.server.admin() as admin:
             return int(admin.exists(*_keys(SubjectRef(pseudonym, 0, b""), "records", "snapshots")))
 

@@ -44,7 +44,7 @@ from tiered_memory.privacy.merkle import Tree, leaf_hash
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalAction, JournalEntry, TailRow, WriteBatch
 from tiered_memory.state.queries import load_sql
-from tiered_memory.state.sqlite_writes import HANDLERS
+from tiered_memory.state.sqlite_verbs import HANDLERS
 
 FOLDER = Path(__file__).parent
 ROOT = bytes(range(32))

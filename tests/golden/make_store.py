@@ -140,7 +140,7 @@ async def answers(memory: TieredMemory) -> dict[str, Any]:
 
 async def _answers_of(memory: TieredMemory, user: User) -> dict[str, Any]:
     listed = await user.list(limit=100)
-    async with parts(memory).directory.using(user._subject) as active:
+    async with parts(memory).directory.using(user.subject) as active:
         history = [asdict(event) for event in active.consents]
     return {
         "memories": [asdict(one) for one in listed],
@@ -175,7 +175,7 @@ async def erased_lines(memory: TieredMemory) -> list[list[Any]]:
 
 async def row_of(memory: TieredMemory, name: str) -> Any:
     """Return where a user's rows are, and the user's state."""
-    async with parts(memory).directory.using(memory.user(name, TENANT)._subject) as active:
+    async with parts(memory).directory.using(memory.user(name, TENANT).subject) as active:
         return active.ref, await parts(memory).core.state.read(c.GetSubject(active.ref.pseudonym))
 
 

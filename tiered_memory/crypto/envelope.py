@@ -55,6 +55,8 @@ class Place(StrEnum):
     CONSENT = "consent"
     STORE = "store"
     OPERATION = "operation"
+    REGISTER = "register"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True, slots=True)

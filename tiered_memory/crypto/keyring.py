@@ -64,6 +64,9 @@ class Pseudonyms:
         self._table = derive(master, "pseudonym/table")
         self.marks_key = derive(master, "marks")
         self.signing_seed = derive(master, "ledger/ed25519")
+        self.register_key = SealingKey(
+            derive(master, "register-id", KEY_ID_BYTES), 0, derive(master, "register")
+        )
 
     def tenant(self, tenant: str) -> bytes:
         """Return the tenant's pseudonym (32 bytes)."""

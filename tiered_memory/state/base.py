@@ -298,11 +298,13 @@ class Held:
     keys: int
     consents: int
     operations: int
+    register: int = 0
 
     @property
     def total(self) -> int:
         """All of them together."""
-        return self.journal + self.memories + self.tail + self.keys + self.consents + self.operations
+        stored = self.journal + self.memories + self.tail + self.keys
+        return stored + self.consents + self.operations + self.register
 
 
 class Write(Generic[T_co]):

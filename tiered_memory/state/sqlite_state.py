@@ -18,11 +18,11 @@ from tiered_memory.errors import ClosedError, ConfigurationError, StateStoreErro
 from tiered_memory.state.base import Read, Write
 from tiered_memory.state.group_commit import GroupCommitWriter
 from tiered_memory.state.queries import load_sql
-from tiered_memory.state.sqlite_rows import READERS, one_row
-from tiered_memory.state.sqlite_writes import HANDLERS
+from tiered_memory.state.sqlite_rows import one_row
+from tiered_memory.state.sqlite_verbs import HANDLERS, READERS
 
 T = TypeVar("T")
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_MS = 5000
 DAMAGE = (apsw.CorruptError, apsw.NotADBError)
 """What the driver raises for a page that does not verify."""

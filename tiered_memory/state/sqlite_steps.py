@@ -6,11 +6,21 @@ from collections.abc import Iterable
 
 import apsw
 
+from tiered_memory.errors import SubjectErasedError
 from tiered_memory.formats.leaf import LEAF_FORMAT, AuditLeaf
 from tiered_memory.privacy.merkle import leaf_hash
-from tiered_memory.state.base import Room, StateChange, WriteBatch
+from tiered_memory.state.base import Room, StateChange, SubjectState, WriteBatch
 from tiered_memory.state.queries import SQL
 from tiered_memory.state.sqlite_rows import first_row, one_row, totals_of
+
+LIVING = frozenset({SubjectState.ACTIVE.value, SubjectState.RESTRICTED.value})
+
+
+def check_generation(db: apsw.Connection, subject: bytes, generation: int) -> None:
+    """Refuse a write that means a subject as it was before an erasure."""
+    row = first_row(db, "subject_generation", (subject,))
+    if row is None or row[0] != generation or row[1] not in LIVING:
+        raise SubjectErasedError
 
 
 def add_leaves(db: apsw.Connection, leaves: Iterable[AuditLeaf]) -> int:

@@ -21,22 +21,12 @@ from tiered_memory.state.base import (
     Revision,
     Stale,
     StrengthUpdate,
-    SubjectState,
     TailRow,
     WriteBatch,
 )
 from tiered_memory.state.queries import SQL
 from tiered_memory.state.sqlite_rows import first_row, held_of, one_row, operation_of
-from tiered_memory.state.sqlite_steps import add_leaves, growth, make_room, move
-
-LIVING = frozenset({SubjectState.ACTIVE.value, SubjectState.RESTRICTED.value})
-
-
-def check_generation(db: apsw.Connection, subject: bytes, generation: int) -> None:
-    """Refuse a write that means a subject as it was before an erasure."""
-    row = first_row(db, "subject_generation", (subject,))
-    if row is None or row[0] != generation or row[1] not in LIVING:
-        raise SubjectErasedError
+from tiered_memory.state.sqlite_steps import add_leaves, check_generation, growth, make_room, move
 
 
 def _changed(db: apsw.Connection, name: str, values: tuple[Any, ...]) -> int:
@@ -359,7 +349,7 @@ def _append_leaves(db: apsw.Connection, command: c.AppendLeaves) -> int:
 
 def _purge_subject(db: apsw.Connection, command: c.PurgeSubject) -> Held:
     before = held_of(one_row(db, "count_held", (command.subject,)))
-    for name in ("journal", "memories", "tail", "consents", "operations", "tombstones", "totals"):
+    for name in ("journal", "memories", "tail", "consents", "operations", "tombstones", "totals", "register"):
         db.execute(SQL[f"drop_{name}"], (command.subject,))
     return before
 

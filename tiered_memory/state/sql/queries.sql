@@ -364,12 +364,35 @@ DELETE FROM operations WHERE subject = ?;
 -- name: drop_tombstones
 DELETE FROM tombstones WHERE subject = ?;
 
+-- name: drop_register
+DELETE FROM register WHERE owner = ?;
+
 -- name: count_held
 SELECT (SELECT COUNT(*) FROM journal WHERE subject = ?1), (SELECT COUNT(*) FROM memories WHERE subject = ?1),
        (SELECT COUNT(*) FROM session_tail WHERE subject = ?1), (SELECT COUNT(*) FROM data_keys WHERE subject = ?1),
-       (SELECT COUNT(*) FROM consent_events WHERE subject = ?1), (SELECT COUNT(*) FROM operations WHERE subject = ?1);
+       (SELECT COUNT(*) FROM consent_events WHERE subject = ?1), (SELECT COUNT(*) FROM operations WHERE subject = ?1),
+       (SELECT COUNT(*) FROM register WHERE owner = ?1);
 
 -- name: analytics_memories
 SELECT lower(hex(subject)), kind, sensitivity, purpose, state, importance, strength_last, t_last_us, n_spaced,
        ingested_us, forget_at_us, deadline_us, bytes, pinned
 FROM memories WHERE state <> 'removing';
+
+-- name: register_put
+INSERT OR REPLACE INTO register (owner, kind, entry_id, version, generation, format, status, at_us, due_us, sealed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: register_version
+SELECT version FROM register WHERE owner = ? AND kind = ? AND entry_id = ?;
+
+-- name: register_drop
+DELETE FROM register WHERE owner = ? AND kind = ? AND entry_id = ?;
+
+-- name: register_of
+SELECT * FROM register WHERE owner = ? AND kind = ? ORDER BY at_us, entry_id;
+
+-- name: register_of_kind
+SELECT * FROM register WHERE kind = ? AND status = ? ORDER BY at_us, owner, entry_id;
+
+-- name: register_due
+SELECT * FROM register WHERE kind = ? AND due_us <= ? ORDER BY due_us, owner, entry_id LIMIT ?;
