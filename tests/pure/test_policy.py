@@ -16,12 +16,12 @@ from tiered_memory.policy.load import SECTIONS, parse_policy
 from tiered_memory.policy.rules import (
     SPEC,
     DecayRules,
-    NumberSpec,
     Policy,
     PurposeRule,
     RetentionRule,
     WarmRules,
 )
+from tiered_memory.policy.specs import NumberSpec
 
 POLICIES = Path(__file__).parents[2] / "policies"
 MINIMAL = 'schema = 1\nname = "custom"\n'

@@ -13,11 +13,9 @@ from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
 from tiered_memory.policy.rules import (
     SCHEMA,
-    SPEC,
     DecayRules,
     ForgettingRules,
     HotRules,
-    NumberSpec,
     Policy,
     PurposeRule,
     QuotaRules,
@@ -29,6 +27,7 @@ from tiered_memory.policy.rules import (
     default_retention,
     undocumented,
 )
+from tiered_memory.policy.specs import SPEC, NumberSpec
 
 NO_BOUND = "none"
 SECTIONS: Mapping[str, type] = MappingProxyType(

@@ -7,159 +7,64 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.specs import (
+    SPEC,
+    Checked,
+    ChoiceSpec,
+    bound,
+    choice,
+    count,
+    days_or_none,
+    number,
+    switch,
+    text,
+)
 
 SCHEMA = 1
-SPEC = "spec"
-
-
-class Spec(Protocol):
-    """What a key accepts."""
-
-    def problem(self, value: object) -> str | None:
-        """Return what is wrong with `value`, naming what is accepted, or None."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class NumberSpec:
-    """A finite number in [`low`, `high`]; `whole` admits integers only, `optional` admits None."""
-
-    low: float
-    high: float
-    whole: bool = False
-    optional: bool = False
-
-    def problem(self, value: object) -> str | None:
-        """Return what is wrong with `value`, or None. Truth values are no numbers and NaN is in no range."""
-        if value is None and self.optional:
-            return None
-        accepted = (
-            f"{'a whole number' if self.whole else 'a number'} from {self.low:.10g} to {self.high:.10g}"
-        )
-        accepted += ' or "none"' if self.optional else ""
-        kinds = int if self.whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            return f"must be {accepted}, not {type(value).__name__}"
-        return None if self.low <= value <= self.high else f"is {value!r}, must be {accepted}"
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceSpec:
-    """One of a few words."""
-
-    choices: tuple[str, ...]
-
-    def problem(self, value: object) -> str | None:
-        """Return what is wrong with `value`, or None."""
-        return None if value in self.choices else f"is {value!r}, must be one of {', '.join(self.choices)}"
-
-
-@dataclass(frozen=True, slots=True)
-class TextSpec:
-    """Text that is not blank; `optional` admits None."""
-
-    optional: bool = False
-
-    def problem(self, value: object) -> str | None:
-        """Return what is wrong with `value`, or None."""
-        if (value is None and self.optional) or (isinstance(value, str) and value.strip()):
-            return None
-        return "must be text that is not blank"
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchSpec:
-    """On or off."""
-
-    def problem(self, value: object) -> str | None:
-        """Return what is wrong with `value`, or None."""
-        return None if isinstance(value, bool) else f"must be true or false, not {type(value).__name__}"
-
-
-def _number(default: float, low: float, high: float) -> Any:
-    return field(default=default, metadata={SPEC: NumberSpec(low, high)})
-
-
-def _count(default: int, low: int, high: int) -> Any:
-    return field(default=default, metadata={SPEC: NumberSpec(low, high, whole=True)})
-
-
-def _bound(low: float, high: float, *, whole: bool = False) -> Any:
-    return field(default=None, metadata={SPEC: NumberSpec(low, high, whole=whole, optional=True)})
-
-
-def _days_or_none() -> Any:
-    return _bound(0, 36_500)
-
-
-def _choice(default: str, choices: tuple[str, ...]) -> Any:
-    return field(default=default, metadata={SPEC: ChoiceSpec(choices)})
-
-
-def _switch(default: bool) -> Any:
-    return field(default=default, metadata={SPEC: SwitchSpec()})
-
-
-def _text(default: str | None, *, optional: bool = False) -> Any:
-    return field(default=default, metadata={SPEC: TextSpec(optional)})
-
-
-class _Checked:
-    """Refuses values outside their spec when built."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for rule in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
-            spec = rule.metadata.get(SPEC)
-            problem = spec.problem(getattr(self, rule.name)) if spec is not None else None
-            if problem:
-                raise PolicyError(f"{type(self).__name__}: {rule.name} {problem}")
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingRules(_Checked):
+class RoutingRules(Checked):
     """What goes to cold: an importance strictly above `cold_threshold` (0..1), in its user's top share, or either.
 
     `gate` says which; `cold_quantile` is that share (0..1) of the user's interactions so far, most important first.
     With `merge_duplicates`, what says the same as a memory that is held strengthens that one and is no second memory.
     """
 
-    gate: str = _choice("threshold", ("threshold", "quantile", "either"))
-    cold_threshold: float = _number(0.2, 0, 1)
-    cold_quantile: float = _number(0.8, 0, 1)
-    merge_duplicates: bool = _switch(True)
+    gate: str = choice("threshold", ("threshold", "quantile", "either"))
+    cold_threshold: float = number(0.2, 0, 1)
+    cold_quantile: float = number(0.8, 0, 1)
+    merge_duplicates: bool = switch(True)
 
 
 @dataclass(frozen=True, slots=True)
-class HotRules(_Checked):
+class HotRules(Checked):
     """The hot tier: how long a record lives there and how many of a user's are kept."""
 
-    ttl_seconds: float = _number(3600.0, 1, 31_536_000)
-    recent_limit: int = _count(50, 0, 10_000)
+    ttl_seconds: float = number(3600.0, 1, 31_536_000)
+    recent_limit: int = count(50, 0, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
-class WarmRules(_Checked):
+class WarmRules(Checked):
     """The warm tier's session buffers.
 
     `token_budget` bounds one session, `tail_turns` how many newest turns its sealed tail keeps.
     """
 
-    token_budget: int = _count(4000, 1, 1_000_000)
-    tail_turns: int = _count(20, 0, 1000)
-    session_idle_minutes: float = _number(60.0, 0.01, 525_600)
-    max_sessions_per_user: int = _count(32, 1, 10_000)
+    token_budget: int = count(4000, 1, 1_000_000)
+    tail_turns: int = count(20, 0, 1000)
+    session_idle_minutes: float = number(60.0, 0.01, 525_600)
+    max_sessions_per_user: int = count(32, 1, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
-class DecayRules(_Checked):
+class DecayRules(Checked):
     """How strength fades; forgetting/decay.py states the formulas.
 
     `daily_rate` is the share lost per day at importance 0; `initial_strength` the strength at which a memory of
@@ -169,21 +74,21 @@ class DecayRules(_Checked):
     returned by a search against being used in a prompt. docs/adr/0014 tells how the defaults were found.
     """
 
-    curve: str = _choice("exponential", ("exponential", "power"))
-    daily_rate: float = _number(0.07, 1e-6, 0.999)
-    initial_strength: float = _number(1.0, 0.01, 1)
-    threshold: float = _number(0.1, 0, 0.99)
-    importance_slowdown: float = _number(2.6, 0, 10)
-    use_slowdown: float = _number(0.01, 0, 100)
-    use_boost: float = _number(0.0, 0, 1)
-    use_half_life_days: float = _number(10.0, 0, 3650)
-    retrieved_boost: float = _number(0.0, 0, 1)
-    grace_hours: float = _number(48.0, 0, 87_600)
-    max_half_life_days: float = _number(3650.0, 1, 36_500)
+    curve: str = choice("exponential", ("exponential", "power"))
+    daily_rate: float = number(0.07, 1e-6, 0.999)
+    initial_strength: float = number(1.0, 0.01, 1)
+    threshold: float = number(0.1, 0, 0.99)
+    importance_slowdown: float = number(2.6, 0, 10)
+    use_slowdown: float = number(0.01, 0, 100)
+    use_boost: float = number(0.0, 0, 1)
+    use_half_life_days: float = number(10.0, 0, 3650)
+    retrieved_boost: float = number(0.0, 0, 1)
+    grace_hours: float = number(48.0, 0, 87_600)
+    max_half_life_days: float = number(3650.0, 1, 36_500)
 
 
 @dataclass(frozen=True, slots=True)
-class ForgettingRules(_Checked):
+class ForgettingRules(Checked):
     """How forgetting proceeds.
 
     What decays away stays restorable for `undo_days`. A cycle that would forget more than `max_share_per_cycle`
@@ -192,22 +97,22 @@ class ForgettingRules(_Checked):
     the policy a cycle computes `reindex_batch` deadlines anew, until all are those of the present one.
     """
 
-    undo_days: float = _number(7.0, 0, 3650)
-    max_share_per_cycle: float = _number(0.5, 0, 1)
-    min_memories_for_brake: int = _count(20, 0, 1_000_000_000)
-    veto_recheck_hours: float = _number(24.0, 0.01, 8760)
-    reindex_batch: int = _count(10_000, 1, 10_000_000)
+    undo_days: float = number(7.0, 0, 3650)
+    max_share_per_cycle: float = number(0.5, 0, 1)
+    min_memories_for_brake: int = count(20, 0, 1_000_000_000)
+    veto_recheck_hours: float = number(24.0, 0.01, 8760)
+    reindex_batch: int = count(10_000, 1, 10_000_000)
 
 
 @dataclass(frozen=True, slots=True)
-class QuotaRules(_Checked):
+class QuotaRules(Checked):
     """What one user may have at most: active memories, and MiB of them unsealed; None is no bound.
 
     Neither counts what was forgotten and can still be restored.
     """
 
-    max_items: int | None = _bound(1, 1_000_000_000, whole=True)
-    max_mib: float | None = _bound(0.001, 1e9)
+    max_items: int | None = bound(1, 1_000_000_000, whole=True)
+    max_mib: float | None = bound(0.001, 1e9)
 
     @property
     def max_bytes(self) -> int | None:
@@ -221,15 +126,15 @@ class QuotaRules(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class RetentionRule(_Checked):
+class RetentionRule(Checked):
     """Days since ingestion: kept at least `floor_days`, at most `ceiling_days`; None is no bound."""
 
-    floor_days: float | None = _days_or_none()
-    ceiling_days: float | None = _days_or_none()
+    floor_days: float | None = days_or_none()
+    ceiling_days: float | None = days_or_none()
 
     def __post_init__(self) -> None:
         """Refuse a floor above the ceiling."""
-        _Checked.__post_init__(self)
+        Checked.__post_init__(self)
         problem = contradiction(self.floor_days, self.ceiling_days)
         if problem:
             raise PolicyError(f"RetentionRule: {problem}")
@@ -243,7 +148,7 @@ def contradiction(floor_days: float | None, ceiling_days: float | None) -> str |
 
 
 @dataclass(frozen=True, slots=True)
-class PurposeRule(_Checked):
+class PurposeRule(Checked):
     """What a purpose rests on (GDPR Art. 6) and how sensitive its data may be.
 
     Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)).
@@ -252,14 +157,14 @@ class PurposeRule(_Checked):
     lawful_basis: LawfulBasis = field(
         default=LawfulBasis.CONSENT, metadata={SPEC: ChoiceSpec(tuple(LawfulBasis))}
     )
-    documentation: str | None = _text(None, optional=True)
+    documentation: str | None = text(None, optional=True)
     max_sensitivity: Sensitivity = field(
         default=Sensitivity.CONFIDENTIAL, metadata={SPEC: ChoiceSpec(tuple(Sensitivity))}
     )
 
     def __post_init__(self) -> None:
         """Refuse an undocumented basis."""
-        _Checked.__post_init__(self)
+        Checked.__post_init__(self)
         problem = undocumented(self.lawful_basis, self.documentation)
         if problem:
             raise PolicyError(f"PurposeRule: {problem}")
@@ -289,11 +194,11 @@ def default_purposes() -> Mapping[str, PurposeRule]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy(_Checked):
+class Policy(Checked):
     """Everything that may be decided by configuration. `retention` has a rule for every sensitivity."""
 
     schema: int = SCHEMA
-    name: str = _text("custom")
+    name: str = text("custom")
     routing: RoutingRules = field(default_factory=RoutingRules)
     hot: HotRules = field(default_factory=HotRules)
     warm: WarmRules = field(default_factory=WarmRules)
@@ -302,11 +207,11 @@ class Policy(_Checked):
     quota: QuotaRules = field(default_factory=QuotaRules)
     retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
-    default_purpose: str = _text("personalization")
+    default_purpose: str = text("personalization")
 
     def __post_init__(self) -> None:
         """Refuse a schema, a default purpose or a set of retention rules that cannot be worked with."""
-        _Checked.__post_init__(self)
+        Checked.__post_init__(self)
         if self.schema != SCHEMA:
             raise PolicyError(f"Policy: schema is {self.schema!r}, this version reads {SCHEMA}")
         if self.default_purpose not in self.purposes:
