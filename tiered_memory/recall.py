@@ -15,6 +15,7 @@ from tiered_memory.explaining import explained, explained_volatile
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.heirs import Wanted
 from tiered_memory.holdings import Opened
+from tiered_memory.masking import Masker
 from tiered_memory.metrics import ContextPacked, Embedded
 from tiered_memory.model import (
     Context,
@@ -60,6 +61,7 @@ class Recall:
         self, core: Core, directory: SubjectDirectory, sessions: Sessions, pager: Pager, promoter: Promoter
     ) -> None:
         self._core = core
+        self._masker = Masker(core)
         self._promoter = promoter
         self._directory = directory
         self._sessions = sessions
@@ -69,6 +71,7 @@ class Recall:
         self, active: ActiveSubject, question: str, limit: int, where: Filter | None = None
     ) -> list[Hit]:
         """Return the memories that answer `question` best, each with the terms of its score."""
+        question = await self._masker.question(active, question)
         begun = stopwatch()
         vector = (await self._core.embedder.embed([question], "query"))[0]
         self._core.observer.observe(Embedded(1, stopwatch() - begun))

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.pii_rules import PiiRules, rules_from
 from tiered_memory.policy.rules import (
     SCHEMA,
     DecayRules,
@@ -86,6 +87,7 @@ def parse_policy(text: str, source: str) -> Policy:
         name=_plain(top, "name", Policy().name),
         retention=_retention(top.sub("retention")),
         purposes=purposes,
+        pii=_pii(top.sub("pii")),
         default_purpose=_default_purpose(top, purposes),
     )
 
@@ -166,6 +168,13 @@ def _purpose(table: _Table) -> PurposeRule:
     return PurposeRule(
         basis, documentation, Sensitivity(given.get("max_sensitivity", default.max_sensitivity))
     )
+
+
+def _pii(table: _Table) -> PiiRules:
+    try:
+        return rules_from(table.values)
+    except PolicyError as error:
+        raise PolicyError(f"{table.source}: {error}") from None
 
 
 def _default_purpose(top: _Table, purposes: Mapping[str, PurposeRule]) -> str:

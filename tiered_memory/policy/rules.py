@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.pii_rules import PiiRules
 from tiered_memory.policy.specs import (
     SPEC,
     Checked,
@@ -207,6 +208,7 @@ class Policy(Checked):
     quota: QuotaRules = field(default_factory=QuotaRules)
     retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
+    pii: PiiRules = field(default_factory=PiiRules)
     default_purpose: str = text("personalization")
 
     def __post_init__(self) -> None:
