@@ -45,7 +45,8 @@ class TieredMemory:
         """Return a memory over a directory, or over complete `Settings`.
 
         `parts` may replace the defaults `clock`, `entropy`, `embedder`, `observer`, `count_tokens`, or add the hooks
-        `pii`, `supersession` and `before_forget` (asked before decay takes something).
+        `pii`, `recogniser` (finds personal data that needs a model), `supersession` and `before_forget` (asked before
+        decay takes something).
         Opening happens on `async with`; it raises ConfigurationError and its kinds (another owner, wrong root
         key, wrong embedder) with what to do.
         """
