@@ -18,9 +18,12 @@ from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
 from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
+from tiered_memory.consents import Consents
 from tiered_memory.core import Core
+from tiered_memory.endings import Endings
 from tiered_memory.erasure import Eraser
 from tiered_memory.errors import CorruptionError, StorageError, TieredMemoryError
+from tiered_memory.expiring import Expiry
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forecasts import Forecaster
@@ -28,6 +31,7 @@ from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
+from tiered_memory.notices import NoticeBoard
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
@@ -66,6 +70,9 @@ class Parts:
     reembedder: Reembedder
     announcer: Announcer
     forecaster: Forecaster
+    consents: Consents
+    expiry: Expiry
+    notices: NoticeBoard
 
 
 PartsNow = Callable[[], Parts]
@@ -83,6 +90,9 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     sessions = Sessions(core, directory, pager)
     announcer = Announcer(core)
     sweeper = Sweeper(core, directory, flusher, sessions, inflight, announcer)
+    endings, notices = Endings(core, sweeper, inflight), NoticeBoard(core)
+    expiry = Expiry(core, directory, endings, announcer)
+    sweeper.end_consents = expiry.cycle
     hands = Hands(write_uses_of=sweeper.write_uses_of, take_out=sweeper.take_out)
     quotas = Quotas(core, announcer, hands)
     committer = Committer(core, flusher, quotas)
@@ -113,6 +123,9 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
+        consents=Consents(core, directory, endings, notices, inflight),
+        expiry=expiry,
+        notices=notices,
     )
 
 
