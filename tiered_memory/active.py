@@ -27,6 +27,7 @@ from tiered_memory.inflight import Turns
 from tiered_memory.model import Kind, Memory, Repeat, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.privacy.pii_masking import Placeholders
+from tiered_memory.privacy.objections import ObjectionStatus
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.reconcile import Claim
 from tiered_memory.scoring.supersession import Statement
@@ -119,6 +120,9 @@ class ActiveSubject:
     index: RecallIndex
     keys: dict[str, SealingKey] = field(default_factory=dict)
     consents: list[ConsentEvent] = field(default_factory=list)
+    objections: dict[str, ObjectionStatus] = field(default_factory=dict)
+    """The purposes the person objected to: nothing that is held for one is in RAM."""
+    objection_changes: int = 0
     spread: ImportanceSpread = field(default_factory=ImportanceSpread)
     held: dict[str, HeldMemory] = field(default_factory=dict)
     tracked: dict[str, Tracked] = field(default_factory=dict)

@@ -95,7 +95,7 @@ class Fulfil:
         command = c.RestoreMemory(
             active.ref.pseudonym, active.ref.generation, self._sweeper.strength_update(tracked), leaf
         )
-        if row.state != MemoryState.FORGOTTEN:
+        if row.state != MemoryState.FORGOTTEN or row.purpose in active.objections:
             raise NotFoundError
         # Read before it is committed: a tier that fails afterwards would leave it restored and nowhere to be found.
         opened = await self._recall.read(active, [memory_id])

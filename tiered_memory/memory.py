@@ -19,6 +19,7 @@ from tiered_memory.intake import check_count, check_subject
 from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
 from tiered_memory.model import ForgetReport
+from tiered_memory.notices_face import Notices
 from tiered_memory.policy.rules import Policy
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.scope import Scope
@@ -109,6 +110,11 @@ class TieredMemory:
     def ledger(self) -> Ledger:
         """The audit ledger of this memory."""
         return Ledger(self._parts)
+
+    @property
+    def notices(self) -> Notices:
+        """The privacy notices of this memory."""
+        return Notices(self._parts)
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""

@@ -182,6 +182,7 @@ class Recall:
     async def forgotten(self, active: ActiveSubject) -> list[Memory]:
         """Return the memories that were forgotten and can still be restored, newest first."""
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        rows = [row for row in rows if row.purpose not in active.objections]
         ids = {row.memory_id for row in rows if row.state == MemoryState.FORGOTTEN}
         found = [] if not ids else await self.from_cold(active, ids)
         return sorted(found, key=lambda memory: memory.order, reverse=True)
@@ -228,7 +229,8 @@ class Recall:
         if memory_id in active.held:
             return explained_volatile(self._core, active, active.held[memory_id])
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
-        row = next((row for row in rows if row.memory_id == memory_id), None)
+        readable = (row for row in rows if row.purpose not in active.objections)
+        row = next((row for row in readable if row.memory_id == memory_id), None)
         memories = [] if row is None else await self.from_cold(active, [memory_id])
         if row is None or row.state == MemoryState.REMOVING:
             raise NotFoundError

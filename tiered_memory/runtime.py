@@ -20,6 +20,7 @@ from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
 from tiered_memory.consents import Consents
 from tiered_memory.core import Core
+from tiered_memory.ended_purposes import EndedPurposes
 from tiered_memory.endings import Endings
 from tiered_memory.erasure import Eraser
 from tiered_memory.errors import CorruptionError, StorageError, TieredMemoryError
@@ -32,6 +33,7 @@ from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
 from tiered_memory.notices import NoticeBoard
+from tiered_memory.objecting import Objecting
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
@@ -73,6 +75,8 @@ class Parts:
     consents: Consents
     expiry: Expiry
     notices: NoticeBoard
+    objecting: Objecting
+    ended_purposes: EndedPurposes
 
 
 PartsNow = Callable[[], Parts]
@@ -126,6 +130,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         consents=Consents(core, directory, endings, notices, inflight),
         expiry=expiry,
         notices=notices,
+        objecting=Objecting(core, directory, endings, inflight),
+        ended_purposes=EndedPurposes(core, directory),
     )
 
 
@@ -181,6 +187,7 @@ class Runtime:
         """Erasures first: nothing of an erased subject may be replayed."""
         begun, parts = stopwatch(), self.parts
         await parts.eraser.apply_list()
+        await parts.ended_purposes.apply_list()
         await _attempt(parts.eraser.resume, "an interrupted erasure")
         reach("open.after_resume")
         entries = await parts.core.state.read(c.Journal())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from tiered_memory.errors import InvalidInputError, ObjectionNotApplicableError
@@ -27,6 +28,21 @@ class ObjectionStatus(StrEnum):
 OPEN = frozenset({ObjectionStatus.OBJECTED, ObjectionStatus.RESTRICTED})
 OBJECTIONABLE = frozenset({LawfulBasis.LEGITIMATE_INTERESTS, LawfulBasis.PUBLIC_TASK})
 """The bases that Art. 21(1) names: letters (f) and (e) of Art. 6(1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """An objection as it stands: `status` is one of `ObjectionStatus`, `at_us` when that came about.
+
+    `covered` is how many memories were kept for the purpose when the person objected.
+    """
+
+    purpose: str
+    status: str
+    at_us: int
+    reason: str
+    compelling_grounds: str
+    covered: int
 
 
 def check_objectionable(basis: LawfulBasis) -> None:
