@@ -4,7 +4,7 @@ functions of forgetting; who may see what, until when, and what an operation doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tiered_memory.forgetting.decay import DAY_US, StrengthState, curve_for
@@ -303,6 +303,21 @@ class Person:
         self.operations = {name: one for name, one in self.operations.items() if one.purpose != purpose}
         return count
 
+    def lapsed(self, now_us: int) -> list[str]:
+        """The purposes whose consent stands open and has expired."""
+        given = () if self.erasing else self.consents.items()
+        return [p for p, c in given if c.open and c.expires_us is not None and c.expires_us <= now_us]
+
+    def kept_for(self, purposes: Iterable[str]) -> list[str]:
+        """The ids of what is stored for purposes, what can be restored among it."""
+        stored = [one for one in self.items.values() if one.state is not None or one.purge_us is not None]
+        return [one.id for one in stored if one.purpose in set(purposes)]
+
+    def lapse(self, now_us: int) -> None:
+        """End the consents whose time is over."""
+        for purpose in self.lapsed(now_us):
+            self.withdraw(purpose)
+
     def write(self) -> None:
         """Uses are on disk from here on."""
         for item in self.items.values():
@@ -351,11 +366,11 @@ class Plan:
     stopped: bool = False
 
 
-def plan(person: Person, now_us: int, *, confirmed: bool) -> Plan:
+def plan(person: Person, now_us: int, *, confirmed: bool, without: Collection[str] = ()) -> Plan:
     """Return what is due: ceilings first, then undo windows that ended, then decay, unless the brake stops that."""
     made = Plan()
     for item in person.items.values():
-        if item.state is None:
+        if item.state is None or item.id in without:
             continue
         if item.ceiling_us <= now_us or (item.purge_us is not None and item.purge_us <= now_us):
             made.remove.append(item)
