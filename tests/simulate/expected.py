@@ -303,21 +303,6 @@ class Person:
         self.operations = {name: one for name, one in self.operations.items() if one.purpose != purpose}
         return count
 
-    def lapsed(self, now_us: int) -> list[str]:
-        """The purposes whose consent stands open and has expired."""
-        given = () if self.erasing else self.consents.items()
-        return [p for p, c in given if c.open and c.expires_us is not None and c.expires_us <= now_us]
-
-    def kept_for(self, purposes: Iterable[str]) -> list[str]:
-        """The ids of what is stored for purposes, what can be restored among it."""
-        stored = [one for one in self.items.values() if one.state is not None or one.purge_us is not None]
-        return [one.id for one in stored if one.purpose in set(purposes)]
-
-    def lapse(self, now_us: int) -> None:
-        """End the consents whose time is over."""
-        for purpose in self.lapsed(now_us):
-            self.withdraw(purpose)
-
     def write(self) -> None:
         """Uses are on disk from here on."""
         for item in self.items.values():

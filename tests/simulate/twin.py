@@ -32,6 +32,7 @@ from expected import (
     plan,
     promised,
 )
+from lapsing import end_lapsed, lapse
 from sayings import Saying, interaction
 
 from tiered_memory import TieredMemory, User
@@ -83,7 +84,7 @@ class Twin:
         """One user's oracle, as a call finds it."""
         person = self.people[name]
         person.expire(self.now_us)
-        person.lapse(self.now_us)
+        lapse(person, self.now_us)
         return person
 
     # --- writing ---------------------------------------------------------------------------------------------
@@ -270,7 +271,7 @@ class Twin:
         now_us = self.now_us
         if name is not None:
             self.people[name].expire(now_us)
-        lapsed = [id_ for one in chosen for id_ in self._lapsed(self.people[one], dry_run=dry_run)]
+        lapsed = [id_ for one in chosen for id_ in end_lapsed(self.people[one], now_us, dry_run=dry_run)]
         plans = {one: plan(self.people[one], now_us, confirmed=confirmed, without=lapsed) for one in chosen}
         run = self.memory.forget if name is None else self.user(name).forget
         try:
@@ -286,13 +287,6 @@ class Twin:
         if not dry_run:
             for person in self.people.values():
                 person.end_operations(now_us)
-
-    def _lapsed(self, person: Person, *, dry_run: bool) -> list[str]:
-        """What goes with consents that expired; a dry run leaves it there."""
-        ids = person.kept_for(person.lapsed(self.now_us))
-        if not dry_run:
-            person.lapse(self.now_us)
-        return ids
 
     def _forgotten(self, plans: dict[str, Any], now_us: int, *, dry_run: bool) -> None:
         for person in self.people.values():
