@@ -11,11 +11,12 @@ import anyio.to_thread
 from tiered_memory.analytics.duckdb_views import Stats
 from tiered_memory.auditing import Ledger
 from tiered_memory.backup import BackupReport, Progress, restore_archive
+from tiered_memory.caller import Caller
 from tiered_memory.config import Settings, load_settings
 from tiered_memory.errors import ClosedError
 from tiered_memory.events import BUFFERED, EventStream
 from tiered_memory.forecast_model import ForgettingForecast
-from tiered_memory.intake import check_count, check_subject
+from tiered_memory.intake import check_caller, check_count, check_subject
 from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
 from tiered_memory.model import ForgetReport
@@ -69,9 +70,12 @@ class TieredMemory:
         if self._runtime is not None:
             await self._runtime.stop()
 
-    def user(self, user: str, tenant: str = "default") -> User:
-        """Return the face of one subject; ids are opaque text of 1 to 256 characters."""
-        return User(Scope(self._parts, check_subject(tenant, user)))
+    def user(self, user: str, tenant: str = "default", *, caller: Caller | None = None) -> User:
+        """Return the face of one subject; ids are opaque text of 1 to 256 characters.
+
+        `caller` says who asks: the policy's access table decides what that role may do. None is an agent.
+        """
+        return User(Scope(self._parts, check_subject(tenant, user), check_caller(caller)))
 
     async def forget(self, *, dry_run: bool = False, confirmed: bool = False) -> ForgetReport:
         """Forget what is due of every user; a dry run says what would go and changes nothing.

@@ -12,6 +12,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from tiered_memory.access_gate import AccessGate
+from tiered_memory.access_writer import AccessWriter
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
 from tiered_memory.announcing import Announcer
 from tiered_memory.backup import Backup
@@ -66,6 +68,8 @@ class Parts:
     reembedder: Reembedder
     announcer: Announcer
     forecaster: Forecaster
+    accesses: AccessWriter
+    access: AccessGate
 
 
 PartsNow = Callable[[], Parts]
@@ -87,6 +91,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     quotas = Quotas(core, announcer, hands)
     committer = Committer(core, flusher, quotas)
     recall = Recall(core, directory, sessions, pager, Promoter(core, flusher, committer, inflight))
+    accesses = AccessWriter(core.state, core.clock)
     eraser = Eraser(core, directory, flusher, analytics.discard)
     return Parts(
         core=core,
@@ -113,6 +118,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
+        accesses=accesses,
+        access=AccessGate(core, directory, accesses),
     )
 
 
@@ -198,6 +205,7 @@ class Runtime:
                 parts.sweeper.write_uses,
                 parts.sessions.snapshot_all,
                 parts.flusher.drain,
+                parts.accesses.flush,
                 parts.core.notary.note,
                 parts.core.mark,
             )
@@ -225,6 +233,7 @@ class Runtime:
 
     async def _tend(self) -> None:
         await self.parts.sweeper.write_uses()
+        await self.parts.accesses.tend()
         self.parts.directory.trim()
 
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
