@@ -83,7 +83,9 @@ class AccessGate:
                 await self._enter(active, caller, found)
             raise NotFoundError
 
-    async def refuse(self, subject: Subject, caller: Caller, refused: Refused) -> NoReturn:
+    async def refuse(
+        self, subject: Subject, caller: Caller, refused: Refused, reason: str | None = None
+    ) -> NoReturn:
         """Enter a refusal in the ledger, when anything is held of the subject durably, and raise it.
 
         Raises:
@@ -92,7 +94,7 @@ class AccessGate:
         row = await self._core.state.read(c.GetSubject(self._core.names.subject(subject)))
         if row is not None and row.state in _OPEN:
             await self._enter(await self._directory.unread(subject, row), caller, refused)
-        raise AccessDeniedError(refused.reason)
+        raise AccessDeniedError(reason or refused.reason)
 
     def note(self, active: ActiveSubject, caller: Caller, op: str, shown: int) -> None:
         """Count a call that showed memories; it reaches the ledger behind the reads."""

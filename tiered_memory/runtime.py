@@ -37,6 +37,7 @@ from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
+from tiered_memory.shared import Acting, SharedSpaces
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry
 from tiered_memory.subjects import SubjectDirectory
@@ -70,6 +71,7 @@ class Parts:
     forecaster: Forecaster
     accesses: AccessWriter
     access: AccessGate
+    shared: SharedSpaces
 
 
 PartsNow = Callable[[], Parts]
@@ -92,34 +94,40 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     committer = Committer(core, flusher, quotas)
     recall = Recall(core, directory, sessions, pager, Promoter(core, flusher, committer, inflight))
     accesses = AccessWriter(core.state, core.clock)
+    access = AccessGate(core, directory, accesses)
     eraser = Eraser(core, directory, flusher, analytics.discard)
+    router = Router(
+        core,
+        directory,
+        flusher,
+        sessions,
+        inflight,
+        committer=committer,
+        reconciler=Reconciler(core, pager),
+    )
+    fulfil = Fulfil(core, directory, sweeper, recall, eraser, inflight, leavers=Leavers(quotas, announcer))
+    shared = SharedSpaces(core, Acting(directory, pager, router, recall, fulfil, access))
+    eraser.leave_spaces = shared.leave_all
     return Parts(
         core=core,
         directory=directory,
         pager=pager,
         flusher=flusher,
         sessions=sessions,
-        router=Router(
-            core,
-            directory,
-            flusher,
-            sessions,
-            inflight,
-            committer=committer,
-            reconciler=Reconciler(core, pager),
-        ),
+        router=router,
         inflight=inflight,
         recall=recall,
         sweeper=sweeper,
         eraser=eraser,
-        fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight, leavers=Leavers(quotas, announcer)),
+        fulfil=fulfil,
         analytics=analytics,
         backup=Backup(core, data_dir),
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
         accesses=accesses,
-        access=AccessGate(core, directory, accesses),
+        access=access,
+        shared=shared,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tiered_memory.caller import Caller
 from tiered_memory.errors import AccessDeniedError, NotFoundError
 from tiered_memory.ledger import subject_commitment
 from tiered_memory.model import Filter, Interaction, Sensitivity
+from tiered_memory.scoring.supersession import Judgement, Relation, Statement
 from tiered_memory.state import commands as c
 
 pytestmark = pytest.mark.anyio
@@ -138,19 +140,21 @@ async def test_no_link_names_what_may_not_be_read(memory: TieredMemory) -> None:
     assert await support.list() == []
 
 
-async def test_conflicts_name_only_what_may_be_read(memory: TieredMemory) -> None:
-    alice = await consenting(memory, "alice")
-    low = await alice.add("My sister is called Marta", importance=0.9)
-    high = await alice.add("My sister is called Ines", importance=0.9, sensitivity="restricted")
-    [hit] = [
-        one
-        for one in await alice.search("what is my sister called", where=EVERYTHING)
-        if one.memory.id == low.id
-    ]
-    shown = await seen_by(memory, SUPPORT).search("what is my sister called", where=EVERYTHING)
-    assert [one.memory.id for one in shown] == [low.id]
-    assert high.id not in repr(shown)
-    assert hit.memory.id == low.id
+async def test_conflicts_name_only_what_may_be_read(data: Path) -> None:
+    async def conflicting(_: Statement, held: Sequence[Statement]) -> Sequence[Judgement]:
+        return [Judgement(Relation.CONFLICTS, 0.9, "told so", None) for _ in held]
+
+    async with opened(data, supersession=conflicting) as memory:
+        alice = await consenting(memory, "alice")
+        low = await alice.add("The power supply gives twelve volts.", importance=0.9)
+        high = await alice.add(
+            "The power supply gives twenty volts.", importance=0.9, sensitivity="restricted"
+        )
+        question = "How many volts does the power supply give?"
+        assert {one.conflicts_with for one in await alice.search(question)} == {(low.id,), (high.id,)}
+        [shown] = await seen_by(memory, SUPPORT).search(question)
+        assert (shown.memory.id, shown.conflicts_with) == (low.id, ())
+        assert high.id not in repr(shown)
 
 
 async def test_a_view_follows_what_is_added_and_deleted(memory: TieredMemory) -> None:
