@@ -6,6 +6,7 @@ under the space's key and, for a person, under the person's own key besides: wit
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from tiered_memory.access_gate import AccessGate
 from tiered_memory.active import ActiveSubject
 from tiered_memory.caller import Caller
 from tiered_memory.core import Core
+from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import ConflictError, ConsentRequiredError, HotTierError, InvalidInputError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
@@ -44,6 +46,8 @@ from tiered_memory.router import Router, WriteOptions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import SubjectState
 from tiered_memory.subjects import SubjectDirectory
+
+logger = logging.getLogger("tiered_memory")
 
 RESERVED = "\x1fshared\x1f"
 LIST, MEMBERSHIPS = "shared_acl", "memberships"
@@ -249,6 +253,8 @@ class SharedSpaces:
 
         Done before the person's keys go: who is killed in between erases again, and finds the list still there.
         """
+        if SUBJECT_PURPOSE in person.damaged_keys:
+            logger.warning("the key of an erased user is damaged: what the user shared cannot be found")
         for joined in await self._register.of(person, MEMBERSHIPS):
             space = Subject(joined.fields["tenant"], joined.fields["space"])
             async with self._locks.held(space):

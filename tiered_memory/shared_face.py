@@ -15,6 +15,7 @@ from tiered_memory.intake import REASON_BYTES, check_id, check_memory_id, check_
 from tiered_memory.metrics import timed
 from tiered_memory.model import (
     Certificate,
+    Context,
     Filter,
     Hit,
     Interaction,
@@ -152,6 +153,13 @@ class SharedMemory:
         """Return what answers `question` best; see `User.search`."""
         async with self._reading("search") as user:
             return await user.search(question, limit=limit, where=where)
+
+    async def context(
+        self, question: str, *, token_budget: int = 1500, where: Filter | None = None
+    ) -> Context:
+        """Return memories for a prompt, within `token_budget` tokens; what gets in grows stronger. See `User.context`."""
+        async with self._reading("context") as user:
+            return await user.context(question, token_budget=token_budget, where=where)
 
     async def list(
         self, *, where: Filter | None = None, limit: int = 100, before: int | None = None

@@ -17,9 +17,36 @@ from tiered_memory.ledger import subject_commitment
 from tiered_memory.model import Filter, Interaction, Sensitivity
 from tiered_memory.scoring.supersession import Judgement, Relation, Statement
 from tiered_memory.state import commands as c
+from tiered_memory.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
 SUPPORT, ADMIN, AUDITOR = Caller(role="support"), Caller(role="admin"), Caller(role="auditor")
+WORDS = [
+    "beans",
+    "peas",
+    "leeks",
+    "kale",
+    "chard",
+    "mint",
+    "dill",
+    "sage",
+    "thyme",
+    "corn",
+    "okra",
+    "rocket",
+    "cress",
+    "sorrel",
+    "fennel",
+    "onions",
+    "garlic",
+    "beets",
+    "radish",
+    "turnip",
+    "carrots",
+    "celery",
+    "lettuce",
+    "spinach",
+]
 EVERYTHING = Filter(include_superseded=True)
 
 
@@ -174,6 +201,27 @@ async def test_what_faded_is_shown_by_level_too(memory: TieredMemory) -> None:
     with pytest.raises(AccessDeniedError):
         await support.restore(hidden)
     assert (await seen_by(memory, ADMIN).restore(hidden)).id == hidden
+
+
+async def test_a_subject_too_large_for_ram_is_shown_by_level_too(data: Path) -> None:
+    settings = {"indexed_above_memories": 10}
+    async with opened(data, settings=settings) as memory:
+        alice = await consenting(memory, "alice")
+        levels = [Sensitivity.RESTRICTED, Sensitivity.INTERNAL]
+        given = [f"the garden bed {number} has {word}" for number, word in enumerate(WORDS)]
+        for number, content in enumerate(given):
+            await alice.add(content, sensitivity=levels[number % 2], importance=0.9)
+        await memory.drain()
+    async with opened(data, settings=settings) as memory:
+        support = seen_by(memory, SUPPORT)
+        hits = await support.search("garden bed", limit=8)
+        assert len(hits) == 8
+        assert {one.memory.sensitivity for one in hits} == {Sensitivity.INTERNAL}
+        first = await support.list(limit=7)
+        second = await support.list(limit=7, before=first[-1].order)
+        assert [one.content for one in (*first, *second)] == given[1::2][::-1][:14]
+        async with parts_of(memory).directory.using(support.subject) as active:
+            assert active.paged
 
 
 # --- actions -------------------------------------------------------------------------------------------------
@@ -335,6 +383,17 @@ async def test_reads_reach_the_ledger_when_the_store_closes(tmp_path: Path) -> N
         assert (await memory.ledger.verify()).sound
         told_of = {one.event: one for one in (await memory.user("alice", tenant="acme").about()).recorded}
         assert told_of["accessed"].calls == {"search": 1}
+
+
+async def test_the_background_writes_the_reads_of_a_window(memory: TieredMemory, clock: ManualClock) -> None:
+    alice = await told(memory)
+    await alice.search("tram")
+    assert memory._runtime is not None
+    await memory._runtime._tend()
+    assert await leaves(memory, "accessed") == []
+    clock.advance(61.0)
+    await memory._runtime._tend()
+    assert len(await leaves(memory, "accessed")) == 1
 
 
 async def test_an_ephemeral_users_reads_leave_nothing(memory: TieredMemory) -> None:

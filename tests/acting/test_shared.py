@@ -64,6 +64,7 @@ def every_call(shared: SharedMemory) -> list[Any]:
         shared.add("x"),
         shared.search("launch"),
         shared.list(),
+        shared.context("launch"),
         shared.get("0" * 32),
         shared.delete("0" * 32),
         shared.members(),
@@ -85,6 +86,7 @@ async def test_members_share_what_they_say(memory: TieredMemory) -> None:
     assert set(await contents(alice)) == set(await contents(bob))
     [first, *_] = await bob.search("when is the launch of the tram app")
     assert first.memory.content == "The launch of the tram app is on Monday"
+    assert "on Monday" in (await bob.context("when is the launch")).render()
     assert (await alice.get(receipt.id)).content == "The tram app needs a new icon"
 
 

@@ -11,8 +11,8 @@ from typing import Any, NoReturn, TypeVar
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
-from tiered_memory.policy.pii_rules import PiiRules, rules_from
 from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
+from tiered_memory.policy.pii_rules import PiiRules, rules_from
 from tiered_memory.policy.rules import (
     SCHEMA,
     DecayRules,

@@ -12,8 +12,8 @@ from types import MappingProxyType
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
-from tiered_memory.policy.pii_rules import PiiRules
 from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
+from tiered_memory.policy.pii_rules import PiiRules
 from tiered_memory.policy.specs import (
     SPEC,
     Checked,
