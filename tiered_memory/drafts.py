@@ -113,6 +113,7 @@ class Draft:
             None if memory.valid_to is None else to_us(memory.valid_to),
             memory.superseded_by,
             memory.conflicts_with,
+            memory.sensitivity.value,
         )
 
 

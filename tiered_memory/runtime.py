@@ -12,6 +12,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from tiered_memory.access_gate import AccessGate
+from tiered_memory.access_writer import AccessWriter
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
 from tiered_memory.announcing import Announcer
 from tiered_memory.backup import Backup
@@ -41,6 +43,7 @@ from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
+from tiered_memory.shared import Acting, SharedSpaces
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry
 from tiered_memory.subjects import SubjectDirectory
@@ -77,6 +80,9 @@ class Parts:
     notices: NoticeBoard
     objecting: Objecting
     ended_purposes: EndedPurposes
+    accesses: AccessWriter
+    access: AccessGate
+    shared: SharedSpaces
 
 
 PartsNow = Callable[[], Parts]
@@ -101,37 +107,47 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     quotas = Quotas(core, announcer, hands)
     committer = Committer(core, flusher, quotas)
     recall = Recall(core, directory, sessions, pager, Promoter(core, flusher, committer, inflight))
+    accesses = AccessWriter(core.state, core.clock)
+    access = AccessGate(core, directory, accesses)
     eraser = Eraser(core, directory, flusher, analytics.discard)
+    router = Router(
+        core,
+        directory,
+        flusher,
+        sessions,
+        inflight,
+        committer=committer,
+        reconciler=Reconciler(core, pager),
+    )
+    fulfil = Fulfil(core, directory, sweeper, recall, eraser, inflight, leavers=Leavers(quotas, announcer))
+    consents = Consents(core, directory, endings, notices, inflight)
+    shared = SharedSpaces(core, Acting(directory, pager, router, recall, fulfil, consents, access))
+    eraser.leave_spaces = shared.leave_all
     return Parts(
         core=core,
         directory=directory,
         pager=pager,
         flusher=flusher,
         sessions=sessions,
-        router=Router(
-            core,
-            directory,
-            flusher,
-            sessions,
-            inflight,
-            committer=committer,
-            reconciler=Reconciler(core, pager),
-        ),
+        router=router,
         inflight=inflight,
         recall=recall,
         sweeper=sweeper,
         eraser=eraser,
-        fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight, leavers=Leavers(quotas, announcer)),
+        fulfil=fulfil,
         analytics=analytics,
         backup=Backup(core, data_dir),
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
-        consents=Consents(core, directory, endings, notices, inflight),
+        consents=consents,
         expiry=expiry,
         notices=notices,
         objecting=Objecting(core, directory, endings, inflight),
         ended_purposes=EndedPurposes(core, directory),
+        accesses=accesses,
+        access=access,
+        shared=shared,
     )
 
 
@@ -218,6 +234,7 @@ class Runtime:
                 parts.sweeper.write_uses,
                 parts.sessions.snapshot_all,
                 parts.flusher.drain,
+                parts.accesses.flush,
                 parts.core.notary.note,
                 parts.core.mark,
             )
@@ -245,6 +262,7 @@ class Runtime:
 
     async def _tend(self) -> None:
         await self.parts.sweeper.write_uses()
+        await self.parts.accesses.tend()
         self.parts.directory.trim()
 
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:

@@ -12,8 +12,9 @@ from types import MappingProxyType
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
-from tiered_memory.policy.pii_rules import PiiRules
+from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
 from tiered_memory.policy.consent_rules import ConsentRules, names, stated
+from tiered_memory.policy.pii_rules import PiiRules
 from tiered_memory.policy.specs import (
     SPEC,
     Checked,
@@ -219,6 +220,7 @@ class Policy(Checked):
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
     pii: PiiRules = field(default_factory=PiiRules)
     default_purpose: str = text("personalization")
+    access: Mapping[AccessRole, AccessRule] = field(default_factory=default_access)
 
     def __post_init__(self) -> None:
         """Refuse a schema, a default purpose or a set of retention rules that cannot be worked with."""

@@ -71,6 +71,9 @@ def _document(policy: Policy) -> dict[str, Any]:
     found["retention"] = {
         level.value: _differing(policy.retention[level], defaults.retention[level]) for level in Sensitivity
     }
+    found["access"] = {
+        role.value: _differing(rule, defaults.access[role]) for role, rule in policy.access.items()
+    }
     if policy.purposes != defaults.purposes:
         found["purposes"] = {name: _purpose(rule) for name, rule in policy.purposes.items()}
     return found
