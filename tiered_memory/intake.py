@@ -186,8 +186,8 @@ def check_filter(where: object) -> Filter | None:
         check_share(where.min_importance, "min_importance")
     return replace(
         where,
-        kinds=_each(where.kinds, "kinds", lambda one: _word(Kind, one, "kinds")),
-        roles=_each(where.roles, "roles", lambda one: _word(Role, one, "roles")),
+        kinds=_each(where.kinds, "kinds", lambda one: check_word(Kind, one, "kinds")),
+        roles=_each(where.roles, "roles", lambda one: check_word(Role, one, "roles")),
         sessions=_each(where.sessions, "sessions", lambda one: check_id(one, "sessions")),
         agents=_each(where.agents, "agents", lambda one: check_id(one, "agents")),
         metadata=check_metadata(where.metadata),
@@ -208,7 +208,7 @@ def narrowed(where: object, as_of: object = None, *, include_superseded: object 
 
 def check_durability(value: object) -> Durability | None:
     """Return the durability a caller requires, if any."""
-    checked: Durability | None = None if value is None else _word(Durability, value, "durability")
+    checked: Durability | None = None if value is None else check_word(Durability, value, "durability")
     return checked
 
 
@@ -235,9 +235,9 @@ def accept(interaction: Interaction, now: datetime, max_content_bytes: int) -> A
     checked = replace(
         interaction,
         content=check_text(interaction.content, "content", max_content_bytes),
-        role=_word(Role, interaction.role, "role"),
-        kind=_word(Kind, interaction.kind, "kind"),
-        sensitivity=_word(Sensitivity, interaction.sensitivity, "sensitivity"),
+        role=check_word(Role, interaction.role, "role"),
+        kind=check_word(Kind, interaction.kind, "kind"),
+        sensitivity=check_word(Sensitivity, interaction.sensitivity, "sensitivity"),
         author=_optional_id(interaction.author, "author"),
         session=_optional_id(interaction.session, "session"),
         agent=_optional_id(interaction.agent, "agent"),
@@ -255,7 +255,7 @@ def check_provenance(value: object) -> Provenance | None:
     if not isinstance(value, Provenance):
         raise InvalidInputError(f"provenance must be a Provenance, got {type(value).__name__}")
     return Provenance(
-        source=_word(SourceKind, value.source, "provenance.source"),
+        source=check_word(SourceKind, value.source, "provenance.source"),
         channel=_optional_id(value.channel, "provenance.channel"),
         model=_optional_id(value.model, "provenance.model"),
         derived_from=_parents(value.derived_from, "provenance.derived_from"),
@@ -273,7 +273,8 @@ def _optional_id(value: object, what: str) -> str | None:
     return None if value is None else check_id(value, what)
 
 
-def _word(kind: type[Any], value: object, what: str) -> Any:
+def check_word(kind: type[Any], value: object, what: str) -> Any:
+    """Return `value` as a member of an enum of words."""
     try:
         return kind(value)
     except ValueError:

@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
 from tiered_memory.announcing import Announcer
+from tiered_memory.archive import Exporter
 from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
 from tiered_memory.commits import Committer
@@ -66,6 +67,7 @@ class Parts:
     reembedder: Reembedder
     announcer: Announcer
     forecaster: Forecaster
+    exporter: Exporter
 
 
 PartsNow = Callable[[], Parts]
@@ -113,6 +115,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
+        exporter=Exporter(core, directory, sessions),
     )
 
 

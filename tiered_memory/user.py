@@ -9,10 +9,12 @@ from typing import Unpack
 
 import anyio.to_thread
 
+from tiered_memory.archive import Archive, Progress
 from tiered_memory.consent_face import Consent
 from tiered_memory.dossier import Dossier, dossier
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
+from tiered_memory.formats.archive import ArchiveKind
 from tiered_memory.intake import (
     LIMIT_MAX,
     REASON_BYTES,
@@ -24,6 +26,7 @@ from tiered_memory.intake import (
     check_id,
     check_memory_id,
     check_text,
+    check_word,
     narrowed,
 )
 from tiered_memory.metrics import timed
@@ -226,6 +229,23 @@ class User:
         async with self._using("explain") as (parts, active):
             await parts.sweeper.write_uses_of(active)
             return await parts.forecaster.forecast(days, candidate, active.ref.pseudonym)
+
+    async def export(
+        self,
+        path: str | Path | None = None,
+        *,
+        kind: ArchiveKind | str = ArchiveKind.ACCESS,
+        progress: Progress | None = None,
+    ) -> Archive:
+        """Write what is held of this user to a signed archive: a new file at `path`, or in that directory.
+
+        `kind` "access" holds everything, what was inferred as well (GDPR Art. 15), "portability" what the person
+        provided (Art. 20). See `archive.Exporter.export` for the errors: after each there is no file.
+        """
+        chosen = check_word(ArchiveKind, kind, "kind")
+        async with self._using("export") as (parts, active):
+            target = None if path is None else Path(path)
+            return await parts.exporter.export(active, target, chosen, progress)
 
     async def erase(self, *, reason: str) -> Certificate:
         """Erase everything held of this user, in every tier, and return the proof.

@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-from tiered_memory.state import sqlite_register, sqlite_rows, sqlite_writes
+from tiered_memory.state import sqlite_archive, sqlite_register, sqlite_rows, sqlite_writes
 
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_writes.HANDLERS,
@@ -16,4 +16,5 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_rows.READERS,
     **sqlite_register.READERS,
+    **sqlite_archive.READERS,
 }
