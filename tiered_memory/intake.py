@@ -35,6 +35,7 @@ FUTURE_TOLERANCE = timedelta(days=1)
 EPOCH = datetime.fromtimestamp(0, UTC)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MEMORY_ID = re.compile(r"[0-9a-f]{32}")
+_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,13 @@ def check_memory_id(value: object) -> str:
     if not isinstance(value, str) or not _MEMORY_ID.fullmatch(value):
         raise InvalidInputError("a memory id is 32 lower-case hex digits, as receipts and hits give it")
     return value
+
+
+def check_key(value: object) -> bytes:
+    """Return the 32 bytes of a public key given as 64 hex digits."""
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
+        raise InvalidInputError("a public key is 64 hex digits")
+    return bytes.fromhex(value)
 
 
 def check_text(value: object, what: str, limit_bytes: int) -> str:

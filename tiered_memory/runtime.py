@@ -15,6 +15,7 @@ import anyio.to_thread
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
 from tiered_memory.announcing import Announcer
 from tiered_memory.archive import Exporter
+from tiered_memory.archive_import import Importer
 from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
 from tiered_memory.commits import Committer
@@ -68,6 +69,7 @@ class Parts:
     announcer: Announcer
     forecaster: Forecaster
     exporter: Exporter
+    importer: Importer
 
 
 PartsNow = Callable[[], Parts]
@@ -116,6 +118,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         announcer=announcer,
         forecaster=Forecaster(core),
         exporter=Exporter(core, directory, sessions),
+        importer=Importer(core, directory, committer, flusher, inflight),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Unpack
 import anyio.to_thread
 
 from tiered_memory.archive import Archive, Progress
+from tiered_memory.archive_import import ImportOptions, ImportReport
 from tiered_memory.consent_face import Consent
 from tiered_memory.dossier import Dossier, dossier
 from tiered_memory.errors import InvalidInputError
@@ -24,6 +25,7 @@ from tiered_memory.intake import (
     check_durability,
     check_filter,
     check_id,
+    check_key,
     check_memory_id,
     check_text,
     check_word,
@@ -246,6 +248,30 @@ class User:
         async with self._using("export") as (parts, active):
             target = None if path is None else Path(path)
             return await parts.exporter.export(active, target, chosen, progress)
+
+    async def import_archive(
+        self,
+        path: str | Path,
+        *,
+        purpose: str | None = None,
+        public_key: str | None = None,
+        accept_other_subject: bool = False,
+        progress: Progress | None = None,
+    ) -> ImportReport:
+        """Take in the memories of an archive that `export` made, for `purpose` (default: the one each had).
+
+        Repeating it adds nothing. An archive of another store needs that store's `public_key` (64 hex digits), one of
+        another user id `accept_other_subject`. See `archive_import.Importer.take_in` for the errors.
+        """
+        key = None if public_key is None else check_key(public_key)
+        options = ImportOptions(
+            purpose=None if purpose is None else check_id(purpose, "purpose"),
+            public_key=key,
+            accept_other_subject=accept_other_subject,
+            progress=progress,
+        )
+        async with self._using("import") as (parts, active):
+            return await parts.importer.take_in(active, Path(path), options)
 
     async def erase(self, *, reason: str) -> Certificate:
         """Erase everything held of this user, in every tier, and return the proof.
