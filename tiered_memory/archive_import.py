@@ -278,7 +278,7 @@ class Importer:
             active.check_alive()
             purpose, every = group
             drafts = await self._drafts(active, reader.manifest, plan, purpose, every)
-            await self._room(active, len(drafts))
+            await self._room(len(drafts))
             given = Commission(purpose, self._core.entropy.token(16), (), promoted=drafts)
             await self._inflight.finish(self._put_down(active, given))
             added += len(drafts)
@@ -354,7 +354,7 @@ class Importer:
             ),
         )
 
-    async def _room(self, active: ActiveSubject, records: int) -> None:
+    async def _room(self, records: int) -> None:
         """An import can wait: it makes room in the journal where another write would be refused."""
         try:
             self._flusher.check_room(records)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from archive_forge import forged, rewritten
 from archive_tools import every_problem, lines
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,7 +18,6 @@ from tiered_memory import Filter, Interaction, TieredMemory, User
 from tiered_memory.archive_import import DELETED_HERE, PAST_CEILING
 from tiered_memory.archive_lines import EPHEMERAL_THERE, FORGOTTEN_THERE
 from tiered_memory.errors import (
-    ArchiveError,
     ConsentRequiredError,
     InvalidInputError,
     QuotaExceededError,
@@ -95,6 +93,7 @@ def same(memory: Memory, among: list[Memory]) -> dict[str, Any]:
     return {name: getattr(memory, name) for name in (*fields, *more)} | linked
 
 
+EARLY = datetime(2025, 6, 1, tzinfo=timezone(timedelta(hours=2)))
 WORDS = st.sampled_from(
     ["I live in Leipzig", "I live in Hamburg", "My dog is Rex", "会議は九時", "Tea, not coffee", "🙂"]
 )
@@ -104,9 +103,7 @@ SAID = st.builds(
     role=st.sampled_from([Role.USER, Role.ASSISTANT]),
     author=st.none() | st.sampled_from(["Ada", "Bo"]),
     session=st.none() | st.sampled_from(["s1", "s2"]),
-    occurred_at=st.datetimes(
-        datetime(2025, 6, 1), datetime(2025, 12, 1), timezones=st.sampled_from([UTC])
-    ),  # naive bounds are what hypothesis asks for
+    occurred_at=st.integers(0, 300_000).map(lambda n: EARLY + timedelta(minutes=n)),
     kind=st.sampled_from([Kind.EPISODIC, Kind.SEMANTIC]),
     sensitivity=st.sampled_from(Sensitivity),
     importance=st.floats(0.5, 1),
@@ -280,61 +277,6 @@ async def test_an_archive_of_another_store_needs_its_key(data: Path, tmp_path: P
         await here.drain()
     async with opened(tmp_path / "other") as here:
         assert len(await contents(here.user("alice", tenant="acme"))) == 3
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"content": 5},
-        {"content": ""},
-        {"role": "boss"},
-        {"occurred_at": "yesterday"},
-        {"occurred_at": "2025-01-01T00:00:00"},
-        {"ingested_at": 7},
-        {"importance": 2},
-        {"trust": "NaN"},
-        {"id": "../../etc/passwd"},
-        {"metadata": {"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}}},
-        {"supersedes": "x" * 32},
-        {"repeats": [{"id": "0" * 32}]},
-        {"provenance": {"source": "moon"}},
-        {"purpose": "a\nb"},
-    ],
-)
-async def test_a_wrong_line_keeps_all_from_being_stored(
-    memory: TieredMemory, alice: User, tmp_path: Path, change: dict[str, Any]
-) -> None:
-    await facts(alice)
-    made = await alice.export(tmp_path)
-    await alice.erase(reason="request")
-    alice = await consenting(memory)
-    bad = lines(made.path, "memories.jsonl")
-    bad[-1] |= change
-    target = rewritten(parts_of(memory).core.notary, made.path, tmp_path / "bad.zip", bad)
-    with pytest.raises(ArchiveError, match=r"line 3 .*nothing was stored"):
-        await alice.import_archive(target)
-    assert await contents(alice) == []
-
-
-@pytest.mark.parametrize(
-    "raw", [b"[]\n", b"{\n", b"\xff\n", b'"x"\n', b"{}\n", b"[" * 100_000 + b"\n", b"{}"]
-)
-async def test_lines_that_are_no_objects(
-    memory: TieredMemory, alice: User, tmp_path: Path, raw: bytes
-) -> None:
-    made = await alice.export(tmp_path)
-    target = forged(parts_of(memory).core.notary, made.path, tmp_path / "bad.zip", {"memories.jsonl": raw})
-    with pytest.raises(ArchiveError, match="nothing was stored"):
-        await alice.import_archive(target)
-
-
-async def test_a_memory_twice_in_an_archive(memory: TieredMemory, alice: User, tmp_path: Path) -> None:
-    await facts(alice, 1)
-    made = await alice.export(tmp_path)
-    twice = lines(made.path, "memories.jsonl") * 2
-    target = rewritten(parts_of(memory).core.notary, made.path, tmp_path / "bad.zip", twice)
-    with pytest.raises(ArchiveError, match="twice"):
-        await alice.import_archive(target)
 
 
 async def test_who_is_erased_during_an_import_stays_erased(

@@ -22,6 +22,9 @@ from tiered_memory import (
     User,
 )
 from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.archive import Archive
+from tiered_memory.archive_files import verify_archive
+from tiered_memory.archive_import import ImportReport
 from tiered_memory.core import ForgetHook
 from tiered_memory.dossier import Dossier
 from tiered_memory.embedding.static_embedder import StaticEmbedder
@@ -110,6 +113,16 @@ async def foresee(memory: TieredMemory, alice: User) -> None:
     assert_type(await memory.ledger.verify(), Verdict)
     assert_type(await memory.ledger.checkpoint(), SignedCheckpoint | None)
     assert_type(await alice.about(), Dossier)
+
+
+async def take_out_and_in(alice: User) -> None:
+    made = await alice.export("alice.zip", kind="portability", progress=lambda done, total: None)
+    assert_type(made, Archive)
+    assert_type(made.path, Path)
+    report = await alice.import_archive(made.path, purpose="personalization", public_key=made.public_key)
+    assert_type(report, ImportReport)
+    assert_type(report.refused, Mapping[str, int])
+    assert_type(verify_archive(made.path).manifest.damaged, tuple[str, ...])
 
 
 async def keep_all(batch: ForgetBatch) -> set[str]:
