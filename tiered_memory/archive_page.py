@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -33,7 +34,8 @@ nav ol{margin:.25rem 0 0;padding-left:1.4rem;columns:2 16rem}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;border-bottom:1px solid var(--line)}
 th{font-weight:600}
-td.n{text-align:right;font-variant-numeric:tabular-nums}
+td{overflow-wrap:anywhere;min-width:5.5rem}
+td.n{white-space:nowrap;font-variant-numeric:tabular-nums}
 article{margin:.75rem 0;padding:.75rem 1rem;border:1px solid var(--line);border-radius:.5rem;background:var(--card)}
 article p{margin:0 0 .5rem;white-space:pre-wrap;overflow-wrap:anywhere}
 article .soft{font-size:.85rem;margin:0;white-space:normal}
@@ -78,6 +80,27 @@ class PageFacts:
     memories: int = 0
     shown: Sequence[str] = ()
     """The newest memories, as `memory_card` gives them."""
+
+
+KNOWN_AS = {
+    "tenant": "The service you use",
+    "user": "You are known as",
+    "name_in_ledger": "Your name in the audit ledger",
+}
+ABOUT_ACCESS = (
+    "<p>This is everything that an agent's memory holds about you: what was said, what was computed from it, why and "
+    "until when it is kept, what you agreed to, and what was done with it (GDPR Art. 15). The files beside this "
+    "page say the same for machines.</p>"
+)
+ABOUT_PORTABILITY = (
+    "<p>This is what you provided yourself and what was observed of you, kept on your consent or a contract with you, "
+    "in a form that machines read (GDPR Art. 20). What was inferred from it is not part of this right: ask "
+    "for an archive for access to see that too.</p>"
+)
+ABOUT_TIME = (
+    "<p>A memory fades unless it is used, and goes at the latest on the day that stands here. One that was forgotten "
+    "can be brought back until its day; then its bytes are removed.</p>"
+)
 
 
 def render(manifest: ArchiveManifest, made_on: str, facts: PageFacts) -> bytes:
@@ -142,11 +165,12 @@ def _access(manifest: ArchiveManifest, facts: PageFacts) -> list[tuple[str, str]
         for one in facts.consents
     ]
     return [
-        ("In short", _summary(manifest, facts)),
+        ("In short", ABOUT_ACCESS + _summary(manifest, facts)),
         ("Why it is held, and for whom", _purposes(facts.purposes)),
         (
             "How long",
-            _table(
+            ABOUT_TIME
+            + _table(
                 ("What", "Sensitivity", "For", "State", "How many", "Since", "Until, at the latest"), held
             ),
         ),
@@ -161,13 +185,8 @@ def _access(manifest: ArchiveManifest, facts: PageFacts) -> list[tuple[str, str]
 
 
 def _portability(manifest: ArchiveManifest, facts: PageFacts) -> list[tuple[str, str]]:
-    about = (
-        "<p>What you provided yourself and what was observed of you, kept on your consent or a contract with you, "
-        "in a form that machines read (GDPR Art. 20). What was inferred from it is not part of this right: ask "
-        "for an archive for access to see that too.</p>"
-    )
     return [
-        ("In short", about + _summary(manifest, facts)),
+        ("In short", ABOUT_PORTABILITY + _summary(manifest, facts)),
         ("Memories", _memories(facts)),
         ("Your rights", _table(("Right", "How to use it"), RIGHTS)),
         ("The files of this archive", _files(PORTABLE_FILES)),
@@ -176,14 +195,14 @@ def _portability(manifest: ArchiveManifest, facts: PageFacts) -> list[tuple[str,
 
 def _summary(manifest: ArchiveManifest, facts: PageFacts) -> str:
     known = "".join(
-        f"<li>{escape(name)}: <code>{escape(value)}</code></li>" for name, value in facts.subject.items()
+        f"<li>{KNOWN_AS[name]}: <code>{escape(value)}</code></li>" for name, value in facts.subject.items()
     )
-    left = "".join(f"<li>{count:,} left out: {escape(why)}</li>" for why, count in manifest.left_out.items())
+    left = "".join(f"<li>Left out: {count:,}, {escape(why)}</li>" for why, count in manifest.left_out.items())
     lost = len(manifest.damaged)
     damaged = (
-        f"<li>{lost:,} are held and cannot be read: what is stored of them is damaged</li>" if lost else ""
+        f"<li>Held but unreadable, because what is stored of them is damaged: {lost:,}</li>" if lost else ""
     )
-    return f"<ul><li>{facts.memories:,} memories</li>{damaged}{left}{known}</ul>"
+    return f"<ul><li>Memories: {facts.memories:,}</li>{damaged}{left}{known}</ul>"
 
 
 def _purposes(purposes: Sequence[Mapping[str, Any]]) -> str:
@@ -236,5 +255,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f'<td class="n">{value:,}</td>'
-    text = f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "strftime") else str(value)
-    return f"<td>{escape(text)}</td>"
+    if isinstance(value, datetime):
+        return f'<td class="n">{value:%Y-%m-%d %H:%M}</td>'
+    return f"<td>{escape(str(value))}</td>"

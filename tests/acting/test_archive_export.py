@@ -325,7 +325,7 @@ async def test_a_damaged_memory_is_named(data: Path, tmp_path: Path) -> None:
     assert made.damaged == (lost,)
     assert [one["id"] for one in lines(made.path, "memories.jsonl")] == [kept]
     assert document(made.path, "manifest.json")["damaged"] == [lost]
-    assert "cannot be read" in text(made.path, "README.html")
+    assert "is damaged: 1" in text(made.path, "README.html")
 
 
 async def test_somebody_without_anything_durable_gets_what_there_is(

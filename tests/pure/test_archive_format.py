@@ -209,8 +209,8 @@ def test_a_long_list_is_shortened_on_the_page_and_says_so() -> None:
     cards = [portable_card(frozen.memory())] * SHOWN
     page = render(manifest, "today", PageFacts(memories=SHOWN + 7, shown=cards)).decode()
     assert "7 more are in memories.jsonl" in page
-    assert "2 left out: not covered" in page
-    assert "1 are held and cannot be read" in page
+    assert "Left out: 2, not covered" in page
+    assert "is damaged: 1" in page
 
 
 def explained(memory: Memory) -> Explanation:
