@@ -21,6 +21,10 @@ class InvalidInputError(TieredMemoryError, ValueError):
     """The call's arguments are not acceptable; nothing was stored."""
 
 
+class ArchiveError(InvalidInputError):
+    """This is no archive, or it was altered; nothing was stored. Get it again from where it was made."""
+
+
 class NotFoundError(TieredMemoryError, LookupError):
     """No such memory is held for this subject."""
 

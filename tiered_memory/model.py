@@ -86,13 +86,18 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a memory came from and what it was derived from."""
+    """Where a memory came from and what it was derived from.
+
+    Of an import, `origin_id` is the id it had where it was exported, and `origin_source` where it came from there.
+    """
 
     source: SourceKind = SourceKind.USER
     channel: str | None = None
     model: str | None = None
     derived_from: tuple[str, ...] = ()
     merged_from: tuple[str, ...] = ()
+    origin_id: str | None = None
+    origin_source: SourceKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

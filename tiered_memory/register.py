@@ -19,6 +19,7 @@ from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import ConflictError, CorruptionError
 from tiered_memory.formats.leaf import AuditLeaf
 from tiered_memory.metrics import CorruptionDetected
+from tiered_memory.state.archive import EntriesOf
 from tiered_memory.state.register import UNFENCED, DropEntries, Entries, EntryRow, PutEntries
 
 CHANGED = "this entry was changed by somebody else meanwhile; read it again and repeat the call"
@@ -67,6 +68,12 @@ class Register:
         rows = await self._core.state.read(Entries(active.ref.pseudonym, kind))
         if not rows:
             return []
+        sealer = active.sealer(SUBJECT_PURPOSE)
+        return self._opened([(row, _context_of(sealer, row)) for row in rows], sealer.key)
+
+    async def every(self, active: ActiveSubject) -> list[Entry]:
+        """Return a person's entries of every kind, by kind, oldest first."""
+        rows = await self._core.state.read(EntriesOf(active.ref.pseudonym))
         sealer = active.sealer(SUBJECT_PURPOSE)
         return self._opened([(row, _context_of(sealer, row)) for row in rows], sealer.key)
 

@@ -16,6 +16,8 @@ from tiered_memory.access_gate import AccessGate
 from tiered_memory.access_writer import AccessWriter
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
 from tiered_memory.announcing import Announcer
+from tiered_memory.archive import Exporter
+from tiered_memory.archive_import import Importer
 from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
 from tiered_memory.commits import Committer
@@ -83,6 +85,8 @@ class Parts:
     accesses: AccessWriter
     access: AccessGate
     shared: SharedSpaces
+    exporter: Exporter
+    importer: Importer
 
 
 PartsNow = Callable[[], Parts]
@@ -148,6 +152,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         accesses=accesses,
         access=access,
         shared=shared,
+        exporter=Exporter(core, directory, sessions),
+        importer=Importer(core, directory, committer, flusher, inflight),
     )
 
 

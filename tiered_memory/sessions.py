@@ -142,16 +142,17 @@ class Sessions:
 
     async def strike(self, active: ActiveSubject, session: str, ids: Collection[str]) -> None:
         """Take turns out of the session's snapshot, if there is one: it must not keep what was removed."""
-        turns = await self._saved(active, session)
+        turns = await self.saved(active, session)
         if turns is not None:
             await self._save(active, session, tuple(turn for turn in turns if not _is_of(turn, ids)))
 
     async def _snapshot(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
-        turns = await self._saved(active, session) or []
+        turns = await self.saved(active, session) or []
         await self._pager.bring(active, [turn.memory_id for turn in turns if turn.memory_id is not None])
         return [turn for turn in turns if turn.memory_id is None or turn.memory_id in active.held]
 
-    async def _saved(self, active: ActiveSubject, session: str) -> list[BufferedTurn] | None:
+    async def saved(self, active: ActiveSubject, session: str) -> list[BufferedTurn] | None:
+        """Return the turns of the session's snapshot; None where there is none that opens."""
         name = self._core.names.session(active.ref.pseudonym, session).hex()
         try:
             sealed = await self._core.hot.load_snapshot(active.ref, name)

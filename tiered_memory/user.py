@@ -9,10 +9,13 @@ from typing import Unpack
 
 import anyio.to_thread
 
+from tiered_memory.archive import Archive, Progress
+from tiered_memory.archive_import import ImportOptions, ImportReport
 from tiered_memory.consent_face import Consent
 from tiered_memory.dossier import Dossier, dossier
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
+from tiered_memory.formats.archive import ArchiveKind
 from tiered_memory.intake import (
     LIMIT_MAX,
     REASON_BYTES,
@@ -22,8 +25,10 @@ from tiered_memory.intake import (
     check_durability,
     check_filter,
     check_id,
+    check_key,
     check_memory_id,
     check_text,
+    check_word,
     levels_of,
     narrowed,
 )
@@ -276,6 +281,47 @@ class User:
         """Return this user's objections, oldest first, lifted ones among them."""
         async with self._using("rights") as (parts, active):
             return await parts.objecting.all(active)
+
+    async def export(
+        self,
+        path: str | Path | None = None,
+        *,
+        kind: ArchiveKind | str = ArchiveKind.ACCESS,
+        progress: Progress | None = None,
+    ) -> Archive:
+        """Write what is held of this user to a signed archive: a new file at `path`, or in that directory.
+
+        `kind` "access" holds everything, what was inferred as well (GDPR Art. 15), "portability" what the person
+        provided (Art. 20). See `archive.Exporter.export` for the errors: after each there is no file.
+        """
+        chosen = check_word(ArchiveKind, kind, "kind")
+        async with self._using("export") as (parts, active):
+            target = None if path is None else Path(path)
+            return await parts.exporter.export(active, target, chosen, progress)
+
+    async def import_archive(
+        self,
+        path: str | Path,
+        *,
+        purpose: str | None = None,
+        public_key: str | None = None,
+        accept_other_subject: bool = False,
+        progress: Progress | None = None,
+    ) -> ImportReport:
+        """Take in the memories of an archive that `export` made, for `purpose` (default: the one each had).
+
+        Repeating it adds nothing. An archive of another store needs that store's `public_key` (64 hex digits), one of
+        another user id `accept_other_subject`. See `archive_import.Importer.take_in` for the errors.
+        """
+        key = None if public_key is None else check_key(public_key)
+        options = ImportOptions(
+            purpose=None if purpose is None else check_id(purpose, "purpose"),
+            public_key=key,
+            accept_other_subject=accept_other_subject,
+            progress=progress,
+        )
+        async with self._using("import") as (parts, active):
+            return await parts.importer.take_in(active, Path(path), options)
 
     async def erase(self, *, reason: str) -> Certificate:
         """Erase everything held of this user, in every tier, and return the proof.

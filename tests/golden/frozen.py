@@ -22,8 +22,17 @@ from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
 from tiered_memory.crypto.keyring import KeyOwner, Keyring, Pseudonyms
 from tiered_memory.crypto.signing import Signer
 from tiered_memory.erasure import CERTIFICATE_FORMAT, signed_bytes
+from tiered_memory.formats.archive import (
+    ArchiveKind,
+    ArchiveManifest,
+    FileFacts,
+    inferred_fields,
+    line,
+    memory_fields,
+    provided_fields,
+)
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
-from tiered_memory.formats.record import Features, PassageFeatures, encode_record
+from tiered_memory.formats.record import Features, PassageFeatures, decode_fields, encode_record
 from tiered_memory.highwater import (
     CAUSES,
     ErasedEntry,
@@ -35,6 +44,7 @@ from tiered_memory.highwater import (
 )
 from tiered_memory.model import (
     Certificate,
+    Explanation,
     Kind,
     LawfulBasis,
     Memory,
@@ -44,6 +54,7 @@ from tiered_memory.model import (
     SourceKind,
     Subject,
     TierErasure,
+    TierName,
 )
 from tiered_memory.notary import sign_checkpoint
 from tiered_memory.privacy.checkpoint import Checkpoint, SignedCheckpoint, encode_entry, verifier_key
@@ -291,6 +302,41 @@ def _plain(proof: Certificate, leave_out: tuple[str, ...] = ()) -> dict[str, Any
     return {name: value for name, value in fields.items() if name not in leave_out}
 
 
+def archive_v1() -> dict[str, Any]:
+    fields = decode_fields(encode_record(memory(), replace(features(), signs=("d-1",), passages=passages())))
+    explained = Explanation(
+        memory=memory(),
+        strength=0.5,
+        forget_at=NOW + timedelta(days=30),
+        deadline=NOW + timedelta(days=32),
+        deadline_rule="decay",
+        half_life_days=12.5,
+        spaced_uses=1.0,
+        last_used_at=NOW,
+        state="active",
+        tiers=(TierName.COLD,),
+        policy="default@0123456789ab",
+    )
+    manifest = ArchiveManifest(
+        id="0e" * 16,
+        kind=ArchiveKind.ACCESS,
+        made_at_us=to_us(NOW),
+        software="0.1.0",
+        public_key=SIGNER.public_key.hex(),
+        subject_commitment="ab" * 32,
+        salt="cd" * 16,
+        files={"memories.jsonl": FileFacts("ef" * 32, 1234, 5)},
+        left_out={"not covered": 2},
+        damaged=("0b" * 16,),
+    )
+    return {
+        "memory": line(memory_fields(memory(), "active")).decode(),
+        "provided": line(provided_fields(memory(), "active")).decode(),
+        "inferred": line(inferred_fields(explained, fields, pinned=False, held=True)).decode(),
+        "manifest": manifest.encode(SIGNER.sign).decode(),
+    }
+
+
 SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "envelope_v1": envelope_v1,
     "record_v1": record_v1,
@@ -309,6 +355,7 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "certificate_v1": certificate_v1,
     "certificate_v2": certificate_v2,
     "ledger_export_v1": ledger_export_v1,
+    "archive_v1": archive_v1,
 }
 
 

@@ -22,6 +22,9 @@ from tiered_memory import (
     User,
 )
 from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.archive import Archive
+from tiered_memory.archive_files import verify_archive
+from tiered_memory.archive_import import ImportReport
 from tiered_memory.caller import Caller
 from tiered_memory.consent_records import ConsentTerms, verify_receipt
 from tiered_memory.core import ForgetHook
@@ -156,6 +159,16 @@ async def share(memory: TieredMemory) -> None:
     assert_type(await plan.erase(reason="over"), Certificate)
     memory.user("alice", caller="support")  # type: ignore[arg-type]
     await plan.add("x", author="alice")  # type: ignore[call-arg]
+
+
+async def take_out_and_in(alice: User) -> None:
+    made = await alice.export("alice.zip", kind="portability", progress=lambda done, total: None)
+    assert_type(made, Archive)
+    assert_type(made.path, Path)
+    report = await alice.import_archive(made.path, purpose="personalization", public_key=made.public_key)
+    assert_type(report, ImportReport)
+    assert_type(report.refused, Mapping[str, int])
+    assert_type(verify_archive(made.path).manifest.damaged, tuple[str, ...])
 
 
 async def keep_all(batch: ForgetBatch) -> set[str]:

@@ -9,6 +9,7 @@ import typer
 
 from tiered_memory.cli import (
     access,
+    archives,
     consents,
     foreseeing,
     ledger,
@@ -42,6 +43,7 @@ def build() -> typer.Typer:
         tuning,
         consents,
         rights,
+        archives,
         access,
         upkeep,
         ledger,

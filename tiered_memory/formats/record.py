@@ -179,6 +179,8 @@ def _provenance_fields(provenance: Provenance) -> dict[str, Any]:
         "model": provenance.model,
         "derived_from": list(provenance.derived_from) or None,
         "merged_from": list(provenance.merged_from) or None,
+        "origin_id": provenance.origin_id,
+        "origin_source": provenance.origin_source and provenance.origin_source.value,
     }
     return {key: value for key, value in values.items() if value is not None}
 
@@ -269,6 +271,8 @@ def _provenance(fields: Mapping[str, Any]) -> Provenance:
         model=fields.get("model"),
         derived_from=tuple(fields.get("derived_from", ())),
         merged_from=tuple(fields.get("merged_from", ())),
+        origin_id=fields.get("origin_id"),
+        origin_source=SourceKind(origin) if (origin := fields.get("origin_source")) else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-from tiered_memory.state import sqlite_consents, sqlite_register, sqlite_rows, sqlite_writes
+from tiered_memory.state import sqlite_archive, sqlite_consents, sqlite_register, sqlite_rows, sqlite_writes
 
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_writes.HANDLERS,
@@ -18,4 +18,5 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_rows.READERS,
     **sqlite_register.READERS,
     **sqlite_consents.READERS,
+    **sqlite_archive.READERS,
 }

@@ -423,3 +423,14 @@ SELECT memory_id FROM memories WHERE subject = ? AND purpose = ? AND state <> 'r
 
 -- name: audit_index
 SELECT leaf_index FROM audit WHERE hash = ? ORDER BY leaf_index DESC LIMIT 1;
+-- name: memories_from
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories WHERE subject = ? AND record_order > ? AND record_order <= ? ORDER BY record_order LIMIT ?;
+
+-- name: tombstone_of
+SELECT 1 FROM tombstones WHERE subject = ? AND memory_id = ?;
+
+-- name: register_of_owner
+SELECT * FROM register WHERE owner = ? ORDER BY kind, at_us, entry_id;
