@@ -65,6 +65,8 @@ class HeldMemory:
     wording: int = 0
     """A digest of its index terms, within this process."""
     profile_key: str | None = None
+    settled_order: int = 0
+    """What memories of up to this order said against it, they said against a text that was corrected since."""
 
     def held_good(self, at_us: int) -> bool:
         """Tell whether it was so at a moment, as far as is known now."""
@@ -230,8 +232,12 @@ class ActiveSubject:
         if entry.superseded_by is not None:
             self.superseded.add(entry.id)
         for other in entry.conflicts:
-            self.contested.setdefault(entry.id, set()).add(other)
-            self.contested.setdefault(other, set()).add(entry.id)
+            if other not in self.held or self.held[other].settled_order < entry.order:
+                self.contested.setdefault(entry.id, set()).add(other)
+                self.contested.setdefault(other, set()).add(entry.id)
+        for other in tuple(self.contested.get(entry.id, ())) if entry.settled_order else ():
+            if other not in self.held or self.held[other].order <= entry.settled_order:
+                self._reconcile(entry.id, other)
 
     def revise(self, entry: HeldMemory) -> None:
         """Put a memory's next version in the place of the one before it; its content is the same."""
@@ -246,6 +252,19 @@ class ActiveSubject:
         tracked = self.tracked.get(entry.id)
         if tracked is not None:
             tracked.row = replace(tracked.row, version=entry.version, bytes=len(entry.plaintext))
+
+    def reword(self, entry: HeldMemory, turn: IndexedTurn, tracked: Tracked | None) -> None:
+        """Put a corrected memory in the place of the version before it: it is found by its new words alone."""
+        used, paged = entry.id in self.used, entry.id in self.pages
+        self.release([entry.id])
+        self.left.discard(entry.id)
+        if tracked is not None:
+            self.tracked[entry.id] = tracked
+        if used:
+            self.used.add(entry.id)
+        if paged:
+            self.pages[entry.id] = None
+        self.hold([entry], [turn])
 
     def claim(self, memory_id: str) -> Claim:
         """Return a held memory as it is compared; what was read of the latest compared is kept with them."""
@@ -289,10 +308,13 @@ class ActiveSubject:
             if name in members and not members[name]:
                 del members[name]
         for other in entry.conflicts:
-            for one, against in ((entry.id, other), (other, entry.id)):
-                self.contested.get(one, set()).discard(against)
-                if not self.contested.get(one):
-                    self.contested.pop(one, None)
+            self._reconcile(entry.id, other)
+
+    def _reconcile(self, memory_id: str, other: str) -> None:
+        for one, against in ((memory_id, other), (other, memory_id)):
+            self.contested.get(one, set()).discard(against)
+            if not self.contested.get(one):
+                self.contested.pop(one, None)
 
     def expire(self, now_us: int) -> None:
         """Drop volatile memories whose time in hot has passed."""

@@ -26,6 +26,7 @@ from tiered_memory.model import (
     Memory,
 )
 from tiered_memory.paging import FILTERED, NOMINATED, Pager
+from tiered_memory.past_versions import entries_of
 from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
 from tiered_memory.scoring.ranking import Scored, apply_strength
@@ -168,7 +169,8 @@ class Recall:
                 found.add(one)
                 ahead += linked.get(one, ())
         held = [active.held[one] for one in found if one in active.held]
-        return [_entry(one.memory()) for one in sorted(held, key=lambda one: (one.occurred_us, one.order))]
+        ordered = sorted(held, key=lambda one: (one.occurred_us, one.order))
+        return [entry for one in ordered for entry in entries_of(one)]
 
     async def _bring_chain(self, active: ActiveSubject, memory_id: str) -> None:
         known, ahead = set[str](), [memory_id]
@@ -294,16 +296,6 @@ def _wanted(active: ActiveSubject, where: Filter | None) -> Wanted:
         return Wanted.by(active, None, current=True)
     current = where.as_of is None and not where.include_superseded
     return Wanted.by(active, _matching(active, where), current=current)
-
-
-def _entry(memory: Memory) -> HistoryEntry:
-    return HistoryEntry(
-        memory=memory,
-        valid_from=memory.valid_from or memory.occurred_at,
-        valid_to=memory.valid_to,
-        superseded_by=memory.superseded_by,
-        reason=memory.superseded_because,
-    )
 
 
 def _piece(memory: Memory) -> Piece:

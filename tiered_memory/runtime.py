@@ -19,6 +19,7 @@ from tiered_memory.clock import stopwatch
 from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
 from tiered_memory.core import Core
+from tiered_memory.correcting import Corrector, CorrectorParts
 from tiered_memory.erasure import Eraser
 from tiered_memory.errors import CorruptionError, StorageError, TieredMemoryError
 from tiered_memory.failpoints import reach
@@ -28,6 +29,7 @@ from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
+from tiered_memory.overwriting import Overwriting
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
@@ -66,6 +68,8 @@ class Parts:
     reembedder: Reembedder
     announcer: Announcer
     forecaster: Forecaster
+    corrector: Corrector
+    overwriting: Overwriting
 
 
 PartsNow = Callable[[], Parts]
@@ -88,6 +92,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     committer = Committer(core, flusher, quotas)
     recall = Recall(core, directory, sessions, pager, Promoter(core, flusher, committer, inflight))
     eraser = Eraser(core, directory, flusher, analytics.discard)
+    overwriting = Overwriting(core, flusher, inflight)
     return Parts(
         core=core,
         directory=directory,
@@ -113,6 +118,20 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
+        overwriting=overwriting,
+        corrector=Corrector(
+            core,
+            CorrectorParts(
+                directory=directory,
+                overwriting=overwriting,
+                flusher=flusher,
+                sessions=sessions,
+                inflight=inflight,
+                committer=committer,
+                quotas=quotas,
+                sweeper=sweeper,
+            ),
+        ),
     )
 
 
@@ -178,6 +197,7 @@ class Runtime:
             await self._replay(pseudonym, waiting)
         reach("open.after_replay")
         await _attempt(parts.sweeper.remove_pending, "an interrupted removal")
+        await _attempt(parts.overwriting.resume, "an interrupted correction")
         await _attempt(parts.core.mark, "the high-water mark")
         await parts.core.marks.settle()
         parts.core.observer.observe(Recovered(len(entries), stopwatch() - begun))
@@ -221,6 +241,7 @@ class Runtime:
             tasks.start_soon(self._repeat, settings.uses_flush_seconds, self._tend)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sweeper.cycle)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sessions.end_idle)
+            tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.overwriting.resume)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.core.notary.tend)
 
     async def _tend(self) -> None:

@@ -10,6 +10,7 @@ from typing import Unpack
 import anyio.to_thread
 
 from tiered_memory.consent_face import Consent
+from tiered_memory.corrections import Asked, Changes, Correction, checked
 from tiered_memory.dossier import Dossier, dossier
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
@@ -198,6 +199,19 @@ class User:
     async def unpin(self, memory_id: str) -> None:
         """Let a pinned memory fade again."""
         await self._pin(memory_id, pinned=False)
+
+    async def update(
+        self, memory_id: str, content: str, *, reason: str, **changes: Unpack[Changes]
+    ) -> Correction:
+        """Correct what a memory says (GDPR Art. 16); `changes` are the fields of `Changes`, what is not given stays.
+
+        The old text is found nowhere any more; `history` keeps it, with the time and the reason. The result names
+        what was derived from the memory and may need correcting too. NotFoundError when there is none.
+        """
+        check_memory_id(memory_id)
+        asked = checked(reason, Asked(**changes), REASON_BYTES)
+        async with self._using("update", memory_id) as (parts, active):
+            return await parts.corrector.correct(active, memory_id, content, reason, asked)
 
     async def delete(self, memory_id: str, *, reason: str = "deleted by the caller") -> None:
         """Remove a memory for good, its bytes included; NotFoundError when there is none."""

@@ -396,3 +396,12 @@ SELECT * FROM register WHERE kind = ? AND status = ? ORDER BY at_us, owner, entr
 
 -- name: register_due
 SELECT * FROM register WHERE kind = ? AND due_us <= ? ORDER BY due_us, owner, entry_id LIMIT ?;
+
+-- name: memory_correct
+UPDATE memories SET sensitivity = ?, importance = ? WHERE subject = ? AND memory_id = ?;
+
+-- name: journal_drop_older
+DELETE FROM journal WHERE subject = ? AND memory_id = ? AND record_version < ?;
+
+-- name: tail_reword
+UPDATE session_tail SET sealed = ? WHERE subject = ? AND record_id = ? AND sealed IS NOT NULL;
