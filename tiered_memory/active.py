@@ -17,6 +17,7 @@ from tiered_memory.errors import (
     CorruptionError,
     KeyUnavailableError,
     NotFoundError,
+    RestrictedError,
     SubjectErasedError,
     TieredMemoryError,
 )
@@ -27,6 +28,7 @@ from tiered_memory.inflight import Turns
 from tiered_memory.model import Kind, Memory, Repeat, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.privacy.pii_masking import Placeholders
+from tiered_memory.privacy.restriction import is_frozen
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.reconcile import Claim
 from tiered_memory.scoring.supersession import Statement
@@ -156,11 +158,18 @@ class ActiveSubject:
     users: int = 0
     last_order: int = 0
     alive: bool = True
+    restricted: bool = False
 
     def check_alive(self) -> None:
         """Refuse to go on for a subject that was erased meanwhile."""
         if not self.alive:
             raise SubjectErasedError
+
+    def check_usable(self, op: str, *, done: bool = False) -> None:
+        """Refuse to begin a call, or to hand over what it read, on a subject that is erased or restricted by now."""
+        self.check_alive()
+        if self.restricted and is_frozen(op, done=done):
+            raise RestrictedError
 
     def next_order(self) -> int:
         """Return the next record's order."""

@@ -44,6 +44,13 @@ class SubjectErasedError(TieredMemoryError):
     """The subject was erased while this operation was under way; its result was discarded."""
 
 
+class RestrictedError(TieredMemoryError, PermissionError):
+    """The processing of this user's data is restricted (GDPR Art. 18(2)): it is stored, and nothing else happens to it.
+
+    Export, about, consents, requests, decisions and erasure still work; `rights.lift_restriction` ends it.
+    """
+
+
 class ConfirmationRequiredError(TieredMemoryError):
     """The plan would remove more than the policy allows without a person's confirmation."""
 

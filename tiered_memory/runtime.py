@@ -35,6 +35,7 @@ from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
 from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
+from tiered_memory.restricting import Restrictions
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
@@ -70,6 +71,7 @@ class Parts:
     forecaster: Forecaster
     corrector: Corrector
     overwriting: Overwriting
+    restrictions: Restrictions
 
 
 PartsNow = Callable[[], Parts]
@@ -119,6 +121,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         announcer=announcer,
         forecaster=Forecaster(core),
         overwriting=overwriting,
+        restrictions=Restrictions(core, directory, sweeper, inflight),
         corrector=Corrector(
             core,
             CorrectorParts(

@@ -25,7 +25,8 @@ class Scope:
         parts = self.parts()
         with timed(parts.core.observer, op):
             async with parts.directory.using(self.subject) as active:
+                active.check_usable(op)
                 await parts.pager.bring(active, memory_ids)
                 yield parts, active
-                # What was read before an erasure and would be handed over after it is discarded.
-                active.check_alive()
+                # What was read before an erasure or a restriction and would be handed over after it is discarded.
+                active.check_usable(op, done=True)

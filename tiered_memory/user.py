@@ -44,6 +44,7 @@ from tiered_memory.model import (
 )
 from tiered_memory.policy.rules import Policy
 from tiered_memory.recall import ContextOptions
+from tiered_memory.rights_face import Rights
 from tiered_memory.router import WriteOptions
 from tiered_memory.scope import Scope
 from tiered_memory.wiring import load_policy
@@ -63,6 +64,7 @@ class User:
         self._scope = scope
         self._using = scope.using
         self.consent = Consent(scope)
+        self.rights = Rights(scope)
 
     @property
     def subject(self) -> Subject:

@@ -7,12 +7,19 @@ from typing import Any
 
 import apsw
 
-from tiered_memory.state import sqlite_correction, sqlite_register, sqlite_rows, sqlite_writes
+from tiered_memory.state import (
+    sqlite_correction,
+    sqlite_register,
+    sqlite_restriction,
+    sqlite_rows,
+    sqlite_writes,
+)
 
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_writes.HANDLERS,
     **sqlite_register.HANDLERS,
     **sqlite_correction.HANDLERS,
+    **sqlite_restriction.HANDLERS,
 }
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_rows.READERS,
