@@ -20,6 +20,7 @@ from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
 from tiered_memory.model import ForgetReport
 from tiered_memory.policy.rules import Policy
+from tiered_memory.requests_face import StoreRequests
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.scope import Scope
 from tiered_memory.user import MOST_DAYS, User, candidate_policy
@@ -109,6 +110,11 @@ class TieredMemory:
     def ledger(self) -> Ledger:
         """The audit ledger of this memory."""
         return Ledger(self._parts)
+
+    @property
+    def requests(self) -> StoreRequests:
+        """The open requests of every user to exercise a right, with their deadlines."""
+        return StoreRequests(self._parts)
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""

@@ -20,6 +20,7 @@ from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
 from tiered_memory.core import Core
 from tiered_memory.correcting import Corrector, CorrectorParts
+from tiered_memory.deciding import Decisions
 from tiered_memory.erasure import Eraser
 from tiered_memory.errors import CorruptionError, StorageError, TieredMemoryError
 from tiered_memory.failpoints import reach
@@ -35,6 +36,7 @@ from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
 from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
+from tiered_memory.requesting import Requests
 from tiered_memory.restricting import Restrictions
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
@@ -72,6 +74,8 @@ class Parts:
     corrector: Corrector
     overwriting: Overwriting
     restrictions: Restrictions
+    decisions: Decisions
+    requests: Requests
 
 
 PartsNow = Callable[[], Parts]
@@ -122,6 +126,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         forecaster=Forecaster(core),
         overwriting=overwriting,
         restrictions=Restrictions(core, directory, sweeper, inflight),
+        decisions=Decisions(core, directory),
+        requests=Requests(core, directory, announcer),
         corrector=Corrector(
             core,
             CorrectorParts(

@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from tiered_memory.consent_face import Consent
 from tiered_memory.corrections import Asked, Changes, Correction, checked
+from tiered_memory.decisions_face import DecisionsFace
 from tiered_memory.dossier import Dossier, dossier
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
@@ -44,6 +45,7 @@ from tiered_memory.model import (
 )
 from tiered_memory.policy.rules import Policy
 from tiered_memory.recall import ContextOptions
+from tiered_memory.requests_face import UserRequests
 from tiered_memory.rights_face import Rights
 from tiered_memory.router import WriteOptions
 from tiered_memory.scope import Scope
@@ -65,6 +67,8 @@ class User:
         self._using = scope.using
         self.consent = Consent(scope)
         self.rights = Rights(scope)
+        self.decisions = DecisionsFace(scope)
+        self.requests = UserRequests(scope)
 
     @property
     def subject(self) -> Subject:
@@ -252,7 +256,10 @@ class User:
         parts = self._scope.parts()
         check_text(reason, "reason", REASON_BYTES)
         with timed(parts.core.observer, "erase"):
-            return await parts.fulfil.erase(self.subject, reason)
+            asked = await parts.requests.asking_for_erasure(self.subject)
+            certificate = await parts.fulfil.erase(self.subject, reason)
+            await parts.requests.erased(certificate, asked)
+            return certificate
 
     async def _add(
         self,
