@@ -12,7 +12,8 @@ import anyio.to_thread
 from tiered_memory.consent_face import Consent
 from tiered_memory.corrections import Asked, Changes, Correction, checked
 from tiered_memory.decisions_face import DecisionsFace
-from tiered_memory.dossier import Dossier, dossier
+from tiered_memory.disclosing import disclosed
+from tiered_memory.dossier import Dossier
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.intake import (
@@ -188,9 +189,9 @@ class User:
             return await parts.recall.explain(active, memory_id)
 
     async def about(self) -> Dossier:
-        """Return what is held of this user by kind, why, since when and until when, and what the ledger recorded."""
+        """Return what is held of this user, why and until when, what the ledger recorded, and this user's rights."""
         async with self._using("about") as (parts, active):
-            return await dossier(parts.core, active)
+            return await disclosed(parts, active)
 
     async def used(self, memory_ids: Sequence[str]) -> int:
         """Confirm that memories were of use; returns how many grew stronger. Massed uses count about once."""
