@@ -27,13 +27,14 @@ from tiered_memory.formats.record import decode_fields, memory_of, repeats_of
 from tiered_memory.inflight import Turns
 from tiered_memory.model import Kind, Memory, Repeat, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
+from tiered_memory.privacy.objections import ObjectionStatus
 from tiered_memory.privacy.pii_masking import Placeholders
 from tiered_memory.privacy.restriction import is_frozen
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.reconcile import Claim
 from tiered_memory.scoring.supersession import Statement
 from tiered_memory.state.base import ConsentRow, MemoryRow
-from tiered_memory.tiers.base import SubjectRef, TierRecord
+from tiered_memory.tiers.base import SubjectRef
 
 HELD_BYTES = 520
 CLAIMS_KEPT = 500
@@ -64,6 +65,7 @@ class HeldMemory:
     valid_to_us: int | None = None
     superseded_by: str | None = None
     conflicts: tuple[str, ...] = ()
+    sensitivity: str = Sensitivity.RESTRICTED.value
     wording: int = 0
     """A digest of its index terms, within this process."""
     profile_key: str | None = None
@@ -123,6 +125,9 @@ class ActiveSubject:
     index: RecallIndex
     keys: dict[str, SealingKey] = field(default_factory=dict)
     consents: list[ConsentEvent] = field(default_factory=list)
+    objections: dict[str, ObjectionStatus] = field(default_factory=dict)
+    """The purposes the person objected to: nothing that is held for one is in RAM."""
+    objection_changes: int = 0
     spread: ImportanceSpread = field(default_factory=ImportanceSpread)
     held: dict[str, HeldMemory] = field(default_factory=dict)
     tracked: dict[str, Tracked] = field(default_factory=dict)
@@ -148,6 +153,8 @@ class ActiveSubject:
     changes: int = 0
     """Counts what was held, revised or released: what was worked out before is known to hold by it."""
     heirs: tuple[int, dict[str, str | None]] = (-1, {})
+    views: dict[frozenset[Sensitivity], tuple[dict[str, int], RecallIndex]] = field(default_factory=dict)
+    """What callers search who do not reach every level, and the versions in it; see `sight.py`."""
     paged: bool = False
     """Whether RAM holds some of its memories only; see `paging.py`."""
     pages: OrderedDict[str, None] = field(default_factory=OrderedDict)
@@ -353,7 +360,8 @@ class ActiveSubject:
     @property
     def bytes_used(self) -> int:
         """Estimate of the RAM this subject takes, in bytes."""
-        return self.index.bytes_used + self.held_bytes
+        views = sum(index.bytes_used for _, index in self.views.values())
+        return self.index.bytes_used + views + self.held_bytes
 
 
 def _claim_of(held: HeldMemory) -> Claim:
@@ -386,14 +394,3 @@ def consent_event(row: ConsentRow, details: dict[str, Any]) -> ConsentEvent:
     """Return the event a consent row and its opened details describe."""
     action = ConsentAction(row.action)
     return ConsentEvent(row.event_id, action, row.purpose, row.at_us, row.expires_us, row.explicit, details)
-
-
-def is_current(row: MemoryRow, stored: Mapping[str, TierRecord]) -> bool:
-    """Tell whether a memory's record is there, and none older than its row says."""
-    record = stored.get(row.memory_id)
-    return record is not None and record.version >= row.version
-
-
-def lasting(record: TierRecord) -> TierRecord:
-    """What is in cold has no expiry of its own; damage that looks like one must not end a memory."""
-    return record if record.expires_at_us is None else replace(record, expires_at_us=None)

@@ -64,6 +64,9 @@ CORRECTION_POINTS = (
 )
 """Those of correcting a memory, which the crash suite's workload does not."""
 
+SHARED_POINTS = ("shared.after_establish", "shared.after_membership", "shared.after_leaving")
+"""Those of shared memories, passed by tests of their own."""
+
 Hook = Callable[[str], None]
 
 

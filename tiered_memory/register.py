@@ -55,7 +55,7 @@ class Register:
         return await self._put(entry, self.row(active, entry), leaves)
 
     def row(self, active: ActiveSubject, entry: Entry) -> EntryRow:
-        """Return the next version of a person's entry as the state store takes it, for a commit with other changes."""
+        """Return the next version of a person's entry, sealed, for a commit that does more than `put`."""
         active.own_key()
         sealer = active.sealer(SUBJECT_PURPOSE)
         context = sealer.context(Place.REGISTER, _name(entry.kind, entry.id), version=entry.version + 1)

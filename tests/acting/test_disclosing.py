@@ -20,7 +20,8 @@ async def test_everything_is_told_at_once(memory: TieredMemory, alice: User, clo
         ("notice 1", "personalization", clock.now()),
         ("notice 2", "personalization", clock.now()),
     ]
-    assert told.notices[1].details == {"recipients": ["Acme"]}
+    assert told.notices[1].details["recipients"] == ["Acme"]
+    assert "controller" in told.notices[1].details["record"]
     assert {right.article for right in told.rights} >= {"15", "16", "17", "18", "20", "21", "22"}
     assert [kept.sensitivity for kept in told.retention] == [
         "public",

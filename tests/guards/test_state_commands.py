@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiered_memory.state import commands, correction, forgetting, paging, register, restriction
+from tiered_memory.state import commands, consents, correction, forgetting, paging, register, restriction
 from tiered_memory.state.base import Read, Write
 from tiered_memory.state.sqlite_verbs import HANDLERS, READERS
 
@@ -14,6 +14,7 @@ def values_of(verb: type) -> set[type]:
         **vars(paging),
         **vars(register),
         **vars(correction),
+        **vars(consents),
         **vars(restriction),
     }
     every = [value for value in named.values() if isinstance(value, type)]

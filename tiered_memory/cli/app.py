@@ -8,6 +8,8 @@ from io import TextIOWrapper
 import typer
 
 from tiered_memory.cli import (
+    access,
+    consents,
     correcting,
     foreseeing,
     ledger,
@@ -15,6 +17,7 @@ from tiered_memory.cli import (
     reading,
     requests,
     rights,
+    sharing,
     tuning,
     upkeep,
     writing,
@@ -36,9 +39,12 @@ def build() -> typer.Typer:
         demo,
         writing,
         reading,
+        sharing,
         foreseeing,
         tuning,
+        consents,
         rights,
+        access,
         correcting,
         requests,
         upkeep,

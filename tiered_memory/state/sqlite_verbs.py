@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from tiered_memory.state import (
+    sqlite_consents,
     sqlite_correction,
     sqlite_register,
     sqlite_restriction,
@@ -20,8 +21,10 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_register.HANDLERS,
     **sqlite_correction.HANDLERS,
     **sqlite_restriction.HANDLERS,
+    **sqlite_consents.HANDLERS,
 }
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_rows.READERS,
     **sqlite_register.READERS,
+    **sqlite_consents.READERS,
 }
