@@ -17,6 +17,7 @@ from tiered_memory.errors import (
     CorruptionError,
     KeyUnavailableError,
     NotFoundError,
+    RestrictedError,
     SubjectErasedError,
     TieredMemoryError,
 )
@@ -28,11 +29,12 @@ from tiered_memory.model import Kind, Memory, Repeat, Role, Sensitivity, Subject
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.privacy.objections import ObjectionStatus
 from tiered_memory.privacy.pii_masking import Placeholders
+from tiered_memory.privacy.restriction import is_frozen
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.reconcile import Claim
 from tiered_memory.scoring.supersession import Statement
 from tiered_memory.state.base import ConsentRow, MemoryRow
-from tiered_memory.tiers.base import SubjectRef, TierRecord
+from tiered_memory.tiers.base import SubjectRef
 
 HELD_BYTES = 520
 CLAIMS_KEPT = 500
@@ -67,6 +69,8 @@ class HeldMemory:
     wording: int = 0
     """A digest of its index terms, within this process."""
     profile_key: str | None = None
+    settled_order: int = 0
+    """What memories of up to this order said against it, they said against a text that was corrected since."""
 
     def held_good(self, at_us: int) -> bool:
         """Tell whether it was so at a moment, as far as is known now."""
@@ -161,11 +165,18 @@ class ActiveSubject:
     users: int = 0
     last_order: int = 0
     alive: bool = True
+    restricted: bool = False
 
     def check_alive(self) -> None:
         """Refuse to go on for a subject that was erased meanwhile."""
         if not self.alive:
             raise SubjectErasedError
+
+    def check_usable(self, op: str, *, done: bool = False) -> None:
+        """Refuse to begin a call, or to hand over what it read, on a subject that is erased or restricted by now."""
+        self.check_alive()
+        if self.restricted and is_frozen(op, done=done):
+            raise RestrictedError
 
     def next_order(self) -> int:
         """Return the next record's order."""
@@ -237,8 +248,12 @@ class ActiveSubject:
         if entry.superseded_by is not None:
             self.superseded.add(entry.id)
         for other in entry.conflicts:
-            self.contested.setdefault(entry.id, set()).add(other)
-            self.contested.setdefault(other, set()).add(entry.id)
+            if other not in self.held or self.held[other].settled_order < entry.order:
+                self.contested.setdefault(entry.id, set()).add(other)
+                self.contested.setdefault(other, set()).add(entry.id)
+        for other in tuple(self.contested.get(entry.id, ())) if entry.settled_order else ():
+            if other not in self.held or self.held[other].order <= entry.settled_order:
+                self._reconcile(entry.id, other)
 
     def revise(self, entry: HeldMemory) -> None:
         """Put a memory's next version in the place of the one before it; its content is the same."""
@@ -253,6 +268,19 @@ class ActiveSubject:
         tracked = self.tracked.get(entry.id)
         if tracked is not None:
             tracked.row = replace(tracked.row, version=entry.version, bytes=len(entry.plaintext))
+
+    def reword(self, entry: HeldMemory, turn: IndexedTurn, tracked: Tracked | None) -> None:
+        """Put a corrected memory in the place of the version before it: it is found by its new words alone."""
+        used, paged = entry.id in self.used, entry.id in self.pages
+        self.release([entry.id])
+        self.left.discard(entry.id)
+        if tracked is not None:
+            self.tracked[entry.id] = tracked
+        if used:
+            self.used.add(entry.id)
+        if paged:
+            self.pages[entry.id] = None
+        self.hold([entry], [turn])
 
     def claim(self, memory_id: str) -> Claim:
         """Return a held memory as it is compared; what was read of the latest compared is kept with them."""
@@ -296,10 +324,13 @@ class ActiveSubject:
             if name in members and not members[name]:
                 del members[name]
         for other in entry.conflicts:
-            for one, against in ((entry.id, other), (other, entry.id)):
-                self.contested.get(one, set()).discard(against)
-                if not self.contested.get(one):
-                    self.contested.pop(one, None)
+            self._reconcile(entry.id, other)
+
+    def _reconcile(self, memory_id: str, other: str) -> None:
+        for one, against in ((memory_id, other), (other, memory_id)):
+            self.contested.get(one, set()).discard(against)
+            if not self.contested.get(one):
+                self.contested.pop(one, None)
 
     def expire(self, now_us: int) -> None:
         """Drop volatile memories whose time in hot has passed."""
@@ -363,14 +394,3 @@ def consent_event(row: ConsentRow, details: dict[str, Any]) -> ConsentEvent:
     """Return the event a consent row and its opened details describe."""
     action = ConsentAction(row.action)
     return ConsentEvent(row.event_id, action, row.purpose, row.at_us, row.expires_us, row.explicit, details)
-
-
-def is_current(row: MemoryRow, stored: Mapping[str, TierRecord]) -> bool:
-    """Tell whether a memory's record is there, and none older than its row says."""
-    record = stored.get(row.memory_id)
-    return record is not None and record.version >= row.version
-
-
-def lasting(record: TierRecord) -> TierRecord:
-    """What is in cold has no expiry of its own; damage that looks like one must not end a memory."""
-    return record if record.expires_at_us is None else replace(record, expires_at_us=None)

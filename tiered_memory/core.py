@@ -65,6 +65,10 @@ class ColdTier(Tier, Protocol):
         """Copy what is stored of the subject into `folder`, as it is at one moment."""
         ...
 
+    async def scrub(self, subject: SubjectRef) -> None:
+        """Rewrite what is stored, so that no byte of what was replaced stays in the subject's files."""
+        ...
+
     def exists(self, subject: SubjectRef) -> bool:
         """Tell whether anything of the subject's files is there."""
         ...

@@ -52,6 +52,13 @@ class SubjectErasedError(TieredMemoryError):
     """The subject was erased while this operation was under way; its result was discarded."""
 
 
+class RestrictedError(TieredMemoryError, PermissionError):
+    """The processing of this user's data is restricted (GDPR Art. 18(2)): it is stored, and nothing else happens to it.
+
+    Export, about, consents, requests, decisions and erasure still work; `rights.lift_restriction` ends it.
+    """
+
+
 class ObjectionNotApplicableError(TieredMemoryError, ValueError):
     """The right to object (GDPR Art. 21) does not apply to what this purpose rests on; nothing was changed."""
 

@@ -55,6 +55,15 @@ REEMBED_POINTS = (
 )
 """Those of moving a store to another embedder: nobody uses the store then, so the crash suite passes none of them."""
 
+CORRECTION_POINTS = (
+    "correct.before",
+    "correct.after",
+    "correct.after_flush",
+    "correct.after_scrub",
+    "correct.after_checkpoint",
+)
+"""Those of correcting a memory, which the crash suite's workload does not."""
+
 SHARED_POINTS = ("shared.after_establish", "shared.after_membership", "shared.after_leaving")
 """Those of shared memories, passed by tests of their own."""
 

@@ -31,10 +31,12 @@ from tiered_memory.state.base import (
     Stale,
     StateChange,
     Totals,
+    Write,
     WriteBatch,
 )
 from tiered_memory.state.forgetting import Leaving, TotalsOf
 
+Written = Appended | Repeated | Stale | Crowded
 LOOKED_AT = 16
 ATTEMPTS = 8
 TOO_LARGE = (
@@ -128,16 +130,21 @@ class Quotas:
         return self._turns.held(active.ref.pseudonym) if self._core.policy.quota.bounded else nullcontext()
 
     async def append(
-        self, active: ActiveSubject, batch: WriteBatch, landed: Callable[[Appended], None]
+        self,
+        active: ActiveSubject,
+        batch: WriteBatch,
+        landed: Callable[[Appended], None],
+        command: Callable[[WriteBatch], Write[Written]] = c.Append,
     ) -> Appended | Repeated | Stale:
         """Commit a batch; raises QuotaExceededError, and stores nothing, when what is protected fills the quota.
 
-        `landed` is called as soon as it is durable, before anything else is waited for.
+        `landed` is called as soon as it is durable, before anything else is waited for; `command` makes of the batch
+        the change that carries it.
         """
         size, revised = _size(active, batch), frozenset(one.entry.memory_id for one in batch.revisions)
         room = await self._first_room(active, size, revised)
         for _ in range(ATTEMPTS):
-            outcome = await self._core.state.write(c.Append(replace(batch, room=room)))
+            outcome = await self._core.state.write(command(replace(batch, room=room)))
             if isinstance(outcome, Appended):
                 landed(outcome)
                 await self._leave(active, room)

@@ -23,6 +23,7 @@ from tiered_memory.model import ForgetReport
 from tiered_memory.notices_face import Notices
 from tiered_memory.policy.rules import Policy
 from tiered_memory.privacy.sharing import Member, MemberKind
+from tiered_memory.requests_face import StoreRequests
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.scope import Scope
 from tiered_memory.shared import space_of
@@ -128,6 +129,11 @@ class TieredMemory:
     def ledger(self) -> Ledger:
         """The audit ledger of this memory."""
         return Ledger(self._parts)
+
+    @property
+    def requests(self) -> StoreRequests:
+        """The open requests of every user to exercise a right, with their deadlines."""
+        return StoreRequests(self._parts)
 
     @property
     def notices(self) -> Notices:

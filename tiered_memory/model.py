@@ -222,13 +222,20 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """One of the memories that took each other's place, with the time it held good and why that ended."""
+    """One of the memories that took each other's place, with the time it held good and why that ended.
+
+    A corrected memory has an entry per version: `corrected_at` (None: the present one), `reason` and `corrected_by`
+    say how a former one ended; its text is empty where `text_kept` is False.
+    """
 
     memory: Memory
     valid_from: datetime
     valid_to: datetime | None
     superseded_by: str | None
     reason: str | None
+    corrected_at: datetime | None = None
+    corrected_by: str | None = None
+    text_kept: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
+from tiered_memory.active import ActiveSubject, HeldMemory, state_of
 from tiered_memory.bulk import in_bulk
 from tiered_memory.clock import stopwatch, to_us
 from tiered_memory.core import Core
@@ -14,6 +14,7 @@ from tiered_memory.errors import NotFoundError
 from tiered_memory.explaining import explained, explained_volatile
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.heirs import Wanted
+from tiered_memory.held_records import is_current
 from tiered_memory.holdings import Opened
 from tiered_memory.masking import Masker
 from tiered_memory.metrics import ContextPacked, Embedded
@@ -26,6 +27,7 @@ from tiered_memory.model import (
     Memory,
 )
 from tiered_memory.paging import FILTERED, NOMINATED, Pager
+from tiered_memory.past_versions import entries_of
 from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
 from tiered_memory.scoring.ranking import Scored, apply_strength
@@ -195,7 +197,8 @@ class Recall:
                 found.add(one)
                 ahead += linked.get(one, ())
         held = [active.held[one] for one in found if one in active.held]
-        return [_entry(one.memory()) for one in sorted(held, key=lambda one: (one.occurred_us, one.order))]
+        ordered = sorted(held, key=lambda one: (one.occurred_us, one.order))
+        return [entry for one in ordered for entry in entries_of(one)]
 
     async def _bring_chain(self, active: ActiveSubject, memory_id: str) -> None:
         known, ahead = set[str](), [memory_id]
@@ -325,16 +328,6 @@ def _wanted(active: ActiveSubject, where: Filter | None, sight: Sight | None = N
     seen = sight.ids(active)
     matching = active.held.keys() - active.superseded if where is None else _matching(active, where)
     return Wanted.by(active, matching & seen, current=current).among(seen)
-
-
-def _entry(memory: Memory) -> HistoryEntry:
-    return HistoryEntry(
-        memory=memory,
-        valid_from=memory.valid_from or memory.occurred_at,
-        valid_to=memory.valid_to,
-        superseded_by=memory.superseded_by,
-        reason=memory.superseded_because,
-    )
 
 
 def _piece(memory: Memory) -> Piece:

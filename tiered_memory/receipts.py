@@ -115,9 +115,20 @@ class Operations:
         drafts: Sequence[Draft],
     ) -> OperationRow:
         """Return the row that remembers an operation; it can be read as long as the purpose's key lives."""
+        receipts = [receipt_for(draft, operation_id, in_hot=False) for draft in drafts]
+        return self.row_of(active, purpose, operation_id, fingerprint, receipts)
+
+    def row_of(
+        self,
+        active: ActiveSubject,
+        purpose: str,
+        operation_id: str,
+        fingerprint: bytes,
+        receipts: Sequence[Receipt],
+    ) -> OperationRow:
+        """Return the same for what has receipts already."""
         sealer = active.sealer(purpose)
         name = self._core.names.operation(active.ref.pseudonym, operation_id)
-        receipts = [receipt_for(draft, operation_id, in_hot=False) for draft in drafts]
         plaintext = msgpack.packb([_fields_of(receipt) for receipt in receipts])
         context = sealer.context(Place.OPERATION, name.hex())
         return OperationRow(

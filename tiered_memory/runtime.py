@@ -24,6 +24,8 @@ from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
 from tiered_memory.consents import Consents
 from tiered_memory.core import Core
+from tiered_memory.correcting import Corrector, CorrectorParts
+from tiered_memory.deciding import Decisions
 from tiered_memory.ended_purposes import EndedPurposes
 from tiered_memory.endings import Endings
 from tiered_memory.erasure import Eraser
@@ -38,11 +40,14 @@ from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
 from tiered_memory.notices import NoticeBoard
 from tiered_memory.objecting import Objecting
+from tiered_memory.overwriting import Overwriting
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
 from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
+from tiered_memory.requesting import Requests
+from tiered_memory.restricting import Restrictions
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
 from tiered_memory.shared import Acting, SharedSpaces
@@ -77,6 +82,11 @@ class Parts:
     reembedder: Reembedder
     announcer: Announcer
     forecaster: Forecaster
+    corrector: Corrector
+    overwriting: Overwriting
+    restrictions: Restrictions
+    decisions: Decisions
+    requests: Requests
     consents: Consents
     expiry: Expiry
     notices: NoticeBoard
@@ -114,6 +124,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     accesses = AccessWriter(core.state, core.clock)
     access = AccessGate(core, directory, accesses)
     eraser = Eraser(core, directory, flusher, analytics.discard)
+    overwriting = Overwriting(core, flusher, inflight)
     router = Router(
         core,
         directory,
@@ -144,6 +155,23 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
+        overwriting=overwriting,
+        restrictions=Restrictions(core, directory, sweeper, inflight),
+        decisions=Decisions(core, directory),
+        requests=Requests(core, directory, announcer),
+        corrector=Corrector(
+            core,
+            CorrectorParts(
+                directory=directory,
+                overwriting=overwriting,
+                flusher=flusher,
+                sessions=sessions,
+                inflight=inflight,
+                committer=committer,
+                quotas=quotas,
+                sweeper=sweeper,
+            ),
+        ),
         consents=consents,
         expiry=expiry,
         notices=notices,
@@ -220,6 +248,7 @@ class Runtime:
             await self._replay(pseudonym, waiting)
         reach("open.after_replay")
         await _attempt(parts.sweeper.remove_pending, "an interrupted removal")
+        await _attempt(parts.overwriting.resume, "an interrupted correction")
         await _attempt(parts.core.mark, "the high-water mark")
         await parts.core.marks.settle()
         parts.core.observer.observe(Recovered(len(entries), stopwatch() - begun))
@@ -264,6 +293,7 @@ class Runtime:
             tasks.start_soon(self._repeat, settings.uses_flush_seconds, self._tend)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sweeper.cycle)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sessions.end_idle)
+            tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.overwriting.resume)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.core.notary.tend)
 
     async def _tend(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import msgpack
@@ -145,6 +145,25 @@ class Sessions:
         turns = await self.saved(active, session)
         if turns is not None:
             await self._save(active, session, tuple(turn for turn in turns if not _is_of(turn, ids)))
+
+    async def reword(self, active: ActiveSubject, memory: Memory) -> None:
+        """Have a corrected memory's text in place of the one before, in every session that shows it."""
+        ids = {memory.id}
+        for session in active.sessions_of(memory.id) | self.holding(active, ids):
+            turns = self._core.warm.turns(active.ref, session)
+            if any(_is_of(turn, ids) for turn in turns):
+                placed = self._core.warm.replace(active.ref, session, self._reworded(turns, memory))
+                await self.leave(placed.ended)
+            saved = await self._saved(active, session) or []
+            if any(_is_of(turn, ids) for turn in saved):
+                await self._save(active, session, tuple(self._reworded(saved, memory)))
+
+    def _reworded(self, turns: Iterable[BufferedTurn], memory: Memory) -> list[BufferedTurn]:
+        tokens = self._core.count_tokens(memory.content)
+        return [
+            replace(turn, content=memory.content, tokens=tokens) if _is_of(turn, {memory.id}) else turn
+            for turn in turns
+        ]
 
     async def _snapshot(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
         turns = await self.saved(active, session) or []

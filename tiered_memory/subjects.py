@@ -181,7 +181,7 @@ class SubjectDirectory:
     async def _held(self, subject: Subject, row: SubjectRow) -> ActiveSubject:
         check_embedder(row.embedder, self._core.embedder.name)
         active = self._fresh(subject, row.subject, row.generation)
-        active.durable = True
+        active.durable, active.restricted = True, row.state == SubjectState.RESTRICTED
         active.ref = replace(active.ref, incarnation=row.incarnation)
         await self.load_keys(active)
         await self.load_consents(active)

@@ -16,7 +16,7 @@ from tiered_memory.announcing import Announcer
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core, chunks
 from tiered_memory.drafts import strength_update
-from tiered_memory.errors import HotTierError, StorageError, SubjectErasedError
+from tiered_memory.errors import HotTierError, RestrictedError, StorageError, SubjectErasedError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forgetting.placement import Due, Forget, Keep, Plan, Purge, plan_forgetting
@@ -306,7 +306,7 @@ class Sweeper:
                 command = c.ChangeStates(subject, stored.generation, changes, leaves)
                 await self._inflight.complete(self._move(active, command))
                 self._announcer.moved(self._announcer.subject_of(active, stored), changes, now_us)
-        except SubjectErasedError:
+        except (SubjectErasedError, RestrictedError):
             return
 
     async def _recheck(self, rows: Sequence[MemoryRow], plan: Plan) -> None:

@@ -12,7 +12,10 @@ import anyio.to_thread
 from tiered_memory.archive import Archive, Progress
 from tiered_memory.archive_import import ImportOptions, ImportReport
 from tiered_memory.consent_face import Consent
-from tiered_memory.dossier import Dossier, dossier
+from tiered_memory.corrections import Asked, Changes, Correction, checked
+from tiered_memory.decisions_face import DecisionsFace
+from tiered_memory.disclosing import disclosed
+from tiered_memory.dossier import Dossier
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.formats.archive import ArchiveKind
@@ -50,6 +53,8 @@ from tiered_memory.model import (
 from tiered_memory.policy.rules import Policy
 from tiered_memory.privacy.objections import Objection
 from tiered_memory.recall import ContextOptions
+from tiered_memory.requests_face import UserRequests
+from tiered_memory.rights_face import Rights
 from tiered_memory.router import WriteOptions
 from tiered_memory.scope import Scope
 from tiered_memory.wiring import load_policy
@@ -70,6 +75,9 @@ class User:
         self._scope = scope
         self._using = scope.using
         self.consent = Consent(scope)
+        self.rights = Rights(scope)
+        self.decisions = DecisionsFace(scope)
+        self.requests = UserRequests(scope)
 
     @property
     def subject(self) -> Subject:
@@ -205,10 +213,10 @@ class User:
             return found if call.sight is None else call.sight.explanation(active, found)
 
     async def about(self) -> Dossier:
-        """Return what is held of this user by kind, why, since when and until when, and what the ledger recorded."""
+        """Return what is held of this user, why and until when, what the ledger recorded, and this user's rights."""
         async with self._using("about") as (parts, active):
             await parts.accesses.flush()
-            return await dossier(parts.core, active)
+            return await disclosed(parts, active)
 
     async def used(self, memory_ids: Sequence[str]) -> int:
         """Confirm that memories were of use; returns how many grew stronger. Massed uses count about once."""
@@ -223,6 +231,19 @@ class User:
     async def unpin(self, memory_id: str) -> None:
         """Let a pinned memory fade again."""
         await self._pin(memory_id, pinned=False)
+
+    async def update(
+        self, memory_id: str, content: str, *, reason: str, **changes: Unpack[Changes]
+    ) -> Correction:
+        """Correct what a memory says (GDPR Art. 16); `changes` are the fields of `Changes`, what is not given stays.
+
+        The old text is found nowhere any more; `history` keeps it, with the time and the reason. The result names
+        what was derived from the memory and may need correcting too. NotFoundError when there is none.
+        """
+        check_memory_id(memory_id)
+        asked = checked(reason, Asked(**changes), REASON_BYTES)
+        async with self._using("update", memory_id) as (parts, active):
+            return await parts.corrector.correct(active, memory_id, content, reason, asked)
 
     async def delete(self, memory_id: str, *, reason: str = "deleted by the caller") -> None:
         """Remove a memory for good, its bytes included; NotFoundError when there is none."""
@@ -333,7 +354,10 @@ class User:
         check_text(reason, "reason", REASON_BYTES)
         with timed(parts.core.observer, "erase"):
             await self._scope.permit("erase")
-            return await parts.fulfil.erase(self.subject, reason)
+            asked = await parts.requests.asking_for_erasure(self.subject)
+            certificate = await parts.fulfil.erase(self.subject, reason)
+            await parts.requests.erased(certificate, asked)
+            return certificate
 
     async def _add(
         self,

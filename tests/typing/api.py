@@ -28,6 +28,7 @@ from tiered_memory.archive_import import ImportReport
 from tiered_memory.caller import Caller
 from tiered_memory.consent_records import ConsentTerms, verify_receipt
 from tiered_memory.core import ForgetHook
+from tiered_memory.corrections import Correction
 from tiered_memory.dossier import Dossier
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.forecast_model import ForgettingForecast
@@ -36,10 +37,14 @@ from tiered_memory.privacy.audit import Verdict
 from tiered_memory.privacy.checkpoint import SignedCheckpoint
 from tiered_memory.privacy.consent import ConsentEvent
 from tiered_memory.privacy.consent_receipt import ConsentReceipt
+from tiered_memory.privacy.decisions import DecisionExplanation, DecisionRecord
 from tiered_memory.privacy.notices import Notice
 from tiered_memory.privacy.objections import Objection
+from tiered_memory.privacy.requests import Request
+from tiered_memory.privacy.restriction import Restriction
 from tiered_memory.privacy.sharing import Member, MemberKind
 from tiered_memory.reembed import ReembedReport
+from tiered_memory.requesting import DueRequest
 from tiered_memory.shared_face import SharedChange, SharedMember, SharedMemory
 from tiered_memory.wiring import Overrides
 
@@ -68,6 +73,30 @@ async def write(alice: User) -> None:
     assert_type(receipt.reasons, tuple[str, ...])
     many = await alice.add_many([Interaction(content="one"), Interaction(content="two", author="Alice")])
     assert_type(many, list[Receipt])
+
+
+async def rights(memory: TieredMemory, alice: User) -> None:
+    done = await alice.update(
+        "0" * 32, "I prefer long answers", reason="misheard", sensitivity="confidential"
+    )
+    assert_type(done, Correction)
+    assert_type(done.memory, Memory)
+    assert_type(done.affected, tuple[str, ...])
+    assert_type((await alice.history(done.memory.id))[0].corrected_at, datetime | None)
+    frozen = await alice.rights.restrict(reason="contested", until=datetime(2027, 1, 1, tzinfo=UTC))
+    assert_type(frozen, Restriction)
+    assert_type(await alice.rights.lift_restriction(reason="settled"), Restriction)
+    record = await alice.decisions.record("credit", memory_ids=[done.memory.id], effect="legal")
+    assert_type(record, DecisionRecord)
+    assert_type(record.needs_review, bool)
+    assert_type(await alice.decisions.explain(record.id), DecisionExplanation)
+    assert_type(await alice.decisions.list(), list[DecisionRecord])
+    request = await alice.requests.open("access", channel="mail")
+    assert_type(request, Request)
+    assert_type(await alice.requests.list(), list[Request])
+    assert_type(await memory.requests.due(within_days=7), list[DueRequest])
+    assert_type((await memory.requests.erasures())[0].received_at, datetime | None)
+    assert_type((await alice.about()).requests, tuple[Request, ...])
 
 
 async def consent(memory: TieredMemory, alice: User) -> None:

@@ -7,16 +7,26 @@ from typing import Any
 
 import apsw
 
-from tiered_memory.state import sqlite_archive, sqlite_consents, sqlite_register, sqlite_rows, sqlite_writes
+from tiered_memory.state import (
+    sqlite_archive,
+    sqlite_consents,
+    sqlite_correction,
+    sqlite_register,
+    sqlite_restriction,
+    sqlite_rows,
+    sqlite_writes,
+)
 
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
-    **sqlite_writes.HANDLERS,
-    **sqlite_register.HANDLERS,
     **sqlite_consents.HANDLERS,
+    **sqlite_correction.HANDLERS,
+    **sqlite_register.HANDLERS,
+    **sqlite_restriction.HANDLERS,
+    **sqlite_writes.HANDLERS,
 }
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
-    **sqlite_rows.READERS,
-    **sqlite_register.READERS,
-    **sqlite_consents.READERS,
     **sqlite_archive.READERS,
+    **sqlite_consents.READERS,
+    **sqlite_register.READERS,
+    **sqlite_rows.READERS,
 }

@@ -122,7 +122,7 @@ SELECT subject, memory_id, generation, record_order, record_version, kind, sensi
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
        deadline_rule, pinned, held, bytes, forgotten_us
 FROM memories WHERE deadline_us <= ? AND state <> 'removing'
-  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state IN ('active', 'restricted'))
+  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state = 'active')
 ORDER BY deadline_us LIMIT ?;
 
 -- name: memories_due_of
@@ -131,7 +131,7 @@ SELECT subject, memory_id, generation, record_order, record_version, kind, sensi
        deadline_rule, pinned, held, bytes, forgotten_us
 FROM memories INDEXED BY memories_leaving
 WHERE subject = ? AND state IN ('active', 'forgotten') AND deadline_us <= ?
-  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state IN ('active', 'restricted'))
+  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state = 'active')
 ORDER BY deadline_us LIMIT ?;
 
 -- name: memories_leaving
@@ -280,10 +280,12 @@ WHERE subject = ? AND purpose = ?;
 DELETE FROM operations WHERE subject = ? AND purpose = ?;
 
 -- name: tail_expire
-DELETE FROM session_tail WHERE expires_us <= ?;
+DELETE FROM session_tail WHERE expires_us <= ?
+  AND NOT EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = session_tail.subject AND s.state = 'restricted');
 
 -- name: has_expired
-SELECT EXISTS (SELECT 1 FROM session_tail WHERE expires_us <= ?1)
+SELECT EXISTS (SELECT 1 FROM session_tail AS t WHERE t.expires_us <= ?1 AND NOT EXISTS (
+               SELECT 1 FROM subjects AS s WHERE s.subject = t.subject AND s.state = 'restricted'))
     OR EXISTS (SELECT 1 FROM operations WHERE expires_us <= ?1);
 
 -- name: last_order
@@ -396,6 +398,18 @@ SELECT * FROM register WHERE kind = ? AND status = ? ORDER BY at_us, owner, entr
 
 -- name: register_due
 SELECT * FROM register WHERE kind = ? AND due_us <= ? ORDER BY due_us, owner, entry_id LIMIT ?;
+
+-- name: memory_correct
+UPDATE memories SET sensitivity = ?, importance = ? WHERE subject = ? AND memory_id = ?;
+
+-- name: journal_drop_older
+DELETE FROM journal WHERE subject = ? AND memory_id = ? AND record_version < ?;
+
+-- name: tail_reword
+UPDATE session_tail SET sealed = ? WHERE subject = ? AND record_id = ? AND sealed IS NOT NULL;
+
+-- name: subject_state
+UPDATE subjects SET state = ? WHERE subject = ? AND generation = ? AND state = ?;
 
 -- name: consent_latest
 SELECT event_id FROM consent_events WHERE subject = ? AND purpose = ? ORDER BY seq DESC LIMIT 1;
