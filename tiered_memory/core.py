@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,17 +13,20 @@ from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.forgetting.decay import Curve
+from tiered_memory.forgetting.retention import Kept, kept
 from tiered_memory.highwater import Mark
 from tiered_memory.marks import Marks
 from tiered_memory.metrics import Observer
-from tiered_memory.model import ForgetBatch
+from tiered_memory.model import ForgetBatch, Sensitivity
 from tiered_memory.notary import Notary
 from tiered_memory.policy.pii_types import Span
 from tiered_memory.policy.rules import Policy
+from tiered_memory.privacy.holds import HoldBook
 from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
-from tiered_memory.state.base import StateStore
+from tiered_memory.state.base import MemoryRow, StateStore
 from tiered_memory.state.commands import Position
+from tiered_memory.terms import TermsBook
 from tiered_memory.tiers.base import Probe, Reveal, SubjectRef, Tier, TierRecord
 from tiered_memory.tiers.session_tier import SessionTier
 
@@ -140,6 +143,19 @@ class Core:
     recogniser: PiiRecogniser | None = None
     before_forget: ForgetHook | None = None
     supersession: SupersessionHook | None = None
+    holds: HoldBook = field(default_factory=HoldBook)
+    terms: TermsBook = field(default_factory=TermsBook)
+
+    def kept_of(self, row: MemoryRow) -> Kept:
+        """Return how long a memory is kept at least and at most, and by which rules."""
+        return kept(
+            self.policy,
+            sensitivity=Sensitivity(row.sensitivity),
+            kind=row.kind,
+            purpose=row.purpose,
+            ingested_us=row.ingested_us,
+            terms=self.terms.of(row.subject),
+        )
 
     def now_us(self) -> int:
         """Return the clock's moment in microseconds since 1970; read once per operation."""

@@ -48,7 +48,9 @@ class Forecaster:
 
     def _take(self, made: Forecasting, rows: Iterable[MemoryRow]) -> None:
         kept = [row for row in rows if row.state != MemoryState.REMOVING]
-        made.add(due_of(row, state_of(row), self._core.policy) for row in kept)
+        made.add(
+            due_of(row, state_of(row), self._core.policy, self._core.terms.of(row.subject)) for row in kept
+        )
 
     async def _pages(self, pseudonym: bytes | None) -> AsyncIterator[list[MemoryRow]]:
         if pseudonym is not None:

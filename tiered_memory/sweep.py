@@ -271,7 +271,8 @@ class Sweeper:
     def _due(self, row: MemoryRow) -> Due:
         resident = self._directory.resident(row.subject)
         tracked = None if resident is None else resident.tracked.get(row.memory_id)
-        return due_of(row, state_of(row) if tracked is None else tracked.state, self._core.policy)
+        state = state_of(row) if tracked is None else tracked.state
+        return due_of(row, state, self._core.policy, self._core.terms.of(row.subject))
 
     async def _carry_out(self, subject: bytes, rows: Sequence[MemoryRow], plan: Plan, now_us: int) -> None:
         stored = await self._core.state.read(c.GetSubject(subject))

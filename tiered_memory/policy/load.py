@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.load_retention import parse_rules
 from tiered_memory.policy.pii_rules import PiiRules, rules_from
 from tiered_memory.policy.rules import (
     SCHEMA,
@@ -82,14 +83,25 @@ def parse_policy(text: str, source: str) -> Policy:
     _check_schema(top)
     sections = {name: _rules(top.sub(name), kind()) for name, kind in SECTIONS.items()}
     purposes = _purposes(top.sub("purposes"))
-    return Policy(
+    return _policy(
+        source,
         **sections,
         name=_plain(top, "name", Policy().name),
         retention=_retention(top.sub("retention")),
         purposes=purposes,
         pii=_pii(top.sub("pii")),
         default_purpose=_default_purpose(top, purposes),
+        jurisdiction=_plain(top, "jurisdiction", "") if "jurisdiction" in top.values else None,
+        retention_rules=parse_rules(top.values.get("retention_rules", []), source),
     )
+
+
+def _policy(source: str, **rules: Any) -> Policy:
+    """What single tables cannot show wrong, and all together can, names the file as well."""
+    try:
+        return Policy(**rules)
+    except PolicyError as error:
+        raise PolicyError(f"{source}: {error}") from None
 
 
 def _toml(text: str, source: str) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from types import MappingProxyType
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.compose import check_retention
 from tiered_memory.policy.pii_rules import PiiRules
+from tiered_memory.policy.retention_rules import KeepRule
 from tiered_memory.policy.specs import (
     SPEC,
     Checked,
@@ -196,7 +198,10 @@ def default_purposes() -> Mapping[str, PurposeRule]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy(Checked):
-    """Everything that may be decided by configuration. `retention` has a rule for every sensitivity."""
+    """Everything that may be decided by configuration. `retention` has a rule for every sensitivity.
+
+    `retention_rules` come to those; such a rule with a jurisdiction applies if that is the policy's own.
+    """
 
     schema: int = SCHEMA
     name: str = text("custom")
@@ -210,6 +215,8 @@ class Policy(Checked):
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
     pii: PiiRules = field(default_factory=PiiRules)
     default_purpose: str = text("personalization")
+    jurisdiction: str | None = text(None, optional=True)
+    retention_rules: tuple[KeepRule, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a schema, a default purpose or a set of retention rules that cannot be worked with."""
@@ -221,10 +228,14 @@ class Policy(Checked):
         missing = [level.value for level in Sensitivity if level not in self.retention]
         if missing:
             raise PolicyError(f"Policy: retention has no rule for {', '.join(missing)}")
+        check_retention(self)
 
     @property
     def version(self) -> str:
         """Return `name@digest`: 12 hex digits that change with any rule that moves a deadline."""
         bounds = sorted((level.value, asdict(rule)) for level, rule in self.retention.items())
         rules = repr((self.schema, asdict(self.decay), bounds))
+        if self.retention_rules:
+            named = sorted(repr(asdict(rule)) for rule in self.retention_rules)
+            rules += repr((self.jurisdiction, named))
         return f"{self.name}@{hashlib.sha256(rules.encode()).hexdigest()[:12]}"

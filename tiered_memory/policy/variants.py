@@ -12,6 +12,7 @@ from typing import Any
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import Sensitivity
 from tiered_memory.policy.load import NO_BOUND, SECTIONS, parse_policy
+from tiered_memory.policy.retention_rules import KeepRule
 from tiered_memory.policy.rules import Policy, PurposeRule
 
 SOURCE = "--set"
@@ -71,6 +72,10 @@ def _document(policy: Policy) -> dict[str, Any]:
     found["retention"] = {
         level.value: _differing(policy.retention[level], defaults.retention[level]) for level in Sensitivity
     }
+    if policy.jurisdiction is not None:
+        found["jurisdiction"] = policy.jurisdiction
+    if policy.retention_rules:
+        found["retention_rules"] = [_keep_rule(rule) for rule in policy.retention_rules]
     if policy.purposes != defaults.purposes:
         found["purposes"] = {name: _purpose(rule) for name, rule in policy.purposes.items()}
     return found
@@ -81,6 +86,11 @@ def _differing(rules: Any, defaults: Any) -> dict[str, Any]:
     return {
         key: NO_BOUND if value is None else value for key, value in pairs if value != getattr(defaults, key)
     }
+
+
+def _keep_rule(rule: KeepRule) -> dict[str, Any]:
+    given = {one.name: getattr(rule, one.name) for one in fields(rule)}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _purpose(rule: PurposeRule) -> dict[str, Any]:
@@ -113,6 +123,7 @@ def _text(document: Mapping[str, Any]) -> str:
 
 def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterable[str]:
     values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    lists = {key: values.pop(key) for key in list(values) if _holds_tables(values[key])}
     if values and path:
         yield f"\n[{'.'.join(map(_key, path))}]"
     for key, value in values.items():
@@ -120,6 +131,14 @@ def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterable[str]:
     for key, value in table.items():
         if isinstance(value, Mapping):
             yield from _lines(value, (*path, key))
+    for key, rows in lists.items():
+        for row in rows:
+            yield f"\n[[{'.'.join(map(_key, (*path, key)))}]]"
+            yield from (f"{_key(name)} = {_literal(value)}" for name, value in row.items())
+
+
+def _holds_tables(value: Any) -> bool:
+    return isinstance(value, Sequence) and bool(value) and isinstance(value[0], Mapping)
 
 
 def _key(key: str) -> str:
