@@ -178,7 +178,10 @@ def _purpose(table: _Table) -> PurposeRule:
     if problem:
         table.refuse(problem)
     return PurposeRule(
-        basis, documentation, Sensitivity(given.get("max_sensitivity", default.max_sensitivity))
+        basis,
+        documentation,
+        Sensitivity(given.get("max_sensitivity", default.max_sensitivity)),
+        given.get("keeps", default.keeps),
     )
 
 

@@ -154,7 +154,8 @@ def contradiction(floor_days: float | None, ceiling_days: float | None) -> str |
 class PurposeRule(Checked):
     """What a purpose rests on (GDPR Art. 6) and how sensitive its data may be.
 
-    Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)).
+    Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)). Without
+    `keeps` it is served in RAM only, whatever anybody consents to.
     """
 
     lawful_basis: LawfulBasis = field(
@@ -164,6 +165,7 @@ class PurposeRule(Checked):
     max_sensitivity: Sensitivity = field(
         default=Sensitivity.CONFIDENTIAL, metadata={SPEC: ChoiceSpec(tuple(Sensitivity))}
     )
+    keeps: bool = switch(True)
 
     def __post_init__(self) -> None:
         """Refuse an undocumented basis."""

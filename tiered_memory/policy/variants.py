@@ -95,7 +95,9 @@ def _keep_rule(rule: KeepRule) -> dict[str, Any]:
 
 def _purpose(rule: PurposeRule) -> dict[str, Any]:
     given = {one.name: getattr(rule, one.name) for one in fields(rule)}
-    return {key: str(value) for key, value in given.items() if value is not None}
+    keeps = given.pop("keeps")
+    found: dict[str, Any] = {key: str(value) for key, value in given.items() if value is not None}
+    return found if keeps else found | {"keeps": keeps}
 
 
 def _put(document: dict[str, Any], path: Sequence[str], value: Any) -> None:
