@@ -17,6 +17,7 @@ from tiered_memory.erasure import Eraser
 from tiered_memory.errors import ErasureIncompleteError, InvalidInputError, NotFoundError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent
+from tiered_memory.held_vault import Vault
 from tiered_memory.holdings import Opened
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Leavers
@@ -59,6 +60,7 @@ class Fulfil:
         self._core = core
         self._quotas, self._announcer = leavers.quotas, leavers.announcer
         self._inflight = inflight
+        self._vault = Vault(core)
         self._directory = directory
         self._sweeper = sweeper
         self._recall = recall
@@ -92,7 +94,10 @@ class Fulfil:
     async def _record(
         self, active: ActiveSubject, command: c.PutConsent | c.WithdrawPurpose, event: ConsentEvent
     ) -> None:
-        await self._core.ballast.spend(lambda: self._core.state.write(command))
+        if isinstance(command, c.WithdrawPurpose):
+            await self._core.ballast.spend(lambda: self._vault.write(active, command))
+        else:
+            await self._core.ballast.spend(lambda: self._core.state.write(command))
         active.consents.append(event)
         self._core.observer.observe(ConsentChanged(event.action.value))
 
@@ -140,6 +145,8 @@ class Fulfil:
     async def delete(self, active: ActiveSubject, memory_id: str, reason: str) -> None:
         """Remove a memory for good: unreadable when this returns, its bytes gone from cold as well.
 
+        What a hold covers is out of retrieval as well; its sealed bytes go when the hold is released.
+
         Raises:
             HotTierError: hot could not be reached. A memory that is only there is left as it was; any other is
                 removed, but for a sealed copy in hot, which goes when it is back.
@@ -161,6 +168,7 @@ class Fulfil:
             return
         if not volatile:
             await self._stored_row(active, memory_id)
+        await self._sweeper.mark_held()
         key, now_us = active.ledger_key, self._core.now_us()
         detail = said(key, reason)
         leaf = leaf_for(active, key, AuditEvent.MEMORY_DELETED, now_us, about=memory_id, detail=detail)
@@ -169,7 +177,7 @@ class Fulfil:
         await self._core.ballast.spend(lambda: self._core.state.write(command))
         reach("remove.after_mark")
         await self._sweeper.take_out(active, [memory_id])
-        await self._sweeper.remove(active.ref.pseudonym, [memory_id])
+        await self._sweeper.remove_pending(active.ref.pseudonym)
 
     async def restore(self, active: ActiveSubject, memory_id: str) -> Memory:
         """Bring a forgotten memory back; the restoring counts as a use."""

@@ -54,6 +54,12 @@ class ContextOptions:
     recall_limit: int = RECALL_LIMIT
 
 
+DELETED_UNDER_HOLD = (
+    "this memory was deleted; a legal hold covers it, so that its sealed bytes stay, out of everybody's retrieval, until "
+    "the hold is released"
+)
+
+
 class Recall:
     """Reads for active subjects."""
 
@@ -229,6 +235,8 @@ class Recall:
             return explained_volatile(self._core, active, active.held[memory_id])
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
         row = next((row for row in rows if row.memory_id == memory_id), None)
+        if row is not None and row.held and row.state == MemoryState.REMOVING:
+            raise NotFoundError(DELETED_UNDER_HOLD)
         memories = [] if row is None else await self.from_cold(active, [memory_id])
         if row is None or row.state == MemoryState.REMOVING:
             raise NotFoundError

@@ -37,6 +37,10 @@ class Reindexer:
             self._core.observer.observe(Reindexed(len(rows), remaining))
         return len(rows)
 
+    def reopen(self) -> None:
+        """Look again: deadlines were marked to be computed anew under the same policy."""
+        self._done = False
+
     async def overlooked(self, now_us: int, pseudonym: bytes | None) -> list[MemoryRow]:
         """Return what the next step would find to be due by now, of one subject or all."""
         rows = await self._of_other_policies()

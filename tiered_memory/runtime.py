@@ -25,11 +25,14 @@ from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forecasts import Forecaster
 from tiered_memory.fulfil import Fulfil
+from tiered_memory.held_vault import Vault
+from tiered_memory.holds import Holds
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
+from tiered_memory.purge_log import PurgeLog
 from tiered_memory.recall import Recall
 from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
@@ -66,6 +69,8 @@ class Parts:
     reembedder: Reembedder
     announcer: Announcer
     forecaster: Forecaster
+    holds: Holds
+    purges: PurgeLog
 
 
 PartsNow = Callable[[], Parts]
@@ -113,6 +118,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
+        holds=Holds(core, directory, sweeper, inflight, Vault(core)),
+        purges=PurgeLog(core),
     )
 
 
@@ -167,6 +174,7 @@ class Runtime:
     async def _recover(self) -> None:
         """Erasures first: nothing of an erased subject may be replayed."""
         begun, parts = stopwatch(), self.parts
+        await parts.holds.load()
         await parts.eraser.apply_list()
         await _attempt(parts.eraser.resume, "an interrupted erasure")
         reach("open.after_resume")

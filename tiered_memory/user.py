@@ -13,6 +13,7 @@ from tiered_memory.consent_face import Consent
 from tiered_memory.dossier import Dossier, dossier
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
+from tiered_memory.holds_face import Retention
 from tiered_memory.intake import (
     LIMIT_MAX,
     REASON_BYTES,
@@ -62,6 +63,7 @@ class User:
         self._scope = scope
         self._using = scope.using
         self.consent = Consent(scope)
+        self.retention = Retention(scope)
 
     @property
     def subject(self) -> Subject:

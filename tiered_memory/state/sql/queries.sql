@@ -83,7 +83,8 @@ SELECT COUNT(*), COALESCE(SUM(LENGTH(sealed)), 0), MIN(created_us) FROM journal;
 DELETE FROM journal WHERE seq = ?;
 
 -- name: journal_drop_memory
-DELETE FROM journal WHERE subject = ? AND memory_id = ?;
+DELETE FROM journal WHERE subject = ?1 AND memory_id = ?2
+  AND NOT EXISTS (SELECT 1 FROM memories WHERE subject = ?1 AND memory_id = ?2 AND held = 1);
 
 -- name: memory_put
 INSERT INTO memories (subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose,
@@ -177,7 +178,8 @@ SELECT subject, memory_id, generation, record_order, record_version, kind, sensi
 FROM memories WHERE (subject, memory_id) > (?, ?) ORDER BY subject, memory_id LIMIT ?;
 
 -- name: memories_removing
-SELECT subject, memory_id, COALESCE(deadline_us, ingested_us) FROM memories WHERE state = 'removing';
+SELECT subject, memory_id, COALESCE(deadline_us, ingested_us) FROM memories
+WHERE state = 'removing' AND (held = 0 OR deadline_rule = 'withdrawn');
 
 -- name: totals_of
 SELECT items, bytes FROM subject_totals WHERE subject = ?;
@@ -396,3 +398,44 @@ SELECT * FROM register WHERE kind = ? AND status = ? ORDER BY at_us, owner, entr
 
 -- name: register_due
 SELECT * FROM register WHERE kind = ? AND due_us <= ? ORDER BY due_us, owner, entry_id LIMIT ?;
+
+-- name: hold_mark_memory
+UPDATE memories
+SET held = 1, deadline_us = NULL, deadline_rule = 'hold',
+    forgotten_us = CASE WHEN state = 'forgotten' THEN COALESCE(forgotten_us, deadline_us) END
+WHERE held = 0 AND state <> 'removing' AND (?2 = '' OR purpose = ?2) AND subject = ?1 AND memory_id = ?3;
+
+-- name: hold_mark_subject
+UPDATE memories
+SET held = 1, deadline_us = NULL, deadline_rule = 'hold',
+    forgotten_us = CASE WHEN state = 'forgotten' THEN COALESCE(forgotten_us, deadline_us) END
+WHERE held = 0 AND state <> 'removing' AND (?2 = '' OR purpose = ?2) AND subject = ?1;
+
+-- name: hold_mark_tenant
+UPDATE memories
+SET held = 1, deadline_us = NULL, deadline_rule = 'hold',
+    forgotten_us = CASE WHEN state = 'forgotten' THEN COALESCE(forgotten_us, deadline_us) END
+WHERE held = 0 AND state <> 'removing' AND (?2 = '' OR purpose = ?2)
+  AND (?1 = x'' OR subject IN (SELECT subject FROM subjects WHERE tenant = ?1));
+
+-- name: hold_lift_memory
+UPDATE memories SET held = 0, policy_version = ''
+WHERE held = 1 AND (?2 = '' OR purpose = ?2) AND subject = ?1 AND memory_id = ?3;
+
+-- name: hold_lift_subject
+UPDATE memories SET held = 0, policy_version = ''
+WHERE held = 1 AND (?2 = '' OR purpose = ?2) AND subject = ?1;
+
+-- name: hold_lift_tenant
+UPDATE memories SET held = 0, policy_version = ''
+WHERE held = 1 AND (?2 = '' OR purpose = ?2)
+  AND (?1 = x'' OR subject IN (SELECT subject FROM subjects WHERE tenant = ?1));
+
+-- name: hold_versions
+SELECT memory_id, record_version FROM memories WHERE subject = ?;
+
+-- name: memory_unhold
+UPDATE memories SET held = 0 WHERE subject = ? AND memory_id = ?;
+
+-- name: memories_unsettle
+UPDATE memories SET policy_version = '' WHERE subject = ? AND state <> 'removing';
