@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +25,7 @@ from tiered_memory.privacy.holds import HoldBook
 from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
 from tiered_memory.state.base import MemoryRow, StateStore
-from tiered_memory.state.commands import Position
+from tiered_memory.state.commands import GetSubject, Position
 from tiered_memory.terms import TermsBook
 from tiered_memory.tiers.base import Probe, Reveal, SubjectRef, Tier, TierRecord
 from tiered_memory.tiers.session_tier import SessionTier
@@ -165,6 +165,14 @@ class Core:
         """Note outside the state store how far it has come; on disk when this returns."""
         position = await self.state.read(Position())
         await self.marks.note(Mark(self.incarnation, *position, checkpoints=self.notary.listed))
+
+    async def learn_tenants(self, subjects: Iterable[bytes]) -> None:
+        """See to it that the terms of these persons can be told: where a tenant has a ceiling of its own."""
+        for subject in subjects:
+            if not self.terms.knows_tenant_of(subject):
+                row = await self.state.read(GetSubject(subject))
+                if row is not None:
+                    self.terms.belongs(subject, row.tenant)
 
     def new_id(self) -> str:
         """Return an opaque id: 32 hex digits of chance."""

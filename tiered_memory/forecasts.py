@@ -35,6 +35,7 @@ class Forecaster:
         policies = [present] if candidate is None else [present, candidate]
         made = Forecasting(self._core.now_us(), days, policies)
         async for rows in self._pages(pseudonym):
+            await self._core.learn_tenants({row.subject for row in rows})
             await in_bulk(len(rows), self._take, made, rows)
         views = [_forecast(one, policy.version) for one, policy in zip(made.outlooks, policies, strict=True)]
         return ForgettingForecast(

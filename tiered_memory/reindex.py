@@ -56,7 +56,9 @@ class Reindexer:
         if self._done:
             return []
         batch = self._core.policy.forgetting.reindex_batch
-        return await self._core.state.read(OfOtherPolicies(self._core.policy_version, batch))
+        rows = await self._core.state.read(OfOtherPolicies(self._core.policy_version, batch))
+        await self._core.learn_tenants({row.subject for row in rows})
+        return rows
 
 
 def _is_new(update: DeadlineUpdate, now_us: int) -> bool:

@@ -122,6 +122,7 @@ class Sweeper:
         if not dry_run:
             await self._reindexer.step()
         rows = await self._core.state.read(c.Due(run.now_us, DUE_LIMIT, pseudonym))
+        await self._core.learn_tenants({row.subject for row in rows})
         return rows if not dry_run else rows + await self._reindexer.overlooked(run.now_us, pseudonym)
 
     async def _heard(

@@ -66,6 +66,13 @@ class KeepThen(Write[Any]):
 
 
 @dataclass(frozen=True, slots=True)
+class UnsettleTenant(Write[int]):
+    """Have the deadlines of all memories of a tenant computed anew; answer how many."""
+
+    tenant: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class EnterEvent(Write[bool]):
     """Enter what happened to a person; deadlines of all memories of theirs have to be computed anew."""
 

@@ -77,10 +77,16 @@ def _enter_event(db: apsw.Connection, command: h.EnterEvent) -> bool:
     return True
 
 
+def _unsettle_tenant(db: apsw.Connection, command: h.UnsettleTenant) -> int:
+    db.execute(SQL["memories_unsettle_tenant"], (command.tenant,))
+    return db.changes()
+
+
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     h.PlaceHold: _place_hold,
     h.MarkHeld: _mark_held,
     h.ReleaseHold: _release_hold,
     h.KeepThen: _keep_then,
     h.EnterEvent: _enter_event,
+    h.UnsettleTenant: _unsettle_tenant,
 }

@@ -439,3 +439,7 @@ UPDATE memories SET held = 0 WHERE subject = ? AND memory_id = ?;
 
 -- name: memories_unsettle
 UPDATE memories SET policy_version = '' WHERE subject = ? AND state <> 'removing';
+
+-- name: memories_unsettle_tenant
+UPDATE memories SET policy_version = ''
+WHERE state <> 'removing' AND subject IN (SELECT subject FROM subjects WHERE tenant = ?);
