@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import anyio.to_thread
 from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
-from tiered_memory.errors import ConflictError, InvalidInputError, NotFoundError
+from tiered_memory.errors import ConflictError, InvalidInputError, NotFoundError, StorageError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.formats.record import decode_fields, memory_of
@@ -32,6 +33,8 @@ from tiered_memory.state import holds as h
 from tiered_memory.state.register import EntriesOfKind, EntryRow
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.sweep import Sweeper
+
+logger = logging.getLogger("tiered_memory")
 
 TRIGGER, RECORDED = "trigger", "recorded"
 NONE_SUCH = "no hold of this name is in force"
@@ -149,10 +152,17 @@ class Holds:
             raise ConflictError(CHANGED)
         reach("hold.after_release")
         self._mark_residents()
-        await core.state.checkpoint()
-        await self._sweeper.settle_deadlines()
-        await self._sweeper.cycle()
+        await self._run_overdue()
         return replace(_hold(ended), memories=freed)
+
+    async def _run_overdue(self) -> None:
+        """The release is in force whatever fails here; the next cycle, or the next opening, goes on."""
+        try:
+            await self._core.state.checkpoint()
+            await self._sweeper.settle_deadlines()
+            await self._sweeper.cycle()
+        except StorageError as error:
+            logger.warning("the hold is released; what is overdue goes at the next cycle: %s", error)
 
     async def all(self) -> list[Hold]:
         """Return every hold that was ever placed, as it stands, oldest first; those released as well."""
@@ -216,14 +226,8 @@ class Holds:
         )
 
     def _mark_residents(self) -> None:
-        """A strength that is written from RAM computes its deadline from what RAM says is held."""
         for active in self._directory.residents():
-            for memory_id, one in active.tracked.items():
-                held = self._core.holds.covers(
-                    active.tenant, active.ref.pseudonym, memory_id, one.row.purpose
-                )
-                if held != one.row.held:
-                    one.row = replace(one.row, held=held)
+            active.mark_held(self._core.holds)
 
     def _leaf(
         self,

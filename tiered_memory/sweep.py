@@ -108,7 +108,7 @@ class Sweeper:
             for memory_id in (one.memory_ids or ("",))
         )
         if scopes:
-            await self._core.state.write(MarkHeld(scopes))
+            await self._core.ballast.spend(lambda: self._core.state.write(MarkHeld(scopes)))
 
     async def settle_deadlines(self) -> None:
         """Compute every deadline anew that is marked for it."""
