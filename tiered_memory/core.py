@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import anyio
+
 from tiered_memory.ballast import Ballast
 from tiered_memory.clock import Clock, Entropy, to_us
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
@@ -145,6 +147,8 @@ class Core:
     supersession: SupersessionHook | None = None
     holds: HoldBook = field(default_factory=HoldBook)
     terms: TermsBook = field(default_factory=TermsBook)
+    holding: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while holds change, and while keys end of which holds may need copies: neither sees the other half done."""
 
     def kept_of(self, row: MemoryRow) -> Kept:
         """Return how long a memory is kept at least and at most, and by which rules."""

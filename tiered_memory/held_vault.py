@@ -63,9 +63,13 @@ class Vault:
             CorruptionError: a hold's key cannot be opened; nothing was changed.
             StorageError: what is held could not be read, or not be written; nothing was changed.
         """
-        names = self._core.holds.touching(active.tenant, active.ref.pseudonym)
-        if not names:
+        if not self._core.holds.touching(active.tenant, active.ref.pseudonym):
             return await self._core.state.write(command)
+        async with self._core.holding:
+            return await self._keep_then(active, command)
+
+    async def _keep_then(self, active: ActiveSubject, command: c.BeginErasure | c.WithdrawPurpose) -> int:
+        names = self._core.holds.touching(active.tenant, active.ref.pseudonym)
         keys = {name: await self._key(name) for name in names}
         purpose = command.event.purpose if isinstance(command, c.WithdrawPurpose) else None
         for _ in range(ATTEMPTS):

@@ -79,7 +79,11 @@ class Holds:
         Raises:
             ConflictError: a hold of this name is in force.
         """
-        return await self._inflight.complete(self._place(wish))
+        return await self._inflight.complete(self._placed(wish))
+
+    async def _placed(self, wish: Wish) -> Hold:
+        async with self._core.holding:
+            return await self._place(wish)
 
     async def _place(self, wish: Wish) -> Hold:
         known, now_us = await self._entry(wish.name), self._core.now_us()
@@ -117,7 +121,14 @@ class Holds:
         Raises:
             NotFoundError: no hold of this name is in force.
         """
-        return await self._inflight.complete(self._release(name, reason))
+        return await self._inflight.complete(self._released(name, reason))
+
+    async def _released(self, name: str, reason: str) -> Hold:
+        async with self._core.holding:
+            ended = await self._release(name, reason)
+        # Outside: whom the cycle asks before it forgets may want to erase somebody.
+        await self._run_overdue()
+        return ended
 
     async def _release(self, name: str, reason: str) -> Hold:
         entry = await self._entry(name)
@@ -152,7 +163,6 @@ class Holds:
             raise ConflictError(CHANGED)
         reach("hold.after_release")
         self._mark_residents()
-        await self._run_overdue()
         return replace(_hold(ended), memories=freed)
 
     async def _run_overdue(self) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from support import (
     PURPOSE,
@@ -25,6 +26,7 @@ from tiered_memory import TieredMemory, User
 from tiered_memory.erasure import verify_certificate
 from tiered_memory.errors import ConflictError, InvalidInputError, NotFoundError
 from tiered_memory.hold_model import Hold, HoldScope
+from tiered_memory.model import ForgetBatch
 from tiered_memory.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -309,3 +311,39 @@ async def test_a_hold_on_one_purpose_leaves_the_others(data: Path, clock: Manual
         await alice.consent.withdraw("advice")
         assert [one.kept for one in await memory.holds.list()] == [0]
         assert (await alice.erase(reason="asked")).retained[0].startswith("1 memory under")
+
+
+async def test_a_hold_and_an_erasure_at_once_come_one_after_the_other(memory: TieredMemory) -> None:
+    alice = await consenting(memory)
+    await said(alice, "quagga", "dodo")
+    await memory.drain()
+    certificates = []
+
+    async def erase() -> None:
+        certificates.append(await alice.erase(reason="asked"))
+
+    async def place(name: str) -> None:
+        await hold(memory, name)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(place, "first")
+        tasks.start_soon(place, "second")
+        tasks.start_soon(erase)
+    kept = {one.name: one.kept for one in await memory.holds.list()}
+    assert set(kept.values()) <= {0, 2}
+    told = [int(words.split()[0]) for words in certificates[0].retained]
+    assert sorted(told) == sorted(count for count in kept.values() if count)
+
+
+async def test_whoever_is_asked_during_a_release_may_erase(data: Path, clock: ManualClock) -> None:
+    async def ask(_batch: ForgetBatch) -> None:
+        await memory.user("bob", tenant="acme").erase(reason="asked")
+
+    async with opened(data, clock=clock, before_forget=ask) as memory:
+        alice, bob = await consenting(memory), await consenting(memory, "bob")
+        await said(bob, "moa")
+        await said(alice, "quagga", importance=0.3)
+        await hold(memory, scope=HoldScope(tenant="acme"))
+        clock.advance(timedelta(days=100))
+        await memory.holds.release("case-7", "settled")
+        assert await contents(memory.user("bob", tenant="acme")) == []
