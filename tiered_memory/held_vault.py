@@ -24,6 +24,7 @@ from tiered_memory.privacy.holds import EVIDENCE, stays
 from tiered_memory.register import Entry, Register
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState, Stale
+from tiered_memory.state.consents import EndPurpose
 from tiered_memory.state.holds import KeepThen
 from tiered_memory.state.register import HELD_RECORD, UNFENCED, Entries, EntriesOfKind, EntryRow
 from tiered_memory.tiers.base import TierRecord
@@ -55,7 +56,7 @@ class Vault:
         """Return the owner (32 bytes) of what a hold keeps."""
         return self._core.names.register_key.fingerprint(b"hold/" + name.encode())
 
-    async def write(self, active: ActiveSubject, command: c.BeginErasure | c.WithdrawPurpose) -> int:
+    async def write(self, active: ActiveSubject, command: c.BeginErasure | EndPurpose) -> int:
         """Carry out a command that destroys keys of a person; what holds cover is put aside in the same commit.
 
         Raises:
@@ -68,10 +69,10 @@ class Vault:
         async with self._core.holding:
             return await self._keep_then(active, command)
 
-    async def _keep_then(self, active: ActiveSubject, command: c.BeginErasure | c.WithdrawPurpose) -> int:
+    async def _keep_then(self, active: ActiveSubject, command: c.BeginErasure | EndPurpose) -> int:
         names = self._core.holds.touching(active.tenant, active.ref.pseudonym)
         keys = {name: await self._key(name) for name in names}
-        purpose = command.event.purpose if isinstance(command, c.WithdrawPurpose) else None
+        purpose = command.purpose if isinstance(command, EndPurpose) else None
         for _ in range(ATTEMPTS):
             rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
             copies = await self._copies(active, rows, keys, purpose)

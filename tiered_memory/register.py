@@ -54,6 +54,14 @@ class Register:
         """
         return await self._put(entry, self.row(active, entry), leaves)
 
+    def row(self, active: ActiveSubject, entry: Entry) -> EntryRow:
+        """Return the next version of a person's entry, sealed, for a commit that does more than `put`."""
+        active.own_key()
+        sealer = active.sealer(SUBJECT_PURPOSE)
+        context = sealer.context(Place.REGISTER, _name(entry.kind, entry.id), version=entry.version + 1)
+        sealed = sealer.key.seal(_packed(entry), context, self._core.keyring.nonce())
+        return _row(entry, active.ref.pseudonym, active.ref.generation, sealed)
+
     async def of(self, active: ActiveSubject, kind: str) -> list[Entry]:
         """Return a person's entries of a kind, oldest first."""
         rows = await self._core.state.read(Entries(active.ref.pseudonym, kind))
@@ -75,14 +83,6 @@ class Register:
         context = _common_context(owner, entry.kind, entry.id, entry.version + 1)
         sealed = self._core.names.register_key.seal(_packed(entry), context, self._core.keyring.nonce())
         return _row(entry, owner, UNFENCED, sealed)
-
-    def row(self, active: ActiveSubject, entry: Entry) -> EntryRow:
-        """Return what `put` would write, for commands that write it together with something else."""
-        active.own_key()
-        sealer = active.sealer(SUBJECT_PURPOSE)
-        context = sealer.context(Place.REGISTER, _name(entry.kind, entry.id), version=entry.version + 1)
-        sealed = sealer.key.seal(_packed(entry), context, self._core.keyring.nonce())
-        return _row(entry, active.ref.pseudonym, active.ref.generation, sealed)
 
     async def common(self, owner: bytes, kind: str) -> list[Entry]:
         """Return a tenant's or the store's entries of a kind, oldest first."""

@@ -12,7 +12,9 @@ from types import MappingProxyType
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
 from tiered_memory.policy.compose import check_retention
+from tiered_memory.policy.consent_rules import ConsentRules, names, stated
 from tiered_memory.policy.pii_rules import PiiRules
 from tiered_memory.policy.retention_rules import KeepRule
 from tiered_memory.policy.specs import (
@@ -155,7 +157,8 @@ class PurposeRule(Checked):
     """What a purpose rests on (GDPR Art. 6) and how sensitive its data may be.
 
     Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)). Without
-    `keeps` it is served in RAM only, whatever anybody consents to.
+    `keeps` it is served in RAM only, whatever anybody consents to. The rest is what people are told of it; see
+    `policy/disclosure.py` for what stands where nothing is stated.
     """
 
     lawful_basis: LawfulBasis = field(
@@ -165,6 +168,12 @@ class PurposeRule(Checked):
     max_sensitivity: Sensitivity = field(
         default=Sensitivity.CONFIDENTIAL, metadata={SPEC: ChoiceSpec(tuple(Sensitivity))}
     )
+    retention: str = stated()
+    recipients: tuple[str, ...] = names()
+    data_categories: tuple[str, ...] = names()
+    jurisdiction: str = stated()
+    controller: str = stated()
+    contact: str = stated()
     keeps: bool = switch(True)
 
     def __post_init__(self) -> None:
@@ -213,10 +222,12 @@ class Policy(Checked):
     decay: DecayRules = field(default_factory=DecayRules)
     forgetting: ForgettingRules = field(default_factory=ForgettingRules)
     quota: QuotaRules = field(default_factory=QuotaRules)
+    consent: ConsentRules = field(default_factory=ConsentRules)
     retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
     pii: PiiRules = field(default_factory=PiiRules)
     default_purpose: str = text("personalization")
+    access: Mapping[AccessRole, AccessRule] = field(default_factory=default_access)
     jurisdiction: str | None = text(None, optional=True)
     retention_rules: tuple[KeepRule, ...] = ()
 

@@ -72,6 +72,9 @@ def _document(policy: Policy) -> dict[str, Any]:
     found["retention"] = {
         level.value: _differing(policy.retention[level], defaults.retention[level]) for level in Sensitivity
     }
+    found["access"] = {
+        role.value: _differing(rule, defaults.access[role]) for role, rule in policy.access.items()
+    }
     if policy.jurisdiction is not None:
         found["jurisdiction"] = policy.jurisdiction
     if policy.retention_rules:
@@ -95,9 +98,10 @@ def _keep_rule(rule: KeepRule) -> dict[str, Any]:
 
 def _purpose(rule: PurposeRule) -> dict[str, Any]:
     given = {one.name: getattr(rule, one.name) for one in fields(rule)}
-    keeps = given.pop("keeps")
-    found: dict[str, Any] = {key: str(value) for key, value in given.items() if value is not None}
-    return found if keeps else found | {"keeps": keeps}
+    keeps = {} if given.pop("keeps") else {"keeps": False}
+    lists = {key: list(value) for key, value in given.items() if isinstance(value, tuple) and value}
+    words = {key: str(value) for key, value in given.items() if value and not isinstance(value, tuple)}
+    return {**lists, **words, **keeps}
 
 
 def _put(document: dict[str, Any], path: Sequence[str], value: Any) -> None:

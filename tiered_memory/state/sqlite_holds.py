@@ -9,11 +9,15 @@ import apsw
 
 from tiered_memory.state import holds as h
 from tiered_memory.state.base import Stale
+from tiered_memory.state.consents import EndPurpose
 from tiered_memory.state.queries import SQL
 from tiered_memory.state.register import PutEntries
+from tiered_memory.state.sqlite_consents import HANDLERS as CONSENTS
 from tiered_memory.state.sqlite_register import HANDLERS as REGISTER
 from tiered_memory.state.sqlite_rows import first_row
 from tiered_memory.state.sqlite_writes import HANDLERS as WRITES
+
+_THEN = {**WRITES, **CONSENTS}
 
 
 def _mark(db: apsw.Connection, scopes: Iterable[h.HoldScope]) -> int:
@@ -61,13 +65,19 @@ def _keep_then(db: apsw.Connection, command: h.KeepThen) -> Any:
     held = {(row[0], row[1]) for row in db.execute(SQL["hold_versions"], (command.subject,))}
     if held != command.seen:
         return Stale(tuple(sorted({one for one, _ in held ^ command.seen})))
+    outcome = _THEN[type(command.then)](db, command.then)
+    if outcome is False:
+        return False
     fresh = [
         one
         for one in command.copies
         if first_row(db, "register_version", (one.owner, one.kind, one.entry_id)) is None
     ]
     _put(db, PutEntries(tuple(fresh)))
-    return WRITES[type(command.then)](db, command.then)
+    if isinstance(command.then, EndPurpose):
+        # What is held of them is the copies now: the rest goes as it would without a hold.
+        db.execute(SQL["hold_ends_purpose"], (command.subject, command.then.purpose))
+    return outcome
 
 
 def _enter_event(db: apsw.Connection, command: h.EnterEvent) -> bool:

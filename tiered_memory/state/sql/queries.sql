@@ -179,7 +179,7 @@ FROM memories WHERE (subject, memory_id) > (?, ?) ORDER BY subject, memory_id LI
 
 -- name: memories_removing
 SELECT subject, memory_id, COALESCE(deadline_us, ingested_us) FROM memories
-WHERE state = 'removing' AND (held = 0 OR deadline_rule = 'withdrawn');
+WHERE state = 'removing' AND held = 0;
 
 -- name: totals_of
 SELECT items, bytes FROM subject_totals WHERE subject = ?;
@@ -399,6 +399,33 @@ SELECT * FROM register WHERE kind = ? AND status = ? ORDER BY at_us, owner, entr
 -- name: register_due
 SELECT * FROM register WHERE kind = ? AND due_us <= ? ORDER BY due_us, owner, entry_id LIMIT ?;
 
+-- name: consent_latest
+SELECT event_id FROM consent_events WHERE subject = ? AND purpose = ? ORDER BY seq DESC LIMIT 1;
+
+-- name: consents_lapsed
+SELECT subject, purpose, event_id, expires_us FROM consent_events AS e
+WHERE expires_us <= ?1 AND action IN ('given', 'renewed') AND (?2 IS NULL OR subject = ?2)
+  AND seq = (SELECT MAX(seq) FROM consent_events WHERE subject = e.subject AND purpose = e.purpose)
+ORDER BY expires_us LIMIT ?3;
+
+-- name: consents_ended
+SELECT e.subject, s.generation, e.purpose,
+       (SELECT MAX(at_us) FROM consent_events
+        WHERE subject = e.subject AND purpose = e.purpose AND action IN ('given', 'renewed')) AS opened_us
+FROM consent_events AS e JOIN subjects AS s USING (subject)
+WHERE action NOT IN ('given', 'renewed') AND opened_us IS NOT NULL
+  AND e.seq = (SELECT MAX(seq) FROM consent_events WHERE subject = e.subject AND purpose = e.purpose);
+
+-- name: memories_end_purpose
+UPDATE memories SET state = 'removing', deadline_us = ?, deadline_rule = ?
+WHERE subject = ? AND purpose = ?;
+
+-- name: memories_for
+SELECT memory_id FROM memories WHERE subject = ? AND purpose = ? AND state <> 'removing';
+
+-- name: audit_index
+SELECT leaf_index FROM audit WHERE hash = ? ORDER BY leaf_index DESC LIMIT 1;
+
 -- name: hold_mark_memory
 UPDATE memories
 SET held = 1, deadline_us = NULL, deadline_rule = 'hold',
@@ -443,3 +470,6 @@ UPDATE memories SET policy_version = '' WHERE subject = ? AND state <> 'removing
 -- name: memories_unsettle_tenant
 UPDATE memories SET policy_version = ''
 WHERE state <> 'removing' AND subject IN (SELECT subject FROM subjects WHERE tenant = ?);
+
+-- name: hold_ends_purpose
+UPDATE memories SET held = 0 WHERE subject = ? AND purpose = ? AND state = 'removing';
