@@ -347,3 +347,37 @@ async def test_whoever_is_asked_during_a_release_may_erase(data: Path, clock: Ma
         clock.advance(timedelta(days=100))
         await memory.holds.release("case-7", "settled")
         assert await contents(memory.user("bob", tenant="acme")) == []
+
+
+@pytest.mark.parametrize("way", ["withdraw", "refuse", "expire"])
+async def test_whatever_ends_a_purpose_keeps_what_is_held(data: Path, clock: ManualClock, way: str) -> None:
+    async with opened(data, clock=clock) as memory:
+        alice = memory.user("alice", tenant="acme")
+        ends = clock.now() + timedelta(days=5) if way == "expire" else None
+        await alice.consent.grant(PURPOSE, notice="n", expires_at=ends)
+        await said(alice, "quagga")
+        await hold(memory)
+        match way:
+            case "withdraw":
+                await alice.consent.withdraw(PURPOSE)
+            case "refuse":
+                await alice.consent.refuse(PURPOSE, notice="n")
+            case _:
+                clock.advance(timedelta(days=6))
+                await memory.forget()
+        assert await contents(alice) == []
+        assert [one.kept for one in await memory.holds.list()] == [1]
+    assert seen(["quagga"], everything_at_rest(data)) == set()
+
+
+async def test_an_objection_keeps_what_is_held(data: Path, clock: ManualClock) -> None:
+    policy = data.parent / "two.toml"
+    policy.write_text(TWO_PURPOSES.replace('"contract"', '"legitimate_interests"'))
+    async with opened(data, clock=clock, settings={"policy": str(policy)}) as memory:
+        alice = memory.user("alice", tenant="acme")
+        await alice.add("the quagga is ours", importance=0.9, purpose="service")
+        await hold(memory)
+        await alice.object_to("service")
+        assert await contents(alice) == []
+        assert [one.kept for one in await memory.holds.list()] == [1]
+    assert sqlite_rows(data, "memories") == []
