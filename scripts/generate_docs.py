@@ -40,17 +40,22 @@ def settings_table() -> str:
 
 
 def policies_table() -> str:
-    """Return every value of the shipped policies side by side."""
-    policies = {
-        path.stem: dict(leaves(read_toml(path))) for path in sorted((ROOT / "policies").glob("*.toml"))
-    }
+    """Return every value of the shipped policies side by side; a key that a file leaves out has the default's."""
+    files = {path.stem: read_toml(path) for path in sorted((ROOT / "policies").glob("*.toml"))}
+    default = {key: value for key, value in files["default"].items() if key != "purposes"}
+    policies = {name: dict(leaves(default)) | dict(leaves(values)) for name, values in files.items()}
     keys = dict.fromkeys(key for values in policies.values() for key in values)
     rows = [
-        (f"`{key}`", *(shown(values.get(key)) for values in policies.values()))
+        (f"`{key}`", *(named(values.get(key)) for values in policies.values()))
         for key in keys
         if key not in {"schema", "name"}
     ]
     return table(("key", *(f"`{name}`" for name in policies)), rows)
+
+
+def named(value: object) -> str:
+    """Return a value as `shown`; rules by their names."""
+    return ", ".join(f"`{rule['name']}`" for rule in value) if isinstance(value, list) else shown(value)
 
 
 def commands_table() -> str:

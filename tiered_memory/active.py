@@ -27,6 +27,7 @@ from tiered_memory.formats.record import decode_fields, memory_of, repeats_of
 from tiered_memory.inflight import Turns
 from tiered_memory.model import Kind, Memory, Repeat, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
+from tiered_memory.privacy.holds import HoldBook
 from tiered_memory.privacy.objections import ObjectionStatus
 from tiered_memory.privacy.pii_masking import Placeholders
 from tiered_memory.privacy.restriction import is_frozen
@@ -166,6 +167,13 @@ class ActiveSubject:
     last_order: int = 0
     alive: bool = True
     restricted: bool = False
+
+    def mark_held(self, holds: HoldBook) -> None:
+        """Have every memory say whether a hold covers it: a strength that RAM writes sets its deadline by that."""
+        for memory_id, one in self.tracked.items():
+            held = bool(holds) and holds.covers(self.tenant, self.ref.pseudonym, memory_id, one.row.purpose)
+            if held != one.row.held:
+                one.row = replace(one.row, held=held)
 
     def check_alive(self) -> None:
         """Refuse to go on for a subject that was erased meanwhile."""

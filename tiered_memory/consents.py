@@ -122,6 +122,10 @@ class Consents:
         if rule is None:
             known = ", ".join(sorted(self._core.policy.purposes))
             raise InvalidInputError(f"the policy knows no such purpose; it has: {known}")
+        if not rule.keeps:
+            raise InvalidInputError(
+                "the policy keeps nothing for this purpose: there is nothing to consent to"
+            )
         if rule.lawful_basis is not LawfulBasis.CONSENT:
             raise InvalidInputError(f"this purpose rests on {rule.lawful_basis.value}, consent is not asked")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+import anyio
 
 from tiered_memory.ballast import Ballast
 from tiered_memory.clock import Clock, Entropy, to_us
@@ -13,17 +15,20 @@ from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.forgetting.decay import Curve
+from tiered_memory.forgetting.retention import Kept, kept
 from tiered_memory.highwater import Mark
 from tiered_memory.marks import Marks
 from tiered_memory.metrics import Observer
-from tiered_memory.model import ForgetBatch
+from tiered_memory.model import ForgetBatch, Sensitivity
 from tiered_memory.notary import Notary
 from tiered_memory.policy.pii_types import Span
 from tiered_memory.policy.rules import Policy
+from tiered_memory.privacy.holds import HoldBook
 from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
-from tiered_memory.state.base import StateStore
-from tiered_memory.state.commands import Position
+from tiered_memory.state.base import MemoryRow, StateStore
+from tiered_memory.state.commands import GetSubject, Position
+from tiered_memory.terms import TermsBook
 from tiered_memory.tiers.base import Probe, Reveal, SubjectRef, Tier, TierRecord
 from tiered_memory.tiers.session_tier import SessionTier
 
@@ -144,6 +149,21 @@ class Core:
     recogniser: PiiRecogniser | None = None
     before_forget: ForgetHook | None = None
     supersession: SupersessionHook | None = None
+    holds: HoldBook = field(default_factory=HoldBook)
+    terms: TermsBook = field(default_factory=TermsBook)
+    holding: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while holds change, and while keys end of which holds may need copies: neither sees the other half done."""
+
+    def kept_of(self, row: MemoryRow) -> Kept:
+        """Return how long a memory is kept at least and at most, and by which rules."""
+        return kept(
+            self.policy,
+            sensitivity=Sensitivity(row.sensitivity),
+            kind=row.kind,
+            purpose=row.purpose,
+            ingested_us=row.ingested_us,
+            terms=self.terms.of(row.subject),
+        )
 
     def now_us(self) -> int:
         """Return the clock's moment in microseconds since 1970; read once per operation."""
@@ -153,6 +173,14 @@ class Core:
         """Note outside the state store how far it has come; on disk when this returns."""
         position = await self.state.read(Position())
         await self.marks.note(Mark(self.incarnation, *position, checkpoints=self.notary.listed))
+
+    async def learn_tenants(self, subjects: Iterable[bytes]) -> None:
+        """See to it that the terms of these persons can be told: where a tenant has a ceiling of its own."""
+        for subject in subjects:
+            if not self.terms.knows_tenant_of(subject):
+                row = await self.state.read(GetSubject(subject))
+                if row is not None:
+                    self.terms.belongs(subject, row.tenant)
 
     def new_id(self) -> str:
         """Return an opaque id: 32 hex digits of chance."""

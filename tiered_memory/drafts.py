@@ -12,6 +12,7 @@ from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import deadline
+from tiered_memory.forgetting.retention import kept
 from tiered_memory.forgetting.routing import PROMOTED, Placement
 from tiered_memory.formats.record import (
     amended,
@@ -23,7 +24,7 @@ from tiered_memory.formats.record import (
     vectors_of,
 )
 from tiered_memory.held_records import held_memory, indexed_turn
-from tiered_memory.model import Memory, Repeat, Role, Sensitivity
+from tiered_memory.model import Memory, Repeat, Role
 from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.scoring.recall_index import IndexedTurn
 from tiered_memory.scoring.reconcile import Claim
@@ -218,8 +219,16 @@ class DraftWriter:
         memory, policy, curve = draft.memory, self._core.policy, self._core.curve
         started = curve.start(memory.importance, now_us, self._core.policy_version)
         state = replace(started, ingested_at_us=to_us(memory.ingested_at))
-        retention = policy.retention[memory.sensitivity]
-        due = deadline(state, curve, retention, policy.decay.grace_hours)
+        retention = kept(
+            policy,
+            sensitivity=memory.sensitivity,
+            kind=memory.kind.value,
+            purpose=memory.purpose,
+            ingested_us=state.ingested_at_us,
+            terms=self._core.terms.of(active.ref.pseudonym),
+        )
+        held = self._core.holds.covers(active.tenant, active.ref.pseudonym, memory.id, memory.purpose)
+        due = deadline(state, curve, retention, policy.decay.grace_hours, held=held)
         return MemoryRow(
             subject=active.ref.pseudonym,
             memory_id=memory.id,
@@ -241,7 +250,7 @@ class DraftWriter:
             deadline_us=due.at_us,
             deadline_rule=due.rule,
             pinned=False,
-            held=False,
+            held=held,
             bytes=len(draft.plaintext),
         )
 
@@ -317,7 +326,7 @@ def promoted(core: Core, active: ActiveSubject, held: HeldMemory, now_us: int) -
 def strength_update(core: Core, tracked: Tracked) -> StrengthUpdate:
     """Return a tracked memory's strength and deadline as the state store keeps them."""
     row, state, decay = tracked.row, tracked.state, core.policy.decay
-    retention = core.policy.retention[Sensitivity(row.sensitivity)]
+    retention = core.kept_of(row)
     due = deadline(state, core.curve, retention, decay.grace_hours, pinned=row.pinned, held=row.held)
     return StrengthUpdate(
         memory_id=row.memory_id,

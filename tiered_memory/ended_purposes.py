@@ -13,6 +13,7 @@ from tiered_memory.consents import end_of
 from tiered_memory.core import Core
 from tiered_memory.errors import SubjectErasedError
 from tiered_memory.formats.leaf import AuditEvent
+from tiered_memory.held_vault import Vault
 from tiered_memory.highwater import CONSENT_ENDED, OBJECTED, OBJECTION_LIFTED, ErasedEntry
 from tiered_memory.ledger import leaf_for
 from tiered_memory.objecting import objected
@@ -33,6 +34,7 @@ class EndedPurposes:
         self._core = core
         self._directory = directory
         self._register = Register(core)
+        self._vault = Vault(core)
         self._writer = ConsentWriter(core)
 
     async def apply_list(self) -> int:
@@ -70,7 +72,7 @@ class EndedPurposes:
         if latest is None or latest.action not in OPENING or latest.at_us > ended_us:
             return False
         written = self._writer.ended(active, ConsentAction.WITHDRAWN, latest, {"reason": AGAIN})
-        return await self._core.state.write(end_of(active, written))
+        return await self._vault.write(active, end_of(active, written)) > 0
 
     async def _object(self, active: ActiveSubject, purpose: str, said: ErasedEntry | None) -> bool:
         """An objection that stands and that the restored store does not know, or knows an older state of."""
@@ -93,7 +95,7 @@ class EndedPurposes:
         if status is ObjectionStatus.RESTRICTED:
             await self._register.put(active, entry, leaf)
             return True
-        return await self._core.state.write(objected(active, self._register.row(active, entry), leaf))
+        return await self._vault.write(active, objected(active, self._register.row(active, entry), leaf)) > 0
 
     async def _complete_list(self) -> None:
         """Enter what the state store knows of and the list has lost."""

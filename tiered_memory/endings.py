@@ -12,6 +12,7 @@ from collections.abc import Callable
 from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
 from tiered_memory.failpoints import reach
+from tiered_memory.held_vault import Vault
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.inflight import InFlight
 from tiered_memory.receipts import disremember
@@ -28,6 +29,7 @@ class Endings:
         self._core = core
         self._sweeper = sweeper
         self._inflight = inflight
+        self._vault = Vault(core)
 
     def mark(self, active: ActiveSubject, purpose: str, at_us: int, cause: str) -> ErasedEntry:
         """Return the line of the erased list that says so."""
@@ -72,7 +74,7 @@ class Endings:
     ) -> bool:
         """RAM first: what the disk still has cannot be read any more, whatever fails from here on."""
         await self.listed(mark)
-        if not await self._core.ballast.spend(lambda: self._core.state.write(command)):
+        if not await self._core.ballast.spend(lambda: self._vault.write(active, command)):
             return False
         committed()
         active.keys.pop(command.purpose, None)

@@ -20,6 +20,7 @@ from tiered_memory.errors import CorruptionError, ErasureIncompleteError, Storag
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.held_vault import Vault
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.ledger import leaf_for, said, subject_commitment
 from tiered_memory.model import Certificate, Subject, TierErasure
@@ -45,6 +46,7 @@ class _Done:
     generation: int
     tiers: list[TierErasure]
     leaf_index: int
+    retained: tuple[str, ...] = ()
 
 
 class Eraser:
@@ -61,6 +63,7 @@ class Eraser:
         self._discard_projection = discard_projection
         self._directory = directory
         self._flusher = flusher
+        self._vault = Vault(core)
         self.leave_spaces: Callable[[ActiveSubject], Awaitable[None]] = _nowhere
 
     async def erase(self, subject: Subject, reason: str) -> Certificate:
@@ -72,6 +75,7 @@ class Eraser:
                 done = await self._finish(stored)
             else:
                 done = await self._begin(await self._directory.unread(subject, stored), reason)
+            done = replace(done, retained=await self._vault.retained(self._core.names.subject(subject)))
             proof = await self._proof(done.leaf_index)
         return _with_proof(
             self._certificate(subject, reason, requested_at, done), proof, self._core.notary.sign
@@ -114,7 +118,7 @@ class Eraser:
             salt=salt.hex(),
             keys_destroyed=done.keys_destroyed,
             tiers=tuple(done.tiers),
-            retained=(),
+            retained=done.retained,
             verified=all(tier.verified for tier in done.tiers),
             software_version=tiered_memory.__version__,
             ledger_leaf=str(done.leaf_index) if done.leaf_index >= 0 else "",
@@ -183,7 +187,8 @@ class Eraser:
                 row.generation,
                 reason="applied again",
             )
-            await self._core.state.write(c.BeginErasure(row.subject, row.generation, leaf, generation))
+            begin = c.BeginErasure(row.subject, row.generation, leaf, generation)
+            await self._vault.write(await self._directory.peek(row), begin)
         begun = await self._core.state.read(c.GetSubject(row.subject))
         if begun is not None:
             await self._finish(begun)
@@ -194,7 +199,7 @@ class Eraser:
         leaf = leaf_for(active, key, AuditEvent.ERASURE_BEGUN, self._core.now_us(), detail=detail)
         command = c.BeginErasure(active.ref.pseudonym, active.ref.generation, leaf)
         reach("erase.before_fence")
-        destroyed = await self._core.state.write(command)
+        destroyed = await self._vault.write(active, command)
         reach("erase.after_fence")
         active.keys.clear()
         await self._core.state.checkpoint()
@@ -238,6 +243,7 @@ class Eraser:
             gone = not self._core.cold.exists(ref)
         reach("erase.after_cold")
         before = await self._core.state.write(c.PurgeSubject(ref.pseudonym))
+        self._core.terms.forget(ref.pseudonym)
         reach("erase.after_purge")
         after = await self._core.state.read(c.HeldOf(ref.pseudonym))
         return [

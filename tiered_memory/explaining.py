@@ -6,8 +6,8 @@ from tiered_memory.active import ActiveSubject, HeldMemory
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
 from tiered_memory.forgetting.decay import StrengthState
-from tiered_memory.forgetting.placement import deadline
-from tiered_memory.model import Explanation, Memory, Sensitivity, TierName
+from tiered_memory.forgetting.placement import CEILING, FLOOR, deadline
+from tiered_memory.model import Explanation, Memory, TierName
 from tiered_memory.state.base import MemoryRow, MemoryState
 
 SUPERSEDED = "superseded"
@@ -16,24 +16,28 @@ SUPERSEDED = "superseded"
 def explained(core: Core, memory: Memory, row: MemoryRow, state: StrengthState) -> Explanation:
     """Return why a stored memory is kept, how strong it is, and when it will go."""
     policy = core.policy
-    retention = policy.retention[Sensitivity(row.sensitivity)]
+    retention = core.kept_of(row)
     due = deadline(state, core.curve, retention, policy.decay.grace_hours, pinned=row.pinned, held=row.held)
     forgotten = row.state == MemoryState.FORGOTTEN
     state_word = SUPERSEDED if memory.superseded_by and not forgotten else row.state
     forget_at = core.curve.forget_at_us(state)
     at_us = row.deadline_us if forgotten else due.at_us
+    word = row.deadline_rule if forgotten else due.rule
+    setter = {CEILING: retention.ceiling, FLOOR: retention.floor}.get(word)
     return Explanation(
         memory=memory,
         strength=core.curve.strength(state, core.now_us()),
         forget_at=None if forget_at is None else from_us(forget_at),
         deadline=None if at_us is None else from_us(at_us),
-        deadline_rule=row.deadline_rule if forgotten else due.rule,
+        deadline_rule=word,
         half_life_days=core.curve.half_life_days(state),
         spaced_uses=state.n_spaced,
         last_used_at=from_us(state.t_last_us),
         state=state_word,
         tiers=(TierName.COLD,),
         policy=core.policy_version,
+        retention_rule=None if setter is None else setter.rule,
+        retention_basis=None if setter is None else setter.basis or None,
     )
 
 

@@ -44,6 +44,9 @@ POINTS = (
     "uses.after_write",
 )
 
+HOLD_POINTS = ("hold.after_place", "hold.after_list", "hold.after_release", "event.after_entry")
+"""Those of holds and retention events, which the crash suite's plain course does not pass."""
+
 REEMBED_POINTS = (
     "reembed.after_mark",
     "reembed.after_batch",
@@ -77,7 +80,7 @@ class _Armed:
 
 
 def reach(point: str) -> None:
-    """Say that the process has come to `point` (one of `POINTS` or `REEMBED_POINTS`)."""
+    """Say that the process has come to `point` (one of `POINTS`, `REEMBED_POINTS` or `HOLD_POINTS`)."""
     if _Armed.hook is not None:
         _Armed.hook(point)
 

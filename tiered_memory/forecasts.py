@@ -35,6 +35,7 @@ class Forecaster:
         policies = [present] if candidate is None else [present, candidate]
         made = Forecasting(self._core.now_us(), days, policies)
         async for rows in self._pages(pseudonym):
+            await self._core.learn_tenants({row.subject for row in rows})
             await in_bulk(len(rows), self._take, made, rows)
         views = [_forecast(one, policy.version) for one, policy in zip(made.outlooks, policies, strict=True)]
         return ForgettingForecast(
@@ -48,7 +49,9 @@ class Forecaster:
 
     def _take(self, made: Forecasting, rows: Iterable[MemoryRow]) -> None:
         kept = [row for row in rows if row.state != MemoryState.REMOVING]
-        made.add(due_of(row, state_of(row), self._core.policy) for row in kept)
+        made.add(
+            due_of(row, state_of(row), self._core.policy, self._core.terms.of(row.subject)) for row in kept
+        )
 
     async def _pages(self, pseudonym: bytes | None) -> AsyncIterator[list[MemoryRow]]:
         if pseudonym is not None:

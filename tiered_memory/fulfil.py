@@ -51,6 +51,8 @@ class Fulfil:
     async def delete(self, active: ActiveSubject, memory_id: str, reason: str) -> None:
         """Remove a memory for good: unreadable when this returns, its bytes gone from cold as well.
 
+        What a hold covers is out of retrieval as well; its sealed bytes go when the hold is released.
+
         Raises:
             HotTierError: hot could not be reached. A memory that is only there is left as it was; any other is
                 removed, but for a sealed copy in hot, which goes when it is back.
@@ -72,6 +74,7 @@ class Fulfil:
             return
         if not volatile:
             await self._stored_row(active, memory_id)
+        await self._sweeper.mark_held()
         key, now_us = active.ledger_key, self._core.now_us()
         detail = said(key, reason)
         leaf = leaf_for(active, key, AuditEvent.MEMORY_DELETED, now_us, about=memory_id, detail=detail)
@@ -80,7 +83,7 @@ class Fulfil:
         await self._core.ballast.spend(lambda: self._core.state.write(command))
         reach("remove.after_mark")
         await self._sweeper.take_out(active, [memory_id])
-        await self._sweeper.remove(active.ref.pseudonym, [memory_id])
+        await self._sweeper.remove_pending(active.ref.pseudonym)
 
     async def restore(self, active: ActiveSubject, memory_id: str) -> Memory:
         """Bring a forgotten memory back; the restoring counts as a use."""

@@ -12,8 +12,18 @@ from tiered_memory.announcing import Announcer
 from tiered_memory.core import Core
 from tiered_memory.errors import QuotaExceededError
 from tiered_memory.forgetting.decay import DAY_US, StrengthState
-from tiered_memory.forgetting.placement import Decision, Due, Forget, Keep, Purge, deadline, purge_deadline_us
+from tiered_memory.forgetting.placement import (
+    Decision,
+    Due,
+    Forget,
+    Keep,
+    Purge,
+    deadline,
+    kept_of,
+    purge_deadline_us,
+)
 from tiered_memory.forgetting.quota import Displaceable, plan_displacement
+from tiered_memory.forgetting.retention import NO_TERMS, Terms
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.inflight import KeyedLocks
 from tiered_memory.ledger import leaf_for
@@ -49,7 +59,7 @@ PROTECTED = (
 CONTENDED = "the user's quota stayed full while others wrote; nothing was stored. Repeat the call"
 
 
-def due_of(row: MemoryRow, state: StrengthState, policy: Policy) -> Due:
+def due_of(row: MemoryRow, state: StrengthState, policy: Policy, terms: Terms = NO_TERMS) -> Due:
     """Return a row as the plan takes it, with the strength known best."""
     undo_us = round(policy.forgetting.undo_days * DAY_US)
     forgotten_us = row.forgotten_us
@@ -64,6 +74,9 @@ def due_of(row: MemoryRow, state: StrengthState, policy: Policy) -> Due:
         pinned=row.pinned,
         held=row.held,
         forgotten_at_us=forgotten_us if row.state == MemoryState.FORGOTTEN else None,
+        kind=row.kind,
+        purpose=row.purpose,
+        terms=terms,
     )
 
 
@@ -71,11 +84,11 @@ def deadline_anew(core: Core, row: MemoryRow) -> DeadlineUpdate:
     """Return a row's deadline under the present policy, from what the row itself says of its strength."""
     version, state = core.policy_version, state_of(row)
     forget_at_us = core.curve.forget_at_us(state)
-    item = due_of(row, state, core.policy)
+    item = due_of(row, state, core.policy, core.terms.of(row.subject))
     if item.forgotten_at_us is not None:
         purge_us = purge_deadline_us(item, item.forgotten_at_us, core.policy)
         return DeadlineUpdate(row, version, forget_at_us, purge_us, row.deadline_rule)
-    retention, grace_hours = core.policy.retention[item.sensitivity], core.policy.decay.grace_hours
+    retention, grace_hours = kept_of(item, core.policy), core.policy.decay.grace_hours
     due = deadline(state, core.curve, retention, grace_hours, pinned=row.pinned, held=row.held)
     return DeadlineUpdate(row, version, forget_at_us, due.at_us, due.rule)
 
@@ -202,7 +215,9 @@ class Quotas:
     def _displaceable(self, active: ActiveSubject, row: MemoryRow) -> Displaceable:
         tracked = active.tracked.get(row.memory_id)
         state = state_of(row) if tracked is None else tracked.state
-        return Displaceable(due_of(row, state, self._core.policy), row.bytes, row.order)
+        return Displaceable(
+            due_of(row, state, self._core.policy, self._core.terms.of(row.subject)), row.bytes, row.order
+        )
 
     async def _leave(self, active: ActiveSubject, room: Room | None) -> None:
         """Their rows have moved; now the rest of the runtime lets go of them."""

@@ -16,6 +16,8 @@ from tiered_memory.config import Settings, load_settings
 from tiered_memory.errors import ClosedError, InvalidInputError
 from tiered_memory.events import BUFFERED, EventStream
 from tiered_memory.forecast_model import ForgettingForecast
+from tiered_memory.hold_model import PurgeRun
+from tiered_memory.holds_face import HoldsFace
 from tiered_memory.intake import check_caller, check_count, check_id, check_subject
 from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
@@ -124,6 +126,15 @@ class TieredMemory:
         slower misses some, and the next event says how many.
         """
         return self._parts().announcer.events.listen(buffered)
+
+    @property
+    def holds(self) -> HoldsFace:
+        """Legal holds on what this memory keeps."""
+        return HoldsFace(self._parts)
+
+    async def purge_runs(self) -> list[PurgeRun]:
+        """Return what forgetting cycles took, as counts per class: the newest 400 that took anything, oldest first."""
+        return await self._parts().purges.runs()
 
     @property
     def ledger(self) -> Ledger:

@@ -286,7 +286,11 @@ def _line(item: ContextItem) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Why a memory is kept and until when. `strength` is 0..1 now; `forget_at` is where it crosses the threshold."""
+    """Why a memory is kept and until when. `strength` is 0..1 now; `forget_at` is where it crosses the threshold.
+
+    Where a floor or a ceiling decides, `retention_rule` is the policy's rule that set it, `retention_basis` what that
+    rests on, if the rule says so.
+    """
 
     memory: Memory
     strength: float
@@ -299,6 +303,8 @@ class Explanation:
     state: str
     tiers: tuple[TierName, ...]
     policy: str
+    retention_rule: str | None = None
+    retention_basis: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

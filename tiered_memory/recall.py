@@ -58,6 +58,12 @@ class ContextOptions:
     sight: Sight | None = None
 
 
+DELETED_UNDER_HOLD = (
+    "this memory was deleted; a legal hold covers it, so that its sealed bytes stay, out of everybody's retrieval, until "
+    "the hold is released"
+)
+
+
 class Recall:
     """Reads for active subjects."""
 
@@ -261,6 +267,8 @@ class Recall:
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
         readable = (row for row in rows if row.purpose not in active.objections)
         row = next((row for row in readable if row.memory_id == memory_id), None)
+        if row is not None and row.held and row.state == MemoryState.REMOVING:
+            raise NotFoundError(DELETED_UNDER_HOLD)
         memories = [] if row is None else await self.from_cold(active, [memory_id])
         if row is None or row.state == MemoryState.REMOVING:
             raise NotFoundError

@@ -83,10 +83,13 @@ class Register:
 
     async def put_common(self, owner: bytes, entry: Entry, *leaves: AuditLeaf) -> Entry:
         """Enter the next version of what belongs to a tenant (its pseudonym), or to the store (empty); see `put`."""
+        return await self._put(entry, self.common_row(owner, entry), leaves)
+
+    def common_row(self, owner: bytes, entry: Entry) -> EntryRow:
+        """Return what `put_common` would write, for commands that write it together with something else."""
         context = _common_context(owner, entry.kind, entry.id, entry.version + 1)
-        key = self._core.names.register_key
-        sealed = key.seal(_packed(entry), context, self._core.keyring.nonce())
-        return await self._put(entry, _row(entry, owner, UNFENCED, sealed), leaves)
+        sealed = self._core.names.register_key.seal(_packed(entry), context, self._core.keyring.nonce())
+        return _row(entry, owner, UNFENCED, sealed)
 
     async def common(self, owner: bytes, kind: str) -> list[Entry]:
         """Return a tenant's or the store's entries of a kind, oldest first."""

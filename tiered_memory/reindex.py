@@ -38,6 +38,10 @@ class Reindexer:
             self._core.observer.observe(Reindexed(len(rows), remaining))
         return len(rows)
 
+    def reopen(self) -> None:
+        """Look again: deadlines were marked to be computed anew under the same policy."""
+        self._done = False
+
     async def overlooked(self, now_us: int, pseudonym: bytes | None) -> list[MemoryRow]:
         """Return what the next step would find to be due by now, of one subject or all."""
         rows = await self._of_other_policies()
@@ -55,7 +59,9 @@ class Reindexer:
         if self._done:
             return []
         batch = self._core.policy.forgetting.reindex_batch
-        return await self._core.state.read(OfOtherPolicies(self._core.policy_version, batch))
+        rows = await self._core.state.read(OfOtherPolicies(self._core.policy_version, batch))
+        await self._core.learn_tenants({row.subject for row in rows})
+        return rows
 
 
 def _is_new(update: DeadlineUpdate, now_us: int) -> bool:

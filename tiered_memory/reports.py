@@ -9,7 +9,7 @@ from typing import assert_never
 
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
-from tiered_memory.forgetting.placement import Due, Forget, Keep, Plan, Purge, deadline
+from tiered_memory.forgetting.placement import Due, Forget, Keep, Plan, Purge, deadline, kept_of
 from tiered_memory.forgetting.veto import VETO
 from tiered_memory.model import ForgetReport, PlannedForget
 
@@ -21,7 +21,7 @@ def planned_of(core: Core, item: Due, decision: Forget | Purge, now_us: int) -> 
     """Return one memory that goes, with the reasons."""
     strength, at_us = None, None
     if item.state is not None:
-        rules, grace_hours = core.policy.retention[item.sensitivity], core.policy.decay.grace_hours
+        rules, grace_hours = kept_of(item, core.policy), core.policy.decay.grace_hours
         due = deadline(item.state, core.curve, rules, grace_hours, pinned=item.pinned, held=item.held)
         strength, at_us = core.curve.strength(item.state, now_us), due.at_us
     purge_us = decision.purge_at_us if isinstance(decision, Forget) else now_us

@@ -35,6 +35,8 @@ from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forecasts import Forecaster
 from tiered_memory.fulfil import Fulfil
+from tiered_memory.held_vault import Vault
+from tiered_memory.holds import Holds
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
@@ -43,6 +45,7 @@ from tiered_memory.objecting import Objecting
 from tiered_memory.overwriting import Overwriting
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
+from tiered_memory.purge_log import PurgeLog
 from tiered_memory.recall import Recall
 from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
@@ -97,6 +100,8 @@ class Parts:
     shared: SharedSpaces
     exporter: Exporter
     importer: Importer
+    holds: Holds
+    purges: PurgeLog
 
 
 PartsNow = Callable[[], Parts]
@@ -182,6 +187,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         shared=shared,
         exporter=Exporter(core, directory, sessions),
         importer=Importer(core, directory, committer, flusher, inflight),
+        holds=Holds(core, directory, sweeper, inflight, Vault(core)),
+        purges=PurgeLog(core),
     )
 
 
@@ -236,6 +243,7 @@ class Runtime:
     async def _recover(self) -> None:
         """Erasures first: nothing of an erased subject may be replayed."""
         begun, parts = stopwatch(), self.parts
+        await parts.holds.load()
         await parts.eraser.apply_list()
         await parts.ended_purposes.apply_list()
         await _attempt(parts.eraser.resume, "an interrupted erasure")

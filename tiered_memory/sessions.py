@@ -154,7 +154,7 @@ class Sessions:
             if any(_is_of(turn, ids) for turn in turns):
                 placed = self._core.warm.replace(active.ref, session, self._reworded(turns, memory))
                 await self.leave(placed.ended)
-            saved = await self._saved(active, session) or []
+            saved = await self.saved(active, session) or []
             if any(_is_of(turn, ids) for turn in saved):
                 await self._save(active, session, tuple(self._reworded(saved, memory)))
 

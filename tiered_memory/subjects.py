@@ -156,6 +156,8 @@ class SubjectDirectory:
             active = await self._loaded(subject, pseudonym)
         finally:
             del self._taken_out[pseudonym]
+        self._core.terms.belongs(pseudonym, active.tenant)
+        active.mark_held(self._core.holds)
         active.release(list(taken_out))
         self.holdings.report_damage(len(active.damaged))
         return active

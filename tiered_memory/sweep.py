@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -26,12 +27,14 @@ from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import deadline_anew, due_of, moves
 from tiered_memory.metrics import ForgetCycle, OldestOverdueDeletion
 from tiered_memory.model import ForgetBatch, ForgetReport
+from tiered_memory.purge_log import PurgeLog, counted
 from tiered_memory.reindex import Reindexer, by_subject
 from tiered_memory.reports import Tally, planned_of
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import DeadlineUpdate, MemoryRow, MemoryState, StrengthUpdate
 from tiered_memory.state.forgetting import HasExpired
+from tiered_memory.state.holds import HoldScope, MarkHeld
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.tiers.base import SubjectRef
 
@@ -64,6 +67,7 @@ class Sweeper:
         self._core = core
         self._announcer = announcer
         self._reindexer = Reindexer(core)
+        self._purges = PurgeLog(core)
         self._directory = directory
         self._flusher = flusher
         self._sessions = sessions
@@ -89,6 +93,8 @@ class Sweeper:
         """
         begun, run = stopwatch(), _Run(self._core.now_us(), confirmed)
         await self.write_uses()
+        if not dry_run:
+            await self.mark_held()
         lapsed = await self._end_consents(run, pseudonym, dry_run=dry_run)
         rows = await self._due_rows(run, pseudonym, dry_run=dry_run)
         for subject, due in by_subject([row for row in rows if row.memory_id not in lapsed]).items():
@@ -97,14 +103,32 @@ class Sweeper:
                 run.tally.list_planned(self._core, self._items(due), plan, run.now_us)
             else:
                 due, plan = await self._heard(subject, due, plan, run)  # noqa: PLW2901 - what is left of them
-                await self._carry_out(subject, due, plan, run.now_us)
+                run.taken.update(await self._carry_out(subject, due, plan, run.now_us))
             run.tally.count(plan)
         if not dry_run:
+            await self._purges.note(run.taken)
             await self._remove_what_is_due()
             if await self._core.state.read(HasExpired(run.now_us)):
                 await self._core.state.write(c.Expire(run.now_us))
         self._observe(run.tally, stopwatch() - begun)
         return run.tally.report(dry_run=dry_run)
+
+    async def mark_held(self) -> None:
+        """Mark what holds cover: a write that was drawn up before its hold may have come after it."""
+        scopes = tuple(
+            HoldScope(one.tenant or b"", one.subject or b"", memory_id, one.purpose or "")
+            for one in self._core.holds.scopes()
+            for memory_id in (one.memory_ids or ("",))
+        )
+        if scopes:
+            await self._core.ballast.spend(lambda: self._core.state.write(MarkHeld(scopes)))
+
+    async def settle_deadlines(self) -> None:
+        """Compute every deadline anew that is marked for it."""
+        await self.write_uses()
+        self._reindexer.reopen()
+        while await self._reindexer.step():
+            pass
 
     async def _end_consents(self, run: _Run, pseudonym: bytes | None, *, dry_run: bool) -> frozenset[str]:
         """Neither the brake nor the application is asked: these may not be kept."""
@@ -119,6 +143,7 @@ class Sweeper:
         if not dry_run:
             await self._reindexer.step()
         rows = await self._core.state.read(c.Due(run.now_us, DUE_LIMIT, pseudonym))
+        await self._core.learn_tenants({row.subject for row in rows})
         return rows if not dry_run else rows + await self._reindexer.overlooked(run.now_us, pseudonym)
 
     async def _heard(
@@ -292,12 +317,16 @@ class Sweeper:
     def _due(self, row: MemoryRow) -> Due:
         resident = self._directory.resident(row.subject)
         tracked = None if resident is None else resident.tracked.get(row.memory_id)
-        return due_of(row, state_of(row) if tracked is None else tracked.state, self._core.policy)
+        state = state_of(row) if tracked is None else tracked.state
+        return due_of(row, state, self._core.policy, self._core.terms.of(row.subject))
 
-    async def _carry_out(self, subject: bytes, rows: Sequence[MemoryRow], plan: Plan, now_us: int) -> None:
+    async def _carry_out(
+        self, subject: bytes, rows: Sequence[MemoryRow], plan: Plan, now_us: int
+    ) -> Counter[str]:
+        """Return what went, by class."""
         stored = await self._core.state.read(c.GetSubject(subject))
         if stored is None:
-            return
+            return Counter()
         try:
             active = await self._directory.peek(stored)
             await self._recheck(rows, plan)
@@ -307,7 +336,8 @@ class Sweeper:
                 await self._inflight.complete(self._move(active, command))
                 self._announcer.moved(self._announcer.subject_of(active, stored), changes, now_us)
         except (SubjectErasedError, RestrictedError):
-            return
+            return Counter()
+        return counted(rows, plan.decisions)
 
     async def _recheck(self, rows: Sequence[MemoryRow], plan: Plan) -> None:
         """A kept memory's entry in the index fired early: enter its deadline anew."""
@@ -344,3 +374,4 @@ class _Run:
     now_us: int
     confirmed: bool
     tally: Tally = field(default_factory=Tally)
+    taken: Counter[str] = field(default_factory=Counter)

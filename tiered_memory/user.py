@@ -19,6 +19,7 @@ from tiered_memory.dossier import Dossier
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.formats.archive import ArchiveKind
+from tiered_memory.holds_face import Retention
 from tiered_memory.intake import (
     LIMIT_MAX,
     REASON_BYTES,
@@ -78,6 +79,7 @@ class User:
         self.rights = Rights(scope)
         self.decisions = DecisionsFace(scope)
         self.requests = UserRequests(scope)
+        self.retention = Retention(scope)
 
     @property
     def subject(self) -> Subject:

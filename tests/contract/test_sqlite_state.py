@@ -259,7 +259,8 @@ async def test_due_is_by_deadline_and_by_subject(state: SqliteState) -> None:
 
 async def test_removing_takes_the_journal_and_the_session_along(state: SqliteState) -> None:
     await hold(state)
-    await state.write(c.Append(replace(batch(1), tails=(replace(tail(1), sealed=None),))))
+    free = tuple(replace(one, held=False) for one in batch(1).memories)
+    await state.write(c.Append(replace(batch(1), memories=free, tails=(replace(tail(1), sealed=None),))))
     change = StateChange(f"{1:032x}", MemoryState.REMOVING, 6, "deleted")
     await state.write(c.ChangeStates(ALICE, 0, (change,), (leaf(AuditEvent.MEMORY_DELETED),)))
     assert await state.read(c.Journal()) == []

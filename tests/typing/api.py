@@ -32,6 +32,7 @@ from tiered_memory.corrections import Correction
 from tiered_memory.dossier import Dossier
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.forecast_model import ForgettingForecast
+from tiered_memory.hold_model import Hold, HoldScope, PurgeRun
 from tiered_memory.model import ForgetBatch, MemoryEvent
 from tiered_memory.privacy.audit import Verdict
 from tiered_memory.privacy.checkpoint import SignedCheckpoint
@@ -218,3 +219,18 @@ async def go_wrong(alice: User) -> None:
 
 
 assert_type(tiered_memory.__version__, str)
+
+
+async def hold_and_release(memory: TieredMemory) -> None:
+    scope = HoldScope(tenant="acme", user="alice", purpose="personalization")
+    review_at = datetime(2027, 1, 1, tzinfo=UTC)
+    placed = await memory.holds.place(
+        "case-7", scope=scope, owner="counsel", reason="claim", review_at=review_at
+    )
+    assert_type(placed, Hold)
+    assert_type(await memory.holds.list(released=True), list[Hold])
+    assert_type(await memory.holds.due_for_review(), list[Hold])
+    assert_type(await memory.holds.export("case-7", "held.jsonl"), int)
+    assert_type(await memory.holds.release("case-7", "settled"), Hold)
+    assert_type(await memory.purge_runs(), list[PurgeRun])
+    await memory.user("alice").retention.event("contract_end", at=review_at)

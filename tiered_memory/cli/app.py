@@ -13,6 +13,7 @@ from tiered_memory.cli import (
     consents,
     correcting,
     foreseeing,
+    holding,
     ledger,
     policies,
     reading,
@@ -50,6 +51,7 @@ def build() -> typer.Typer:
         correcting,
         requests,
         upkeep,
+        holding,
         ledger,
         policies,
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from tiered_memory.cli.options import Format
 from tiered_memory.cli.output import plain
 
 if TYPE_CHECKING:
+    from tiered_memory.policy.retention_rules import Bound
     from tiered_memory.policy.rules import Policy
 
 SAMPLE_IMPORTANCES = (0.25, 0.5, 0.75, 1.0)
@@ -53,6 +54,7 @@ def _document(policy: Policy) -> dict[str, Any]:
         "valid": True,
         "version": policy.version,
         "rules": plain(policy),
+        "retention": resolved_retention(policy),
         "lifetime_days_untouched": {f"{one:g}": days for one, days in _lifetimes(policy).items()},
     }
 
@@ -103,7 +105,54 @@ def _tables(policy: Policy) -> RenderableType:
     for name, purpose in policy.purposes.items():
         mark = " (default)" if name == policy.default_purpose else ""
         purposes.add_row(Text(name + mark), purpose.lawful_basis.value, purpose.max_sensitivity.value)
-    return Group(Text("[retention]", style="cyan"), kept, Text("[purposes]", style="cyan"), purposes)
+    named = [Text("resolved", style="cyan"), _resolved(policy)] if policy.retention_rules else []
+    return Group(Text("[retention]", style="cyan"), kept, *named, Text("[purposes]", style="cyan"), purposes)
+
+
+def resolved_retention(policy: Policy) -> list[dict[str, Any]]:
+    """Return what each class of records comes to under all rules together, with the rules that decide it."""
+    from tiered_memory.model import Kind
+    from tiered_memory.policy.compose import LEVELS, bounds_for
+    from tiered_memory.policy.retention_rules import RECORDS, record_floor
+
+    found: list[dict[str, Any]] = []
+    for purpose in policy.purposes:
+        for level in LEVELS:
+            by_kind = {
+                kind.value: bounds_for(policy, sensitivity=level, kind=kind.value, purpose=purpose)
+                for kind in Kind
+            }
+            for bounds in dict.fromkeys(by_kind.values()):
+                kinds = [kind for kind, its in by_kind.items() if its == bounds]
+                name = level.value if len(kinds) == len(by_kind) else f"{level.value}, {', '.join(kinds)}"
+                found.append(_class(name, purpose, bounds.floors, bounds.ceilings))
+    floors = {one: record_floor(policy.retention_rules, one, policy.jurisdiction) for one in RECORDS}
+    return found + [_class(one, "", (floor,), ()) for one, floor in floors.items() if floor is not None]
+
+
+def _class(name: str, purpose: str, floors: Sequence[Bound], ceilings: Sequence[Bound]) -> dict[str, Any]:
+    return {"records": name, "purpose": purpose, "at_least": plain(floors), "at_most": plain(ceilings)}
+
+
+def _resolved(policy: Policy) -> RenderableType:
+    made = views.table("records", "purpose", "at least", "at most")
+    for one in resolved_retention(policy):
+        made.add_row(
+            Text(one["records"]), Text(one["purpose"]), _limits(one["at_least"]), _limits(one["at_most"])
+        )
+    return made
+
+
+def _limits(bounds: Sequence[Mapping[str, Any]]) -> Text:
+    """Return bounds as words: days, from which trigger if it is not ingestion, by which rule."""
+    from tiered_memory.policy.retention_rules import INGESTED
+
+    return Text(
+        "; ".join(
+            f"{one['days']:g} d{'' if one['trigger'] == INGESTED else ' from ' + one['trigger']} ({one['rule']})"
+            for one in bounds
+        )
+    )
 
 
 def _consequences(policy: Policy) -> RenderableType:

@@ -16,6 +16,7 @@ from tiered_memory.forgetting.placement import (
     Deadline,
     Due,
     deadline,
+    kept_of,
     purge_deadline_us,
 )
 from tiered_memory.policy.rules import Policy
@@ -62,7 +63,7 @@ def _deadline(item: Due, now_us: int, policy: Policy, curve: Curve) -> Deadline:
     if item.state is None:
         kept = item.pinned and _ceiling_us(item, policy) is None
         return Deadline(None, PIN) if kept else Deadline(now_us, UNDATED)
-    rules, grace_hours = policy.retention[item.sensitivity], policy.decay.grace_hours
+    rules, grace_hours = kept_of(item, policy), policy.decay.grace_hours
     return deadline(item.state, curve, rules, grace_hours, pinned=item.pinned)
 
 
@@ -79,7 +80,7 @@ def _purge(item: Due, forgotten_us: int, now_us: int, policy: Policy) -> tuple[i
 
 def _ceiling_us(item: Due, policy: Policy) -> int | None:
     """Without a readable date a ceiling counts as passed."""
-    days = policy.retention[item.sensitivity].ceiling_days
+    days = kept_of(item, policy).ceiling_days
     if days is None:
         return None
     return 0 if item.state is None else item.state.ingested_at_us + round(days * DAY_US)

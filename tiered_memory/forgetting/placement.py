@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from tiered_memory.forgetting.decay import DAY_US, Curve, StrengthState, curve_for
+from tiered_memory.forgetting.retention import NO_TERMS, UNTIL_EVENT, Terms, kept
 from tiered_memory.model import Sensitivity
-from tiered_memory.policy.rules import ForgettingRules, Policy, RetentionRule, RoutingRules
+from tiered_memory.policy.rules import ForgettingRules, Policy, RoutingRules
 
 HOUR_US = DAY_US // 24
+NEVER_US = 1 << 62
+"""Later than any moment that is computed with; no deadline is entered with it."""
 
 HOLD, CEILING, FLOOR, PIN, DECAY, GRACE = "hold", "ceiling", "floor", "pin", "decay", "grace"
 UNDATED, UNDO_WINDOW, BRAKE, QUOTA = "undated", "undo window", "brake", "quota"
@@ -43,10 +46,24 @@ class Deadline:
     rule: str
 
 
+class Span(Protocol):
+    """Days since ingestion: kept at least `floor_days` (infinite: until an event), at most `ceiling_days`."""
+
+    @property
+    def floor_days(self) -> float | None:
+        """None is no bound."""
+        ...
+
+    @property
+    def ceiling_days(self) -> float | None:
+        """None is no bound."""
+        ...
+
+
 def deadline(
     state: StrengthState,
     curve: Curve,
-    retention: RetentionRule,
+    retention: Span,
     grace_hours: float,
     *,
     pinned: bool = False,
@@ -60,9 +77,12 @@ def deadline(
     if held:
         return Deadline(None, HOLD)
     found = Deadline(None, PIN) if pinned else _faded(state, curve, grace_hours)
-    floor_us = _bound_us(state, retention.floor_days)
-    if floor_us is not None and found.at_us is not None and floor_us >= found.at_us:
-        found = Deadline(floor_us, FLOOR)
+    if retention.floor_days == UNTIL_EVENT:
+        found = found if pinned else Deadline(None, FLOOR)
+    else:
+        floor_us = _bound_us(state, retention.floor_days)
+        if floor_us is not None and found.at_us is not None and floor_us >= found.at_us:
+            found = Deadline(floor_us, FLOOR)
     ceiling_us = _bound_us(state, retention.ceiling_days)
     if ceiling_us is not None and (found.at_us is None or ceiling_us <= found.at_us):
         found = Deadline(ceiling_us, CEILING)
@@ -78,7 +98,9 @@ def _faded(state: StrengthState, curve: Curve, grace_hours: float) -> Deadline:
 
 
 def _bound_us(state: StrengthState, days: float | None) -> int | None:
-    return None if days is None else state.ingested_at_us + round(days * DAY_US)
+    if days is None:
+        return None
+    return NEVER_US if days == UNTIL_EVENT else state.ingested_at_us + round(days * DAY_US)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +108,8 @@ class Due:
     """A memory to decide on.
 
     `user` is whatever names its owner in `user_totals`. `state` is None when its dates cannot be read: such a
-    memory counts as expired. `forgotten_at_us` is set once it was forgotten and may still be restored.
+    memory counts as expired. `forgotten_at_us` is set once it was forgotten and may still be restored. `kind` and
+    `purpose` say which named retention rules bind it, `terms` what bounds it besides.
     """
 
     id: str
@@ -96,6 +119,23 @@ class Due:
     pinned: bool = False
     held: bool = False
     forgotten_at_us: int | None = None
+    kind: str = ""
+    purpose: str = ""
+    terms: Terms = NO_TERMS
+
+
+def kept_of(item: Due, policy: Policy) -> Span:
+    """Return how long an item is kept at least and at most under a policy, in days since its ingestion."""
+    if not policy.retention_rules and item.terms.ceiling_days is None:
+        return policy.retention[item.sensitivity]
+    return kept(
+        policy,
+        sensitivity=item.sensitivity,
+        kind=item.kind,
+        purpose=item.purpose,
+        ingested_us=0 if item.state is None else item.state.ingested_at_us,
+        terms=item.terms,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,21 +257,21 @@ class _Judge:
             return Keep(item.id, None, HOLD if item.held else PIN if item.pinned else UNDO_WINDOW)
         floor_us = self._bound_us(item, ceiling=False)
         if floor_us is not None and floor_us > self._now_us:
-            return Keep(item.id, floor_us, FLOOR)
+            return Keep(item.id, None if floor_us == NEVER_US else floor_us, FLOOR)
         return self._forget(item, QUOTA)
 
     def purge_deadline_us(self, item: Due, forgotten_at_us: int) -> int | None:
         if item.held or item.pinned:
             return None if item.held else self._bound_us(item, ceiling=True)
-        return self._purge_at_us(item, forgotten_at_us)
+        at_us = self._purge_at_us(item, forgotten_at_us)
+        return None if at_us == NEVER_US else at_us
 
     def stopped(self, item: Due) -> Keep:
         at_us = self._deadline(item, item.state).at_us if item.state is not None else None
         return Keep(item.id, at_us, BRAKE)
 
     def _deadline(self, item: Due, state: StrengthState) -> Deadline:
-        rules = self._policy.retention[item.sensitivity]
-        grace_hours = self._policy.decay.grace_hours
+        rules, grace_hours = kept_of(item, self._policy), self._policy.decay.grace_hours
         return deadline(state, self._curve, rules, grace_hours, pinned=item.pinned, held=item.held)
 
     def _forget(self, item: Due, reason: str) -> Decision:
@@ -241,7 +281,7 @@ class _Judge:
 
     def _undated(self, item: Due) -> Decision:
         """Fail closed: under a ceiling it cannot be shown to be in time, so it goes; else it is forgotten."""
-        if self._policy.retention[item.sensitivity].ceiling_days is not None:
+        if kept_of(item, self._policy).ceiling_days is not None:
             return Purge(item.id, UNDATED)
         return Keep(item.id, None, PIN) if item.pinned else self._forget(item, UNDATED)
 
@@ -251,7 +291,7 @@ class _Judge:
         purge_at_us = self._purge_at_us(item, forgotten_at_us)
         if purge_at_us <= self._now_us:
             return Purge(item.id, UNDO_WINDOW)
-        return Keep(item.id, purge_at_us, UNDO_WINDOW)
+        return Keep(item.id, None if purge_at_us == NEVER_US else purge_at_us, UNDO_WINDOW)
 
     def _purge_at_us(self, item: Due, forgotten_at_us: int) -> int:
         purge_at_us = max(forgotten_at_us + self._undo_us, self._bound_us(item, ceiling=False) or 0)
@@ -259,6 +299,6 @@ class _Judge:
         return purge_at_us if ceiling_us is None else min(purge_at_us, ceiling_us)
 
     def _bound_us(self, item: Due, *, ceiling: bool) -> int | None:
-        rules = self._policy.retention[item.sensitivity]
+        rules = kept_of(item, self._policy)
         days = rules.ceiling_days if ceiling else rules.floor_days
         return None if item.state is None else _bound_us(item.state, days)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tiered_memory.forgetting.decay import Curve
-from tiered_memory.forgetting.placement import Due, Forget, Purge, deadline, displace
+from tiered_memory.forgetting.placement import Due, Forget, Purge, deadline, displace, kept_of
 from tiered_memory.policy.rules import Policy
 
 
@@ -50,6 +50,6 @@ def _turn(one: Displaceable, policy: Policy, curve: Curve) -> tuple[bool, int, i
     item = one.item
     if item.state is None:
         return False, 0, one.order, item.id
-    rules, grace = policy.retention[item.sensitivity], policy.decay.grace_hours
+    rules, grace = kept_of(item, policy), policy.decay.grace_hours
     at_us = deadline(item.state, curve, rules, grace, pinned=item.pinned, held=item.held).at_us
     return at_us is None, at_us or 0, one.order, item.id

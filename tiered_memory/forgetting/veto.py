@@ -17,6 +17,7 @@ from tiered_memory.forgetting.placement import (
     Keep,
     Plan,
     Purge,
+    kept_of,
 )
 from tiered_memory.policy.rules import Policy
 
@@ -34,7 +35,7 @@ def disputable(plan: Plan) -> list[Forget | Purge]:
 def veto_until_us(item: Due, now_us: int, policy: Policy) -> int:
     """Return when a memory that the application keeps is looked at again: at its ceiling at the latest."""
     at_us = now_us + round(policy.forgetting.veto_recheck_hours * HOUR_US)
-    ceiling_days = policy.retention[item.sensitivity].ceiling_days
+    ceiling_days = kept_of(item, policy).ceiling_days
     if ceiling_days is None or item.state is None:
         return at_us
     return min(at_us, item.state.ingested_at_us + round(ceiling_days * DAY_US))

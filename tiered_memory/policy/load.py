@@ -13,6 +13,7 @@ from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
 from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
 from tiered_memory.policy.consent_rules import ConsentRules
+from tiered_memory.policy.load_retention import parse_rules
 from tiered_memory.policy.pii_rules import PiiRules, rules_from
 from tiered_memory.policy.rules import (
     SCHEMA,
@@ -85,7 +86,8 @@ def parse_policy(text: str, source: str) -> Policy:
     _check_schema(top)
     sections = {name: _rules(top.sub(name), kind()) for name, kind in SECTIONS.items()}
     purposes = _purposes(top.sub("purposes"))
-    return Policy(
+    return _policy(
+        source,
         **sections,
         name=_plain(top, "name", Policy().name),
         retention=_retention(top.sub("retention")),
@@ -93,7 +95,17 @@ def parse_policy(text: str, source: str) -> Policy:
         pii=_pii(top.sub("pii")),
         default_purpose=_default_purpose(top, purposes),
         access=_access(top.sub("access")),
+        jurisdiction=_plain(top, "jurisdiction", "") if "jurisdiction" in top.values else None,
+        retention_rules=parse_rules(top.values.get("retention_rules", []), source),
     )
+
+
+def _policy(source: str, **rules: Any) -> Policy:
+    """What single tables cannot show wrong, and all together can, names the file as well."""
+    try:
+        return Policy(**rules)
+    except PolicyError as error:
+        raise PolicyError(f"{source}: {error}") from None
 
 
 def _toml(text: str, source: str) -> dict[str, Any]:

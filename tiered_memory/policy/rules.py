@@ -13,8 +13,10 @@ from types import MappingProxyType
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
 from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
+from tiered_memory.policy.compose import check_retention
 from tiered_memory.policy.consent_rules import ConsentRules, names, stated
 from tiered_memory.policy.pii_rules import PiiRules
+from tiered_memory.policy.retention_rules import KeepRule
 from tiered_memory.policy.specs import (
     SPEC,
     Checked,
@@ -154,8 +156,9 @@ def contradiction(floor_days: float | None, ceiling_days: float | None) -> str |
 class PurposeRule(Checked):
     """What a purpose rests on (GDPR Art. 6) and how sensitive its data may be.
 
-    Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)). The
-    rest is what people are told of it; see `policy/disclosure.py` for what stands where nothing is stated.
+    Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)). Without
+    `keeps` it is served in RAM only, whatever anybody consents to. The rest is what people are told of it; see
+    `policy/disclosure.py` for what stands where nothing is stated.
     """
 
     lawful_basis: LawfulBasis = field(
@@ -171,6 +174,7 @@ class PurposeRule(Checked):
     jurisdiction: str = stated()
     controller: str = stated()
     contact: str = stated()
+    keeps: bool = switch(True)
 
     def __post_init__(self) -> None:
         """Refuse an undocumented basis."""
@@ -205,7 +209,10 @@ def default_purposes() -> Mapping[str, PurposeRule]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy(Checked):
-    """Everything that may be decided by configuration. `retention` has a rule for every sensitivity."""
+    """Everything that may be decided by configuration. `retention` has a rule for every sensitivity.
+
+    `retention_rules` come to those; such a rule with a jurisdiction applies if that is the policy's own.
+    """
 
     schema: int = SCHEMA
     name: str = text("custom")
@@ -221,6 +228,8 @@ class Policy(Checked):
     pii: PiiRules = field(default_factory=PiiRules)
     default_purpose: str = text("personalization")
     access: Mapping[AccessRole, AccessRule] = field(default_factory=default_access)
+    jurisdiction: str | None = text(None, optional=True)
+    retention_rules: tuple[KeepRule, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a schema, a default purpose or a set of retention rules that cannot be worked with."""
@@ -232,10 +241,14 @@ class Policy(Checked):
         missing = [level.value for level in Sensitivity if level not in self.retention]
         if missing:
             raise PolicyError(f"Policy: retention has no rule for {', '.join(missing)}")
+        check_retention(self)
 
     @property
     def version(self) -> str:
         """Return `name@digest`: 12 hex digits that change with any rule that moves a deadline."""
         bounds = sorted((level.value, asdict(rule)) for level, rule in self.retention.items())
         rules = repr((self.schema, asdict(self.decay), bounds))
+        if self.retention_rules:
+            named = sorted(repr(asdict(rule)) for rule in self.retention_rules)
+            rules += repr((self.jurisdiction, named))
         return f"{self.name}@{hashlib.sha256(rules.encode()).hexdigest()[:12]}"

@@ -12,6 +12,7 @@ from typing import Any
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import Sensitivity
 from tiered_memory.policy.load import NO_BOUND, SECTIONS, parse_policy
+from tiered_memory.policy.retention_rules import KeepRule
 from tiered_memory.policy.rules import Policy, PurposeRule
 
 SOURCE = "--set"
@@ -74,6 +75,10 @@ def _document(policy: Policy) -> dict[str, Any]:
     found["access"] = {
         role.value: _differing(rule, defaults.access[role]) for role, rule in policy.access.items()
     }
+    if policy.jurisdiction is not None:
+        found["jurisdiction"] = policy.jurisdiction
+    if policy.retention_rules:
+        found["retention_rules"] = [_keep_rule(rule) for rule in policy.retention_rules]
     if policy.purposes != defaults.purposes:
         found["purposes"] = {name: _purpose(rule) for name, rule in policy.purposes.items()}
     return found
@@ -86,10 +91,17 @@ def _differing(rules: Any, defaults: Any) -> dict[str, Any]:
     }
 
 
+def _keep_rule(rule: KeepRule) -> dict[str, Any]:
+    given = {one.name: getattr(rule, one.name) for one in fields(rule)}
+    return {key: value for key, value in given.items() if value is not None}
+
+
 def _purpose(rule: PurposeRule) -> dict[str, Any]:
     given = {one.name: getattr(rule, one.name) for one in fields(rule)}
+    keeps = {} if given.pop("keeps") else {"keeps": False}
     lists = {key: list(value) for key, value in given.items() if isinstance(value, tuple) and value}
-    return lists | {key: str(value) for key, value in given.items() if value and not isinstance(value, tuple)}
+    words = {key: str(value) for key, value in given.items() if value and not isinstance(value, tuple)}
+    return {**lists, **words, **keeps}
 
 
 def _put(document: dict[str, Any], path: Sequence[str], value: Any) -> None:
@@ -117,6 +129,7 @@ def _text(document: Mapping[str, Any]) -> str:
 
 def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterable[str]:
     values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    lists = {key: values.pop(key) for key in list(values) if _holds_tables(values[key])}
     if values and path:
         yield f"\n[{'.'.join(map(_key, path))}]"
     for key, value in values.items():
@@ -124,6 +137,14 @@ def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterable[str]:
     for key, value in table.items():
         if isinstance(value, Mapping):
             yield from _lines(value, (*path, key))
+    for key, rows in lists.items():
+        for row in rows:
+            yield f"\n[[{'.'.join(map(_key, (*path, key)))}]]"
+            yield from (f"{_key(name)} = {_literal(value)}" for name, value in row.items())
+
+
+def _holds_tables(value: Any) -> bool:
+    return isinstance(value, Sequence) and bool(value) and isinstance(value[0], Mapping)
 
 
 def _key(key: str) -> str:

@@ -93,8 +93,9 @@ def decide_grounds(
     without explicit consent stays ephemeral.
     """
     rule = policy.purposes.get(purpose)
-    if rule is None:
-        return Grounds(durable=False, basis=None, reason="the policy does not know this purpose")
+    if rule is None or not rule.keeps:
+        verb = "does not know" if rule is None else "keeps nothing for"
+        return Grounds(durable=False, basis=None, reason=f"the policy {verb} this purpose")
     if purpose in objections:
         return Grounds(durable=False, basis=None, reason="the person objected to this purpose")
     if LEVELS.index(sensitivity) > LEVELS.index(rule.max_sensitivity):

@@ -8,6 +8,8 @@ from tiered_memory.formats.leaf import AuditLeaf
 from tiered_memory.state.base import Read, Write
 
 REGISTER_FORMAT = 1
+HELD_RECORD = "held_record"
+"""The kind of an entry that is a copy of a record, kept under a hold's key; its owner is the hold."""
 UNFENCED = -1
 """The generation of an entry that belongs to no subject."""
 

@@ -11,6 +11,7 @@ from tiered_memory.state import (
     sqlite_archive,
     sqlite_consents,
     sqlite_correction,
+    sqlite_holds,
     sqlite_register,
     sqlite_restriction,
     sqlite_rows,
@@ -20,6 +21,7 @@ from tiered_memory.state import (
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_consents.HANDLERS,
     **sqlite_correction.HANDLERS,
+    **sqlite_holds.HANDLERS,
     **sqlite_register.HANDLERS,
     **sqlite_restriction.HANDLERS,
     **sqlite_writes.HANDLERS,

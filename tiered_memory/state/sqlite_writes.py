@@ -25,6 +25,7 @@ from tiered_memory.state.base import (
     WriteBatch,
 )
 from tiered_memory.state.queries import SQL
+from tiered_memory.state.register import HELD_RECORD
 from tiered_memory.state.sqlite_rows import first_row, held_of, one_row, operation_of
 from tiered_memory.state.sqlite_steps import (
     add_leaves,
@@ -312,8 +313,10 @@ def _remove_again(db: apsw.Connection, command: c.RemoveAgain) -> int:
     for subject, memory_id in command.memories:
         to = ("removing", command.now_us, "applied again", None)
         found += _changed(db, "memory_state", (*to, subject, memory_id))
+        db.execute(SQL["memory_unhold"], (subject, memory_id))
         db.execute(SQL["journal_drop_memory"], (subject, memory_id))
         db.execute(SQL["tail_drop_record"], (subject, memory_id))
+        db.execute(SQL["register_drop"], (subject, HELD_RECORD, memory_id))
     return found
 
 

@@ -83,7 +83,8 @@ SELECT COUNT(*), COALESCE(SUM(LENGTH(sealed)), 0), MIN(created_us) FROM journal;
 DELETE FROM journal WHERE seq = ?;
 
 -- name: journal_drop_memory
-DELETE FROM journal WHERE subject = ? AND memory_id = ?;
+DELETE FROM journal WHERE subject = ?1 AND memory_id = ?2
+  AND NOT EXISTS (SELECT 1 FROM memories WHERE subject = ?1 AND memory_id = ?2 AND held = 1);
 
 -- name: memory_put
 INSERT INTO memories (subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose,
@@ -177,7 +178,8 @@ SELECT subject, memory_id, generation, record_order, record_version, kind, sensi
 FROM memories WHERE (subject, memory_id) > (?, ?) ORDER BY subject, memory_id LIMIT ?;
 
 -- name: memories_removing
-SELECT subject, memory_id, COALESCE(deadline_us, ingested_us) FROM memories WHERE state = 'removing';
+SELECT subject, memory_id, COALESCE(deadline_us, ingested_us) FROM memories
+WHERE state = 'removing' AND held = 0;
 
 -- name: totals_of
 SELECT items, bytes FROM subject_totals WHERE subject = ?;
@@ -437,6 +439,7 @@ SELECT memory_id FROM memories WHERE subject = ? AND purpose = ? AND state <> 'r
 
 -- name: audit_index
 SELECT leaf_index FROM audit WHERE hash = ? ORDER BY leaf_index DESC LIMIT 1;
+
 -- name: memories_from
 SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
@@ -448,3 +451,51 @@ SELECT 1 FROM tombstones WHERE subject = ? AND memory_id = ?;
 
 -- name: register_of_owner
 SELECT * FROM register WHERE owner = ? ORDER BY kind, at_us, entry_id;
+
+-- name: hold_mark_memory
+UPDATE memories
+SET held = 1, deadline_us = NULL, deadline_rule = 'hold',
+    forgotten_us = CASE WHEN state = 'forgotten' THEN COALESCE(forgotten_us, deadline_us) END
+WHERE held = 0 AND state <> 'removing' AND (?2 = '' OR purpose = ?2) AND subject = ?1 AND memory_id = ?3;
+
+-- name: hold_mark_subject
+UPDATE memories
+SET held = 1, deadline_us = NULL, deadline_rule = 'hold',
+    forgotten_us = CASE WHEN state = 'forgotten' THEN COALESCE(forgotten_us, deadline_us) END
+WHERE held = 0 AND state <> 'removing' AND (?2 = '' OR purpose = ?2) AND subject = ?1;
+
+-- name: hold_mark_tenant
+UPDATE memories
+SET held = 1, deadline_us = NULL, deadline_rule = 'hold',
+    forgotten_us = CASE WHEN state = 'forgotten' THEN COALESCE(forgotten_us, deadline_us) END
+WHERE held = 0 AND state <> 'removing' AND (?2 = '' OR purpose = ?2)
+  AND (?1 = x'' OR subject IN (SELECT subject FROM subjects WHERE tenant = ?1));
+
+-- name: hold_lift_memory
+UPDATE memories SET held = 0, policy_version = ''
+WHERE held = 1 AND (?2 = '' OR purpose = ?2) AND subject = ?1 AND memory_id = ?3;
+
+-- name: hold_lift_subject
+UPDATE memories SET held = 0, policy_version = ''
+WHERE held = 1 AND (?2 = '' OR purpose = ?2) AND subject = ?1;
+
+-- name: hold_lift_tenant
+UPDATE memories SET held = 0, policy_version = ''
+WHERE held = 1 AND (?2 = '' OR purpose = ?2)
+  AND (?1 = x'' OR subject IN (SELECT subject FROM subjects WHERE tenant = ?1));
+
+-- name: hold_versions
+SELECT memory_id, record_version FROM memories WHERE subject = ?;
+
+-- name: memory_unhold
+UPDATE memories SET held = 0 WHERE subject = ? AND memory_id = ?;
+
+-- name: memories_unsettle
+UPDATE memories SET policy_version = '' WHERE subject = ? AND state <> 'removing';
+
+-- name: memories_unsettle_tenant
+UPDATE memories SET policy_version = ''
+WHERE state <> 'removing' AND subject IN (SELECT subject FROM subjects WHERE tenant = ?);
+
+-- name: hold_ends_purpose
+UPDATE memories SET held = 0 WHERE subject = ? AND purpose = ? AND state = 'removing';
