@@ -55,6 +55,17 @@ REEMBED_POINTS = (
 )
 """Those of moving a store to another embedder: nobody uses the store then, so the crash suite passes none of them."""
 
+KEY_POINTS = (
+    "keys.after_guard",
+    "keys.after_begin",
+    "keys.after_batch",
+    "keys.before_end",
+    "keys.after_end",
+    "keys.after_destroy",
+    "keys.after_checkpoint",
+)
+"""Those of ending a key epoch, passed by the rotation's own tests."""
+
 Hook = Callable[[str], None]
 
 
@@ -65,7 +76,7 @@ class _Armed:
 
 
 def reach(point: str) -> None:
-    """Say that the process has come to `point` (one of `POINTS` or `REEMBED_POINTS`)."""
+    """Say that the process has come to `point` (one of `POINTS`, `REEMBED_POINTS` or `KEY_POINTS`)."""
     if _Armed.hook is not None:
         _Armed.hook(point)
 

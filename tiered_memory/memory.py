@@ -16,6 +16,7 @@ from tiered_memory.errors import ClosedError
 from tiered_memory.events import BUFFERED, EventStream
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.intake import check_count, check_subject
+from tiered_memory.keys_face import Keys
 from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
 from tiered_memory.model import ForgetReport
@@ -108,6 +109,11 @@ class TieredMemory:
     def ledger(self) -> Ledger:
         """The audit ledger of this memory."""
         return Ledger(self._parts)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of this memory: ending their epochs, and how they stand."""
+        return Keys(self._parts)
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""

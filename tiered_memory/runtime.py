@@ -26,6 +26,7 @@ from tiered_memory.flusher import Flusher
 from tiered_memory.forecasts import Forecaster
 from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
+from tiered_memory.key_epochs import KeyEpochs
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
 from tiered_memory.paging import Pager, Revealer
@@ -66,6 +67,7 @@ class Parts:
     reembedder: Reembedder
     announcer: Announcer
     forecaster: Forecaster
+    key_epochs: KeyEpochs
 
 
 PartsNow = Callable[[], Parts]
@@ -113,6 +115,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
+        key_epochs=KeyEpochs(core, directory.epochs),
     )
 
 
@@ -167,7 +170,9 @@ class Runtime:
     async def _recover(self) -> None:
         """Erasures first: nothing of an erased subject may be replayed."""
         begun, parts = stopwatch(), self.parts
+        await parts.key_epochs.check_guards()
         await parts.eraser.apply_list()
+        await _attempt(parts.key_epochs.resume, "an ended key epoch")
         await _attempt(parts.eraser.resume, "an interrupted erasure")
         reach("open.after_resume")
         entries = await parts.core.state.read(c.Journal())
@@ -218,6 +223,7 @@ class Runtime:
         settings, parts = self._settings, self.parts
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(parts.flusher.run)
+            tasks.start_soon(parts.key_epochs.finish_begun)
             tasks.start_soon(self._repeat, settings.uses_flush_seconds, self._tend)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sweeper.cycle)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sessions.end_idle)

@@ -25,6 +25,7 @@ class Scope:
         parts = self.parts()
         with timed(parts.core.observer, op):
             async with parts.directory.using(self.subject) as active:
+                active.check_readable()
                 await parts.pager.bring(active, memory_ids)
                 yield parts, active
                 # What was read before an erasure and would be handed over after it is discarded.

@@ -18,6 +18,7 @@ from tiered_memory.checkpoint_file import CheckpointFile
 from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy, to_us
 from tiered_memory.config import Settings
 from tiered_memory.core import Core, ForgetHook, HotTier, Limits, PiiHook, SupersessionHook
+from tiered_memory.crypto.guards import GuardFolder
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_or_create_state_key, read_root_key
 from tiered_memory.crypto.signing import Signer
@@ -104,7 +105,8 @@ async def _engines(
     await anyio.to_thread.run_sync(_own, data_dir, stack)
     ballast = Ballast(data_dir / "ballast.bin", settings.ballast_mib)
     await anyio.to_thread.run_sync(ballast.lend)
-    keyring = Keyring(_root_key(settings, entropy), entropy)
+    guards = GuardFolder(guards_folder(settings))
+    keyring = Keyring(_root_key(settings, entropy), entropy, guards)
     state = await _state(data_dir, keyring, entropy, observer, stack)
     names = Pseudonyms(await _master(state, keyring, entropy))
     marks, notary = await _marks(settings, state, names, overrides)
@@ -129,6 +131,7 @@ async def _engines(
         entropy=entropy,
         observer=observer,
         keyring=keyring,
+        guards=guards,
         names=names,
         count_tokens=overrides.count_tokens or count_tokens,
         limits=_limits(settings),
@@ -191,6 +194,11 @@ def _own(data_dir: Path, stack: AsyncExitStack) -> None:
     ownership = Ownership(data_dir)
     ownership.acquire()
     stack.callback(ownership.release)
+
+
+def guards_folder(settings: Settings) -> Path:
+    """Return where the epochs' guards are: beside the root key, and so outside of every backup."""
+    return (settings.root_key_file or settings.data_dir / "keys" / "root.key").parent / "epochs"
 
 
 def _root_key(settings: Settings, entropy: Entropy) -> bytes:

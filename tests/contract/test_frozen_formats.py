@@ -80,6 +80,19 @@ def test_a_frozen_key_record_opens() -> None:
     assert names.subject(Subject("acme", "alice")).hex() == golden["pseudonym"]
 
 
+def test_a_frozen_guarded_record_opens_what_its_key_had_sealed_before() -> None:
+    golden = frozen.stored("key_record_v2")
+    guards = frozen.OneGuard()
+    keyring = Keyring(frozen.ROOT, SeededEntropy(9), guards)
+    epoch, record = EpochRecord(**_bytes(golden["epoch"])), KeyRecord(**_bytes(golden["record"]))
+    with pytest.raises(KeyUnavailableError, match="has ended"):
+        keyring.open_epoch(epoch)
+    guards.put(*map(bytes.fromhex, golden["guard"].values()))
+    key = keyring.open_data_key(keyring.open_epoch(epoch), frozen.TENANT, record)
+    assert (record.format, record.epoch, key.epoch) == (2, 4, 3)
+    assert key.open(bytes.fromhex(golden["envelope"]), frozen.CONTEXT) == b"plaintext"
+
+
 def test_a_frozen_tail_opens() -> None:
     row = _bytes(frozen.stored("session_tail_v1")["row"])
     context = SealContext(

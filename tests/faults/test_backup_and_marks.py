@@ -37,12 +37,11 @@ async def filled(path: Path) -> None:
 
 
 def moved_in(archive: Path, target: Path, source: Path, **given: Any) -> Any:
-    """Restore an archive and bring the root key along, as an operator does."""
+    """Restore an archive and bring the keys along, as an operator does."""
 
     async def restored() -> None:
         await TieredMemory.restore(archive, target, **given)
-        (target / "keys").mkdir(exist_ok=True)
-        shutil.copy(source / "keys" / "root.key", target / "keys" / "root.key")
+        shutil.copytree(source / "keys", target / "keys")
 
     return restored()
 

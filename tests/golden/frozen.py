@@ -131,6 +131,36 @@ def key_record_v1() -> dict[str, Any]:
     }
 
 
+class OneGuard:
+    """Keeps guards in RAM."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, bytes] = {}
+
+    def get(self, guard_id: bytes) -> bytes | None:
+        return self.kept.get(guard_id)
+
+    def put(self, guard_id: bytes, secret: bytes) -> None:
+        self.kept[guard_id] = secret
+
+
+def key_record_v2() -> dict[str, Any]:
+    """A guarded epoch, and a data key of format 1 that was wrapped again under it."""
+    guards = OneGuard()
+    keyring = Keyring(ROOT, SeededEntropy(2), guards)
+    old, _ = keyring.new_epoch(TENANT, 3, to_us(NOW))
+    guards.kept.clear()
+    new, epoch = keyring.new_epoch(TENANT, 4, to_us(NOW))
+    key, record = keyring.new_data_key(old, TENANT, KeyOwner(SUBJECT, "personalization", 2), to_us(NOW))
+    ((guard_id, guard),) = guards.kept.items()
+    return {
+        "guard": {"id": guard_id.hex(), "secret": guard.hex()},
+        "epoch": _hexed(asdict(epoch)),
+        "record": _hexed(asdict(keyring.rewrap(old, new, TENANT, record))),
+        "envelope": key.seal(b"plaintext", CONTEXT, b"n" * 12).hex(),
+    }
+
+
 def audit_leaf_v1() -> dict[str, Any]:
     leaf = AuditLeaf(
         AuditEvent.MEMORY_FORGOTTEN,
@@ -281,6 +311,7 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "record_v1": record_v1,
     "record_passages_v1": record_passages_v1,
     "key_record_v1": key_record_v1,
+    "key_record_v2": key_record_v2,
     "audit_leaf_v1": audit_leaf_v1,
     "journal_entry_v1": journal_entry_v1,
     "session_tail_v1": session_tail_v1,
