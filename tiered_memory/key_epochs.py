@@ -113,8 +113,10 @@ class KeyEpochs:
         async with self._turning:
             tenants = await self._tenants(tenant)
             for one in tenants:
+                before = done.left
                 await self._finish(one, done, progress, discard=discard)
                 await self._epochs.begin(one)
+                done.left = before
                 await self._finish(one, done, progress, discard=discard)
         return RotationReport(
             tenants=len(tenants),
@@ -127,11 +129,14 @@ class KeyEpochs:
         )
 
     async def resume(self) -> None:
-        """Destroy the guards of epochs that had ended when the process was cut short."""
-        for tenant in {row.owner for row in await self._core.state.read(EntriesOfKind(ENDED_KIND, ENDING))}:
+        """Destroy guards of ended epochs: of a process that was cut short, or that an old escrow file brought back."""
+        for tenant in await self._tenants(None):
             for entry in await self._register.common(tenant, ENDED_KIND):
+                guard = bytes.fromhex(entry.fields["guard"])
                 if entry.status == ENDING:
                     await self._bury(tenant, entry)
+                elif guard and self._core.guards.get(guard) is not None:
+                    await anyio.to_thread.run_sync(self._core.guards.destroy, guard)
 
     async def finish_begun(self) -> None:
         """Bring rotations to their end that an earlier process began; what fails waits for the next call."""

@@ -8,10 +8,9 @@ its backups, not the root key. Synchronous; raises OSError only.
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 
-from tiered_memory.files import replace_file, sync_path
+from tiered_memory.files import destroy_file, replace_file, sync_path
 
 SUFFIX = ".guard"
 GUARD_MODE = 0o400
@@ -41,12 +40,8 @@ class GuardFolder:
     def destroy(self, guard_id: bytes) -> None:
         """Write zeros over a guard and remove it; on disk when this returns, and no error when it is gone."""
         path = self._path(guard_id)
-        for one in (path, path.with_suffix(".new")):
-            if one.exists():
-                _overwrite(one)
-                one.unlink()
-        if self.folder.exists():
-            sync_path(self.folder)
+        destroy_file(path.with_suffix(".new"))
+        destroy_file(path)
 
     def every(self) -> dict[bytes, bytes]:
         """Return all guards by their ids."""
@@ -57,17 +52,6 @@ class GuardFolder:
     def _path(self, guard_id: bytes) -> Path:
         name = base64.b32encode(guard_id).decode("ascii").rstrip("=").lower()
         return self.folder / f"{name}{SUFFIX}"
-
-
-def _overwrite(path: Path) -> None:
-    """What lies under the blocks of a journaling disk is out of reach; on others this is the end of the bytes."""
-    path.chmod(0o600)
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _id_of(path: Path) -> bytes | None:
