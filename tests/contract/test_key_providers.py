@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
+import vault_server
+
+from tiered_memory.clock import SeededEntropy
+from tiered_memory.crypto.kms import WrappedRoot
+from tiered_memory.crypto.providers import AwsKms, RootKeyProvider, VaultTransit, provider_of
+from tiered_memory.errors import ConfigurationError, RootKeyError
 
 boto3 = pytest.importorskip("boto3")
 moto = pytest.importorskip("moto")
 pytest.importorskip("hvac")
-
-from cryptography.exceptions import InvalidTag  # noqa: E402 - after the extras are known to be there
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
-
-from tiered_memory.clock import SeededEntropy  # noqa: E402
-from tiered_memory.crypto.kms import WrappedRoot  # noqa: E402
-from tiered_memory.crypto.providers import AwsKms, RootKeyProvider, VaultTransit, provider_of  # noqa: E402
-from tiered_memory.errors import ConfigurationError, RootKeyError  # noqa: E402
 
 ROOT = bytes(range(32))
 STORE, OTHER = "0a" * 16, "0b" * 16
@@ -57,87 +51,38 @@ def test_kms_gives_back_the_root_key_to_its_store_alone(aws: str) -> None:
         provider.unwrap(wrapped, OTHER)
 
 
-def test_a_disabled_kms_key_is_said_plainly(aws: str) -> None:
+def test_what_kms_did_not_wrap_is_said_plainly(aws: str) -> None:
+    other = boto3.client("kms", region_name=REGION).create_key()["KeyMetadata"]["Arn"]
     wrapped = AwsKms(aws).wrap(ROOT, STORE)
-    boto3.client("kms", region_name=REGION).disable_key(KeyId=aws)
-    with pytest.raises(RootKeyError, match=r"Disabled.*its state"):
-        AwsKms(aws).unwrap(wrapped, STORE)
+    with pytest.raises(RootKeyError, match=r"refused to unwrap .*its state"):
+        AwsKms(other).unwrap(wrapped, STORE)
+    with pytest.raises(RootKeyError, match="InvalidCiphertext"):
+        AwsKms(aws).unwrap(wrapped[:-1] + bytes([wrapped[-1] ^ 1]), STORE)
 
 
-def test_an_unknown_kms_key_and_missing_credentials(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_kms_key(aws: str) -> None:
     with pytest.raises(RootKeyError, match="NotFound"):
         AwsKms(aws[:-4] + "0000").wrap(ROOT, STORE)
-    monkeypatch.setattr("tiered_memory.crypto.providers.AwsKms._client", _raising_no_credentials)
-    with pytest.raises(RootKeyError, match="NoCredentials"):
-        AwsKms(aws).wrap(ROOT, STORE)
 
 
-def _raising_no_credentials(provider: AwsKms) -> Any:
-    from botocore.exceptions import NoCredentialsError
-
-    raise NoCredentialsError
+def test_kms_without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(RootKeyError, match=r"could not be asked .*NoCredentials"):
+        AwsKms(f"arn:aws:kms:{REGION}:1:key/k").wrap(ROOT, STORE)
 
 
 # --- Vault ---------------------------------------------------------------------------------------------------
 
 
-class _Transit(BaseHTTPRequestHandler):
-    """Speaks /v1/transit/encrypt|decrypt/<key> with AES-GCM inside, to whoever brings the token."""
-
-    token = "s.token"
-    ciphers = {"memory": AESGCM(bytes(range(32)))}
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_PUT(self) -> None:
-        self._answer()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-    def _answer(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.headers.get("X-Vault-Token") != self.token:
-            return self._send(403, {"errors": ["permission denied"]})
-        _, version, mount, verb, name = self.path.split("/")
-        if (version, mount) != ("v1", "transit") or name not in self.ciphers:
-            return self._send(404, {"errors": ["no handler for route"]})
-        try:
-            data = getattr(self, f"_{verb}")(self.ciphers[name], body)
-        except (InvalidTag, ValueError):
-            return self._send(400, {"errors": ["cipher: message authentication failed"]})
-        return self._send(200, {"data": data})
-
-    def _encrypt(self, cipher: AESGCM, body: dict[str, str]) -> dict[str, str]:
-        nonce = os.urandom(12)
-        sealed = nonce + cipher.encrypt(nonce, base64.b64decode(body["plaintext"]), None)
-        return {"ciphertext": "vault:v1:" + base64.b64encode(sealed).decode()}
-
-    def _decrypt(self, cipher: AESGCM, body: dict[str, str]) -> dict[str, str]:
-        sealed = base64.b64decode(body["ciphertext"].removeprefix("vault:v1:"))
-        return {"plaintext": base64.b64encode(cipher.decrypt(sealed[:12], sealed[12:], None)).decode()}
-
-    def _send(self, status: int, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-
 @pytest.fixture
 def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[VaultTransit]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Transit)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv("VAULT_ADDR", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("VAULT_TOKEN", _Transit.token)
-    yield VaultTransit("transit", "memory")
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with vault_server.running() as address:
+        monkeypatch.setenv("VAULT_ADDR", address)
+        monkeypatch.setenv("VAULT_TOKEN", vault_server.TOKEN)
+        yield VaultTransit("transit", "memory")
 
 
 def test_vault_gives_back_the_root_key_to_its_store_alone(vault: VaultTransit) -> None:
