@@ -18,6 +18,7 @@ import frozen
 
 from tiered_memory.clock import SeededEntropy
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey, key_id_of
+from tiered_memory.crypto.escrow import open_escrow
 from tiered_memory.crypto.keyring import EpochRecord, KeyRecord, Keyring, Pseudonyms
 from tiered_memory.errors import CorruptionError, KeyUnavailableError, RootKeyError
 from tiered_memory.formats.record import decode_fields, encode_record, memory_of, passages_of, vectors_of
@@ -91,6 +92,12 @@ def test_a_frozen_guarded_record_opens_what_its_key_had_sealed_before() -> None:
     key = keyring.open_data_key(keyring.open_epoch(epoch), frozen.TENANT, record)
     assert (record.format, record.epoch, key.epoch) == (2, 4, 3)
     assert key.open(bytes.fromhex(golden["envelope"]), frozen.CONTEXT) == b"plaintext"
+
+
+def test_a_frozen_escrow_file_opens() -> None:
+    golden = frozen.stored("escrow_v1")
+    keys = open_escrow(golden["file"].encode(), golden["passphrase"])
+    assert (keys.root, keys.guards) == (frozen.ROOT, {b"g" * 16: bytes(range(128, 160))})
 
 
 def test_a_frozen_tail_opens() -> None:

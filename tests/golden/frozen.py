@@ -19,6 +19,7 @@ import numpy as np
 
 from tiered_memory.clock import SeededEntropy, to_us
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
+from tiered_memory.crypto.escrow import EscrowedKeys, seal_escrow
 from tiered_memory.crypto.keyring import KeyOwner, Keyring, Pseudonyms
 from tiered_memory.crypto.signing import Signer
 from tiered_memory.erasure import CERTIFICATE_FORMAT, signed_bytes
@@ -49,6 +50,7 @@ from tiered_memory.state.sqlite_verbs import HANDLERS
 FOLDER = Path(__file__).parent
 ROOT = bytes(range(32))
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+PASSPHRASE = "correct horse battery staple"
 TENANT, SUBJECT = b"t" * 32, b"s" * 32
 KEY = SealingKey(b"k" * 16, 3, bytes(range(32, 64)))
 CONTEXT = SealContext(
@@ -158,6 +160,14 @@ def key_record_v2() -> dict[str, Any]:
         "epoch": _hexed(asdict(epoch)),
         "record": _hexed(asdict(keyring.rewrap(old, new, TENANT, record))),
         "envelope": key.seal(b"plaintext", CONTEXT, b"n" * 12).hex(),
+    }
+
+
+def escrow_v1() -> dict[str, Any]:
+    keys = EscrowedKeys(ROOT, {b"g" * 16: bytes(range(128, 160))})
+    return {
+        "passphrase": PASSPHRASE,
+        "file": seal_escrow(keys, PASSPHRASE, b"s" * 16, b"n" * 12, 2**10).decode("ascii"),
     }
 
 
@@ -312,6 +322,7 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "record_passages_v1": record_passages_v1,
     "key_record_v1": key_record_v1,
     "key_record_v2": key_record_v2,
+    "escrow_v1": escrow_v1,
     "audit_leaf_v1": audit_leaf_v1,
     "journal_entry_v1": journal_entry_v1,
     "session_tail_v1": session_tail_v1,
