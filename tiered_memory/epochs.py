@@ -65,7 +65,7 @@ class EpochKeys:
         for _ in range(MOST_READINGS):
             records = await self._core.state.read(c.Keys(subject))
             try:
-                known = await self._of(tenant)
+                known = await self.of(tenant)
             except CorruptionError:
                 return OpenedKeys({}, frozenset(one.purpose for one in records), frozenset())
             if all(one.epoch in known.live for one in records):
@@ -92,11 +92,12 @@ class EpochKeys:
             self._known[tenant].live.pop(epoch, None)
             self._known[tenant].dead.discard(epoch)
 
-    async def _of(self, tenant: bytes) -> TenantEpochs:
+    async def of(self, tenant: bytes) -> TenantEpochs:
+        """Return a tenant's epochs, as far as they are known in RAM."""
         return self._known.get(tenant) or await self.reload(tenant)
 
     async def _usable(self, tenant: bytes) -> TenantEpochs:
-        known = await self._of(tenant)
+        known = await self.of(tenant)
         if not known.live:
             async with self._locks.held(tenant):
                 known = self._known[tenant]

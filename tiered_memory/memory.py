@@ -20,6 +20,7 @@ from tiered_memory.keys_face import Keys
 from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
 from tiered_memory.model import ForgetReport
+from tiered_memory.notices_face import Notices
 from tiered_memory.policy.rules import Policy
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.scope import Scope
@@ -46,7 +47,8 @@ class TieredMemory:
         """Return a memory over a directory, or over complete `Settings`.
 
         `parts` may replace the defaults `clock`, `entropy`, `embedder`, `observer`, `count_tokens`, or add the hooks
-        `pii`, `supersession` and `before_forget` (asked before decay takes something).
+        `pii`, `recogniser` (finds personal data that needs a model), `supersession` and `before_forget` (asked before
+        decay takes something).
         Opening happens on `async with`; it raises ConfigurationError and its kinds (another owner, wrong root
         key, wrong embedder) with what to do.
         """
@@ -114,6 +116,11 @@ class TieredMemory:
     def keys(self) -> Keys:
         """The keys of this memory: ending their epochs, and how they stand."""
         return Keys(self._parts)
+
+    @property
+    def notices(self) -> Notices:
+        """The privacy notices of this memory."""
+        return Notices(self._parts)
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""

@@ -52,13 +52,15 @@ class Register:
             ConflictError: `entry.version` is not the newest; nothing was changed.
             SubjectErasedError: the person was erased meanwhile.
         """
+        return await self._put(entry, self.row(active, entry), leaves)
+
+    def row(self, active: ActiveSubject, entry: Entry) -> EntryRow:
+        """Return the next version of a person's entry, sealed, for a commit that does more than `put`."""
         active.own_key()
         sealer = active.sealer(SUBJECT_PURPOSE)
         context = sealer.context(Place.REGISTER, _name(entry.kind, entry.id), version=entry.version + 1)
         sealed = sealer.key.seal(_packed(entry), context, self._core.keyring.nonce())
-        return await self._put(
-            entry, _row(entry, active.ref.pseudonym, active.ref.generation, sealed), leaves
-        )
+        return _row(entry, active.ref.pseudonym, active.ref.generation, sealed)
 
     async def of(self, active: ActiveSubject, kind: str) -> list[Entry]:
         """Return a person's entries of a kind, oldest first."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from tiered_memory.state import commands, epochs, forgetting, paging, register
+from tiered_memory.state import commands, consents, epochs, forgetting, paging, register
 from tiered_memory.state.base import Read, Write
 from tiered_memory.state.sqlite_verbs import HANDLERS, READERS
 
 
 def values_of(verb: type) -> set[type]:
-    named = {**vars(commands), **vars(forgetting), **vars(paging), **vars(register), **vars(epochs)}
+    named = {
+        **vars(commands),
+        **vars(forgetting),
+        **vars(paging),
+        **vars(register),
+        **vars(consents),
+        **vars(epochs),
+    }
     every = [value for value in named.values() if isinstance(value, type)]
     return {value for value in every if issubclass(value, verb) and value is not verb}
 

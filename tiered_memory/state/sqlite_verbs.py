@@ -7,15 +7,17 @@ from typing import Any
 
 import apsw
 
-from tiered_memory.state import sqlite_epochs, sqlite_register, sqlite_rows, sqlite_writes
+from tiered_memory.state import sqlite_consents, sqlite_epochs, sqlite_register, sqlite_rows, sqlite_writes
 
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_writes.HANDLERS,
     **sqlite_register.HANDLERS,
     **sqlite_epochs.HANDLERS,
+    **sqlite_consents.HANDLERS,
 }
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_rows.READERS,
     **sqlite_register.READERS,
     **sqlite_epochs.READERS,
+    **sqlite_consents.READERS,
 }
