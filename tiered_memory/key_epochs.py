@@ -97,6 +97,7 @@ class KeyEpochs:
         self._epochs = epochs
         self._register = Register(core)
         self._turning = anyio.Lock()
+        self._found: list[EpochRecord] = []
 
     async def rotate(
         self, tenant: bytes | None = None, progress: Progress | None = None, *, discard: bool = False
@@ -129,7 +130,10 @@ class KeyEpochs:
         )
 
     async def resume(self) -> None:
-        """Destroy guards of ended epochs: of a process that was cut short, or that an old escrow file brought back."""
+        """Destroy guards of ended epochs: of a process that was cut short, or that an old escrow file brought back.
+
+        The erased list has been applied before.
+        """
         for tenant in await self._tenants(None):
             for entry in await self._register.common(tenant, ENDED_KIND):
                 guard = bytes.fromhex(entry.fields["guard"])
@@ -137,6 +141,8 @@ class KeyEpochs:
                     await self._bury(tenant, entry)
                 elif guard and self._core.guards.get(guard) is not None:
                     await anyio.to_thread.run_sync(self._core.guards.destroy, guard)
+        for one in self._found:
+            await self._register.drop(one.tenant, LOST_KIND, [_name(one)])
 
     async def finish_begun(self) -> None:
         """Bring rotations to their end that an earlier process began; what fails waits for the next call."""
@@ -153,7 +159,8 @@ class KeyEpochs:
         Raises:
             RootKeyError: guards are missing, and this store was not restored from a backup.
         """
-        lost = await anyio.to_thread.run_sync(self._without_guard, await self._core.state.read(EveryEpoch()))
+        records = await self._core.state.read(EveryEpoch())
+        lost = await anyio.to_thread.run_sync(self._without_guard, records)
         known = {one.entry_id for one in await self._core.state.read(EntriesOfKind(LOST_KIND, LOST))}
         fresh = [one for one in lost if _name(one) not in known]
         if fresh and not self._core.marks.must_apply:
@@ -161,6 +168,10 @@ class KeyEpochs:
         for one in fresh:
             entry = Entry(id=_name(one), kind=LOST_KIND, status=LOST, at_us=self._core.now_us(), fields={})
             await self._register.put_common(one.tenant, entry)
+        self._found = [one for one in records if one not in lost and _name(one) in known]
+        if self._found:
+            # What the erased list says of users who could not be read is applied now that they can be.
+            self._core.marks.must_apply = True
         if lost:
             logger.warning(
                 "%d key epochs have ended, or their guards are not here: their users are unreadable",
@@ -312,7 +323,12 @@ def _wrap_again(
 
 
 def _name(record: EpochRecord) -> str:
-    return guard_name.hex() if (guard_name := guard_of(record)) else str(record.epoch)
+    """A record that is no envelope has no guard to be lost."""
+    try:
+        guard_id = guard_of(record)
+    except CorruptionError:
+        guard_id = None
+    return str(record.epoch) if guard_id is None else guard_id.hex()
 
 
 def _key(record: EpochRecord) -> tuple[bytes, int]:

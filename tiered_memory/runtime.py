@@ -191,8 +191,8 @@ class Runtime:
         begun, parts = stopwatch(), self.parts
         await parts.key_epochs.check_guards()
         await parts.eraser.apply_list()
-        await _attempt(parts.key_epochs.resume, "an ended key epoch")
         await parts.ended_purposes.apply_list()
+        await _attempt(parts.key_epochs.resume, "an ended key epoch")
         await _attempt(parts.eraser.resume, "an interrupted erasure")
         reach("open.after_resume")
         entries = await parts.core.state.read(c.Journal())
