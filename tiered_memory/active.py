@@ -12,7 +12,7 @@ import anyio
 
 from tiered_memory.core import Sealer
 from tiered_memory.crypto.envelope import SealingKey, key_id_of
-from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
+from tiered_memory.crypto.keyring import EPOCH_ENDED, SUBJECT_PURPOSE
 from tiered_memory.errors import (
     CorruptionError,
     KeyUnavailableError,
@@ -141,6 +141,8 @@ class ActiveSubject:
     claims: OrderedDict[str, Claim] = field(default_factory=OrderedDict)
     damaged: set[str] = field(default_factory=set)
     damaged_keys: set[str] = field(default_factory=set)
+    ended: bool = False
+    """Whether some of its keys are of an epoch that has ended: a restored backup, or a lost guard."""
     sessions: set[str] = field(default_factory=set)
     session_names: dict[str, bytes] = field(default_factory=dict)
     ephemeral_sessions: set[str] = field(default_factory=set)
@@ -174,6 +176,11 @@ class ActiveSubject:
             held = bool(holds) and holds.covers(self.tenant, self.ref.pseudonym, memory_id, one.row.purpose)
             if held != one.row.held:
                 one.row = replace(one.row, held=held)
+
+    def check_readable(self) -> None:
+        """Refuse what cannot be answered truly: part of what is held cannot be read any more."""
+        if self.ended:
+            raise KeyUnavailableError(EPOCH_ENDED)
 
     def check_alive(self) -> None:
         """Refuse to go on for a subject that was erased meanwhile."""

@@ -12,6 +12,7 @@ import anyio
 from tiered_memory.ballast import Ballast
 from tiered_memory.clock import Clock, Entropy, to_us
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
+from tiered_memory.crypto.guards import GuardFolder
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.forgetting.decay import Curve
@@ -137,6 +138,7 @@ class Core:
     entropy: Entropy
     observer: Observer
     keyring: Keyring
+    guards: GuardFolder
     names: Pseudonyms
     count_tokens: TokenCounter
     limits: Limits

@@ -129,6 +129,10 @@ class BacklogFullError(StorageError):
     """The journal has reached its limit; nothing was stored. Retry after a pause."""
 
 
+class EpochEndedError(StorageError):
+    """The key epoch ended while a key was being made; nothing was stored. Repeat the call."""
+
+
 class OutcomeUnknownError(StorageError):
     """The deadline passed before the outcome was known; repeat the call with the same operation id."""
 

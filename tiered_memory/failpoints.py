@@ -69,6 +69,16 @@ CORRECTION_POINTS = (
 
 SHARED_POINTS = ("shared.after_establish", "shared.after_membership", "shared.after_leaving")
 """Those of shared memories, passed by tests of their own."""
+KEY_POINTS = (
+    "keys.after_guard",
+    "keys.after_begin",
+    "keys.after_batch",
+    "keys.before_end",
+    "keys.after_end",
+    "keys.after_destroy",
+    "keys.after_checkpoint",
+)
+"""Those of ending a key epoch, passed by the rotation's own tests."""
 
 Hook = Callable[[str], None]
 
@@ -80,7 +90,7 @@ class _Armed:
 
 
 def reach(point: str) -> None:
-    """Say that the process has come to `point` (one of `POINTS`, `REEMBED_POINTS` or `HOLD_POINTS`)."""
+    """Say that the process has come to `point`, one of those named above."""
     if _Armed.hook is not None:
         _Armed.hook(point)
 

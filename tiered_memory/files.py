@@ -35,6 +35,24 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True, mode: int = P
         sync_path(path.parent)
 
 
+def destroy_file(path: Path) -> None:
+    """Write zeros over a small file and remove it; forced to disk, and no error when it is not there.
+
+    On a disk that never writes in place the old block may outlive this until the disk reuses it.
+    """
+    if path.exists():
+        path.chmod(PRIVATE_MODE)
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        path.unlink()
+    if path.parent.exists():
+        sync_path(path.parent)
+
+
 def extend_durably(path: Path, data: bytes, *, at: int) -> None:
     """Put `data` behind the first `at` (>= 0) bytes of a file, made if it is missing, and force it to disk.
 

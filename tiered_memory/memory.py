@@ -19,6 +19,7 @@ from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.hold_model import PurgeRun
 from tiered_memory.holds_face import HoldsFace
 from tiered_memory.intake import check_caller, check_count, check_id, check_subject
+from tiered_memory.keys_face import Keys
 from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
 from tiered_memory.model import ForgetReport
@@ -147,6 +148,11 @@ class TieredMemory:
         return StoreRequests(self._parts)
 
     @property
+    def keys(self) -> Keys:
+        """The keys of this memory: ending their epochs, and how they stand."""
+        return Keys(self._parts)
+
+    @property
     def notices(self) -> Notices:
         """The privacy notices of this memory."""
         return Notices(self._parts)
@@ -161,21 +167,23 @@ class TieredMemory:
     async def backup(self, archive: str | Path, progress: Progress | None = None) -> BackupReport:
         """Write a consistent archive into the directory `archive` while everything goes on.
 
-        The root key is not in it: keep that apart. `progress` hears of users done and users in all.
+        The root key and the epochs' guards are not in it: keep them apart. `progress` hears of users done and users in all.
         """
         return await self._parts().backup.take(Path(archive), progress)
 
     @staticmethod
     async def restore(
         archive: str | Path, where: str | Path, *, erased_list: str | Path | None = None
-    ) -> None:
+    ) -> str | None:
         """Put an archive into an empty directory; opening it there finishes the restore.
 
         Give the `erased.log` of the store that was backed up: whom it names is erased again. CorruptionError
         when the archive is damaged, ConfigurationError when the directory holds a store; nothing is written then.
+        The keys must come along (`keys` of that store, or `tiered-memory keys recover`); users of a key epoch that
+        has ended since cannot be read. Returns when the backup was begun (ISO 8601), if the archive says so.
         """
         listed = None if erased_list is None else Path(erased_list)
-        await anyio.to_thread.run_sync(restore_archive, Path(archive), Path(where), listed)
+        return await anyio.to_thread.run_sync(restore_archive, Path(archive), Path(where), listed)
 
     reembed = staticmethod(reembed_store)
 

@@ -38,6 +38,7 @@ from tiered_memory.fulfil import Fulfil
 from tiered_memory.held_vault import Vault
 from tiered_memory.holds import Holds
 from tiered_memory.inflight import InFlight
+from tiered_memory.key_epochs import KeyEpochs
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
 from tiered_memory.notices import NoticeBoard
@@ -90,6 +91,7 @@ class Parts:
     restrictions: Restrictions
     decisions: Decisions
     requests: Requests
+    key_epochs: KeyEpochs
     consents: Consents
     expiry: Expiry
     notices: NoticeBoard
@@ -178,6 +180,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
             ),
         ),
         consents=consents,
+        key_epochs=KeyEpochs(core, directory.epochs),
         expiry=expiry,
         notices=notices,
         objecting=Objecting(core, directory, endings, inflight),
@@ -244,8 +247,10 @@ class Runtime:
         """Erasures first: nothing of an erased subject may be replayed."""
         begun, parts = stopwatch(), self.parts
         await parts.holds.load()
+        await parts.key_epochs.check_guards()
         await parts.eraser.apply_list()
         await parts.ended_purposes.apply_list()
+        await _attempt(parts.key_epochs.resume, "an ended key epoch")
         await _attempt(parts.eraser.resume, "an interrupted erasure")
         reach("open.after_resume")
         entries = await parts.core.state.read(c.Journal())
@@ -298,6 +303,7 @@ class Runtime:
         settings, parts = self._settings, self.parts
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(parts.flusher.run)
+            tasks.start_soon(parts.key_epochs.finish_begun)
             tasks.start_soon(self._repeat, settings.uses_flush_seconds, self._tend)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sweeper.cycle)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sessions.end_idle)

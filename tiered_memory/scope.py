@@ -61,6 +61,7 @@ class Scope:
             allowed = await parts.access.permit(self.subject, self.caller, op, names_memories=named)
             async with parts.directory.using(self.subject) as active:
                 active.check_usable(op)
+                active.check_readable()
                 # Forgetting ends what expired by itself, and its dry run changes nothing.
                 if op != "forget":
                     await parts.expiry.settle(active)

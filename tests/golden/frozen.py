@@ -19,6 +19,7 @@ import numpy as np
 
 from tiered_memory.clock import SeededEntropy, to_us
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
+from tiered_memory.crypto.escrow import EscrowedKeys, seal_escrow
 from tiered_memory.crypto.keyring import KeyOwner, Keyring, Pseudonyms
 from tiered_memory.crypto.signing import Signer
 from tiered_memory.erasure import CERTIFICATE_FORMAT, signed_bytes
@@ -68,6 +69,7 @@ from tiered_memory.state.sqlite_verbs import HANDLERS
 FOLDER = Path(__file__).parent
 ROOT = bytes(range(32))
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+PASSPHRASE = "correct horse battery staple"
 TENANT, SUBJECT = b"t" * 32, b"s" * 32
 KEY = SealingKey(b"k" * 16, 3, bytes(range(32, 64)))
 CONTEXT = SealContext(
@@ -150,6 +152,44 @@ def key_record_v1() -> dict[str, Any]:
         "record": _hexed(asdict(record)),
         "pseudonym": names.subject(Subject("acme", "alice")).hex(),
         "table": names.table(SUBJECT, b"i" * 16),
+    }
+
+
+class OneGuard:
+    """Keeps guards in RAM."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, bytes] = {}
+
+    def get(self, guard_id: bytes) -> bytes | None:
+        return self.kept.get(guard_id)
+
+    def put(self, guard_id: bytes, secret: bytes) -> None:
+        self.kept[guard_id] = secret
+
+
+def key_record_v2() -> dict[str, Any]:
+    """A guarded epoch, and a data key of format 1 that was wrapped again under it."""
+    guards = OneGuard()
+    keyring = Keyring(ROOT, SeededEntropy(2), guards)
+    old, _ = keyring.new_epoch(TENANT, 3, to_us(NOW))
+    guards.kept.clear()
+    new, epoch = keyring.new_epoch(TENANT, 4, to_us(NOW))
+    key, record = keyring.new_data_key(old, TENANT, KeyOwner(SUBJECT, "personalization", 2), to_us(NOW))
+    ((guard_id, guard),) = guards.kept.items()
+    return {
+        "guard": {"id": guard_id.hex(), "secret": guard.hex()},
+        "epoch": _hexed(asdict(epoch)),
+        "record": _hexed(asdict(keyring.rewrap(old, new, TENANT, record))),
+        "envelope": key.seal(b"plaintext", CONTEXT, b"n" * 12).hex(),
+    }
+
+
+def escrow_v1() -> dict[str, Any]:
+    keys = EscrowedKeys(ROOT, {b"g" * 16: bytes(range(128, 160))})
+    return {
+        "passphrase": PASSPHRASE,
+        "file": seal_escrow(keys, PASSPHRASE, b"s" * 16, b"n" * 12, 2**10).decode("ascii"),
     }
 
 
@@ -342,6 +382,8 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "record_v1": record_v1,
     "record_passages_v1": record_passages_v1,
     "key_record_v1": key_record_v1,
+    "key_record_v2": key_record_v2,
+    "escrow_v1": escrow_v1,
     "audit_leaf_v1": audit_leaf_v1,
     "journal_entry_v1": journal_entry_v1,
     "session_tail_v1": session_tail_v1,

@@ -14,6 +14,7 @@ from tiered_memory.cli import (
     correcting,
     foreseeing,
     holding,
+    keys,
     ledger,
     policies,
     reading,
@@ -52,6 +53,7 @@ def build() -> typer.Typer:
         requests,
         upkeep,
         holding,
+        keys,
         ledger,
         policies,
     ):

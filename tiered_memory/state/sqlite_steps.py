@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import apsw
 
-from tiered_memory.errors import RestrictedError, SubjectErasedError
+from tiered_memory.errors import EpochEndedError, RestrictedError, SubjectErasedError
 from tiered_memory.formats.leaf import LEAF_FORMAT, AuditLeaf
 from tiered_memory.privacy.merkle import leaf_hash
 from tiered_memory.state.base import Room, StateChange, SubjectState, WriteBatch
@@ -29,6 +29,13 @@ def check_writable(db: apsw.Connection, subject: bytes, generation: int) -> None
     row = first_row(db, "subject_generation", (subject,))
     if row is not None and row[1] == SubjectState.RESTRICTED:
         raise RestrictedError
+
+
+def check_epoch(db: apsw.Connection, subject: bytes, epoch: int) -> None:
+    """Refuse a key that was wrapped while its epoch was ending: nobody would wrap it again."""
+    epochs, this = one_row(db, "epoch_of_key", (subject, epoch))
+    if epochs and not this:
+        raise EpochEndedError
 
 
 def add_leaves(db: apsw.Connection, leaves: Iterable[AuditLeaf]) -> int:

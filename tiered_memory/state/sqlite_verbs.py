@@ -11,6 +11,7 @@ from tiered_memory.state import (
     sqlite_archive,
     sqlite_consents,
     sqlite_correction,
+    sqlite_epochs,
     sqlite_holds,
     sqlite_register,
     sqlite_restriction,
@@ -21,6 +22,7 @@ from tiered_memory.state import (
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_consents.HANDLERS,
     **sqlite_correction.HANDLERS,
+    **sqlite_epochs.HANDLERS,
     **sqlite_holds.HANDLERS,
     **sqlite_register.HANDLERS,
     **sqlite_restriction.HANDLERS,
@@ -29,6 +31,7 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_archive.READERS,
     **sqlite_consents.READERS,
+    **sqlite_epochs.READERS,
     **sqlite_register.READERS,
     **sqlite_rows.READERS,
 }

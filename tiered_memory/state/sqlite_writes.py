@@ -29,6 +29,7 @@ from tiered_memory.state.register import HELD_RECORD
 from tiered_memory.state.sqlite_rows import first_row, held_of, one_row, operation_of
 from tiered_memory.state.sqlite_steps import (
     add_leaves,
+    check_epoch,
     check_generation,
     check_writable,
     growth,
@@ -70,6 +71,7 @@ def _put_subject(db: apsw.Connection, command: c.PutSubject) -> None:
 def _put_key(db: apsw.Connection, command: c.PutKey) -> None:
     r = command.record
     check_generation(db, r.subject, r.generation)
+    check_epoch(db, r.subject, r.epoch)
     values = (r.subject, r.purpose, r.key_id, r.epoch, r.generation, r.wrapped, r.created_us, r.format)
     db.execute(SQL["key_put"], values)
 

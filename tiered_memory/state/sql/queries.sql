@@ -412,6 +412,35 @@ UPDATE session_tail SET sealed = ? WHERE subject = ? AND record_id = ? AND seale
 
 -- name: subject_state
 UPDATE subjects SET state = ? WHERE subject = ? AND generation = ? AND state = ?;
+-- name: epochs_of_all
+SELECT tenant, epoch, wrapped, created_us, format FROM epoch_keys ORDER BY tenant, epoch;
+
+-- name: epoch_held
+SELECT 1 FROM epoch_keys WHERE tenant = ? AND epoch = ?;
+
+-- name: epoch_drop
+DELETE FROM epoch_keys WHERE tenant = ? AND epoch = ?;
+
+-- name: key_discard
+DELETE FROM data_keys WHERE subject = ? AND purpose = ? AND key_id = ? AND epoch = ?;
+
+-- name: epoch_use
+SELECT COUNT(DISTINCT k.subject), COUNT(*) FROM data_keys AS k JOIN subjects AS s ON s.subject = k.subject
+WHERE s.tenant = ? AND k.epoch = ?;
+
+-- name: epoch_of_key
+SELECT COUNT(*), COALESCE(SUM(e.epoch = ?2), 0)
+FROM epoch_keys AS e WHERE e.tenant = (SELECT tenant FROM subjects WHERE subject = ?1);
+
+-- name: keys_under
+SELECT k.subject, k.purpose, k.key_id, k.epoch, k.generation, k.wrapped, k.created_us, k.format
+FROM data_keys AS k JOIN subjects AS s ON s.subject = k.subject
+WHERE s.tenant = ?1 AND k.epoch = ?2 AND (k.subject, k.purpose) > (?3, ?4)
+ORDER BY k.subject, k.purpose LIMIT ?5;
+
+-- name: key_rewrap
+UPDATE data_keys SET epoch = ?, wrapped = ?, format = ?
+WHERE subject = ? AND purpose = ? AND key_id = ? AND epoch = ?;
 
 -- name: consent_latest
 SELECT event_id FROM consent_events WHERE subject = ? AND purpose = ? ORDER BY seq DESC LIMIT 1;
