@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
 from tiered_memory.state.base import StateStore
 from tiered_memory.state.commands import Position
+from tiered_memory.tenant_book import TenantBook
 from tiered_memory.tiers.base import Probe, Reveal, SubjectRef, Tier, TierRecord
 from tiered_memory.tiers.session_tier import SessionTier
 
@@ -140,6 +141,8 @@ class Core:
     recogniser: PiiRecogniser | None = None
     before_forget: ForgetHook | None = None
     supersession: SupersessionHook | None = None
+    tenancy: TenantBook = field(default_factory=TenantBook)
+    hot_address: str = "local"
 
     def now_us(self) -> int:
         """Return the clock's moment in microseconds since 1970; read once per operation."""
@@ -149,6 +152,10 @@ class Core:
         """Note outside the state store how far it has come; on disk when this returns."""
         position = await self.state.read(Position())
         await self.marks.note(Mark(self.incarnation, *position, checkpoints=self.notary.listed))
+
+    def tenant_ceiling_days(self, tenant: bytes) -> float | None:
+        """Return how many days a tenant (its pseudonym) lets its memories be kept at most; None: no bound."""
+        return self.tenancy.ceiling_days(tenant)
 
     def new_id(self) -> str:
         """Return an opaque id: 32 hex digits of chance."""

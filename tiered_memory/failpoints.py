@@ -55,6 +55,18 @@ REEMBED_POINTS = (
 )
 """Those of moving a store to another embedder: nobody uses the store then, so the crash suite passes none of them."""
 
+TENANT_POINTS = (
+    "tenant.after_mark",
+    "tenant.before_fence",
+    "tenant.after_fence",
+    "tenant.after_subject",
+    "tenant.after_emptied",
+    "tenant.after_keys",
+    "tenant.after_directory",
+    "tenant.after_end",
+)
+"""Those of erasing a whole tenant; the tests of tenants pass them."""
+
 Hook = Callable[[str], None]
 
 
@@ -65,7 +77,7 @@ class _Armed:
 
 
 def reach(point: str) -> None:
-    """Say that the process has come to `point` (one of `POINTS` or `REEMBED_POINTS`)."""
+    """Say that the process has come to `point` (one of `POINTS`, `REEMBED_POINTS` or `TENANT_POINTS`)."""
     if _Armed.hook is not None:
         _Armed.hook(point)
 

@@ -34,6 +34,7 @@ from tiered_memory.state.base import (
     WriteBatch,
 )
 from tiered_memory.state.forgetting import Leaving, TotalsOf
+from tiered_memory.tenant_quota import TenantQuotas
 
 LOOKED_AT = 16
 ATTEMPTS = 8
@@ -118,6 +119,7 @@ class Quotas:
         self._announcer = announcer
         self._hands = hands
         self._turns = KeyedLocks[bytes]()
+        self._tenants = TenantQuotas(core)
 
     def turn(self, active: ActiveSubject) -> AbstractAsyncContextManager[None]:
         """Let one write of a subject at a time go from its commit to where it is found.
@@ -135,6 +137,19 @@ class Quotas:
         `landed` is called as soon as it is durable, before anything else is waited for.
         """
         size, revised = _size(active, batch), frozenset(one.entry.memory_id for one in batch.revisions)
+        async with self._tenants.reserved(active.tenant, size.bytes) as reservation:
+            outcome = await self._append(active, batch, size, revised, landed)
+            reservation.stored = isinstance(outcome, Appended)
+            return outcome
+
+    async def _append(
+        self,
+        active: ActiveSubject,
+        batch: WriteBatch,
+        size: Totals,
+        revised: frozenset[str],
+        landed: Callable[[Appended], None],
+    ) -> Appended | Repeated | Stale:
         room = await self._first_room(active, size, revised)
         for _ in range(ATTEMPTS):
             outcome = await self._core.state.write(c.Append(replace(batch, room=room)))
@@ -148,7 +163,11 @@ class Quotas:
 
     async def restore(self, active: ActiveSubject, command: c.RestoreMemory, size: int) -> bool:
         """Commit a restoring; raises like `append`."""
-        wanted = Totals(1, size)
+        async with self._tenants.reserved(active.tenant, size) as reservation:
+            reservation.stored = await self._restore(active, command, Totals(1, size))
+            return reservation.stored
+
+    async def _restore(self, active: ActiveSubject, command: c.RestoreMemory, wanted: Totals) -> bool:
         room = await self._first_room(active, wanted)
         for _ in range(ATTEMPTS):
             outcome = await self._core.state.write(replace(command, room=room))

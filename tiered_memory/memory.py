@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,19 +12,21 @@ import anyio.to_thread
 from tiered_memory.analytics.duckdb_views import Stats
 from tiered_memory.auditing import Ledger
 from tiered_memory.backup import BackupReport, Progress, restore_archive
+from tiered_memory.branches import Branches
 from tiered_memory.config import Settings, load_settings
-from tiered_memory.errors import ClosedError
 from tiered_memory.events import BUFFERED, EventStream
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.intake import check_count, check_subject
 from tiered_memory.maintenance import reembed_store
+from tiered_memory.merging import merged_forecasts, merged_reports, merged_stats
 from tiered_memory.metrics import timed
 from tiered_memory.model import ForgetReport
 from tiered_memory.policy.rules import Policy
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.scope import Scope
+from tiered_memory.tenants_face import TenantsFace
 from tiered_memory.user import MOST_DAYS, User, candidate_policy
-from tiered_memory.wiring import Overrides, build
+from tiered_memory.wiring import Overrides
 
 
 class TieredMemory:
@@ -38,7 +41,8 @@ class TieredMemory:
     def __init__(self, settings: Settings, overrides: Overrides) -> None:
         self._settings = settings
         self._overrides = overrides
-        self._runtime: Runtime | None = None
+        self._branches = Branches(settings, overrides)
+        self.tenants = TenantsFace(self._branches)
 
     @classmethod
     def open(cls, where: str | Path | Settings = "./data", **parts: Any) -> Self:
@@ -54,9 +58,7 @@ class TieredMemory:
         return cls(settings, Overrides(**parts))
 
     async def __aenter__(self) -> Self:
-        runtime = await build(self._settings, self._overrides)
-        self._runtime = runtime
-        await runtime.start()
+        await self._branches.open()
         return self
 
     async def __aexit__(
@@ -66,12 +68,12 @@ class TieredMemory:
 
     async def close(self) -> None:
         """Bring everything to rest and release the directory; safe to call twice."""
-        if self._runtime is not None:
-            await self._runtime.stop()
+        await self._branches.close()
 
     def user(self, user: str, tenant: str = "default") -> User:
         """Return the face of one subject; ids are opaque text of 1 to 256 characters."""
-        return User(Scope(self._parts, check_subject(tenant, user)))
+        subject = check_subject(tenant, user)
+        return User(Scope(partial(self._branches.parts_of, subject.tenant), subject))
 
     async def forget(self, *, dry_run: bool = False, confirmed: bool = False) -> ForgetReport:
         """Forget what is due of every user; a dry run says what would go and changes nothing.
@@ -81,7 +83,12 @@ class TieredMemory:
         """
         parts = self._parts()
         with timed(parts.core.observer, "forget"):
-            return await parts.sweeper.cycle(dry_run=dry_run, confirmed=confirmed)
+            return merged_reports(
+                [
+                    await one.parts.sweeper.cycle(dry_run=dry_run, confirmed=confirmed)
+                    for one in self._branches.runtimes()
+                ]
+            )
 
     async def forecast(
         self, days: int = 90, *, policy: Policy | str | Path | None = None
@@ -93,9 +100,12 @@ class TieredMemory:
         """
         check_count(days, "days", high=MOST_DAYS)
         parts, candidate = self._parts(), await candidate_policy(policy)
+        found = []
         with timed(parts.core.observer, "explain"):
-            await parts.sweeper.write_uses()
-            return await parts.forecaster.forecast(days, candidate)
+            for one in self._branches.runtimes():
+                await one.parts.sweeper.write_uses()
+                found.append(await one.parts.forecaster.forecast(days, candidate))
+        return merged_forecasts(found)
 
     def events(self, *, buffered: int = BUFFERED) -> EventStream:
         """Return a stream of `MemoryEvent` for `async for`: each memory forgotten, evicted, purged or restored.
@@ -112,15 +122,13 @@ class TieredMemory:
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""
-        self._parts()
-        if self._runtime is None:
-            raise ClosedError
-        return await self._runtime.stats()
+        return merged_stats([await one.stats() for one in self._branches.runtimes()])
 
     async def backup(self, archive: str | Path, progress: Progress | None = None) -> BackupReport:
         """Write a consistent archive into the directory `archive` while everything goes on.
 
-        The root key is not in it: keep that apart. `progress` hears of users done and users in all.
+        The root key is not in it: keep that apart. Tenants with a data directory of their own are not in it either:
+        `tenants.backup` writes theirs, where their residency wants it. `progress` hears of users done and users in all.
         """
         return await self._parts().backup.take(Path(archive), progress)
 
@@ -140,11 +148,17 @@ class TieredMemory:
 
     async def drain(self) -> None:
         """Return when everything acknowledged so far is in the cold tier."""
-        parts = self._parts()
-        await parts.sweeper.write_uses()
-        await parts.flusher.drain()
+        for one in self._branches.runtimes():
+            await one.parts.sweeper.write_uses()
+            await one.parts.flusher.drain()
+
+    @property
+    def _runtime(self) -> Runtime | None:
+        return self._branches.main_runtime
+
+    @_runtime.setter
+    def _runtime(self, runtime: Runtime | None) -> None:
+        self._branches.main_runtime = runtime
 
     def _parts(self) -> Parts:
-        if self._runtime is None or not self._runtime.open:
-            raise ClosedError
-        return self._runtime.parts
+        return self._branches.main

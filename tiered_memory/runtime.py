@@ -39,6 +39,7 @@ from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.sweep import Sweeper
+from tiered_memory.tenants import Tenants
 from tiered_memory.tiers.base import SubjectRef
 
 logger = logging.getLogger("tiered_memory")
@@ -66,6 +67,7 @@ class Parts:
     reembedder: Reembedder
     announcer: Announcer
     forecaster: Forecaster
+    tenants: Tenants
 
 
 PartsNow = Callable[[], Parts]
@@ -113,6 +115,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
+        tenants=Tenants(core),
     )
 
 

@@ -29,6 +29,7 @@ from tiered_memory.policy.rules import (
     undocumented,
 )
 from tiered_memory.policy.specs import SPEC, NumberSpec
+from tiered_memory.policy.tenancy_rules import TenancyRules
 
 NO_BOUND = "none"
 SECTIONS: Mapping[str, type] = MappingProxyType(
@@ -39,6 +40,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "decay": DecayRules,
         "forgetting": ForgettingRules,
         "quota": QuotaRules,
+        "tenancy": TenancyRules,
     }
 )
 RulesT = TypeVar("RulesT")

@@ -25,6 +25,7 @@ from tiered_memory.policy.specs import (
     switch,
     text,
 )
+from tiered_memory.policy.tenancy_rules import TenancyRules
 
 SCHEMA = 1
 
@@ -206,6 +207,7 @@ class Policy(Checked):
     decay: DecayRules = field(default_factory=DecayRules)
     forgetting: ForgettingRules = field(default_factory=ForgettingRules)
     quota: QuotaRules = field(default_factory=QuotaRules)
+    tenancy: TenancyRules = field(default_factory=TenancyRules)
     retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
     pii: PiiRules = field(default_factory=PiiRules)
