@@ -31,6 +31,7 @@ from tiered_memory.privacy.tenancy import (
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.tenant_book import Registered
 from tiered_memory.tenant_erasure import Place, TenantEraser
+from tiered_memory.tenants import deadlines_anew
 from tiered_memory.wiring import LOCAL, PRIVATE, Overrides, build
 
 logger = logging.getLogger("tiered_memory")
@@ -144,9 +145,11 @@ class Branches:
         main = self.main
         check_residency(rules.residency, self._settings.residencies)
         entry = main.tenants.get(tenant)
-        changed = await main.tenants.change(tenant, rules, self.parts_of(tenant).core)
-        if entry.folder:
-            self._take_up(self._own[entry.folder].parts, changed)
+        parts = self.parts_of(tenant)
+        changed = await main.tenants.change(tenant, rules)
+        self._take_up(parts, changed)
+        if rules.retention_days != entry.rules.retention_days:
+            await deadlines_anew(parts.core, parts.core.names.tenant(tenant))
         return changed
 
     def is_available(self, entry: Registered) -> bool:

@@ -81,8 +81,8 @@ class Tenants:
         )
         return await self.enter(fresh, AuditEvent.TENANT_REGISTERED)
 
-    async def change(self, tenant: str, rules: TenantRules, runtime: Core) -> Registered:
-        """Enter other rules for a tenant whose data is in `runtime`.
+    async def change(self, tenant: str, rules: TenantRules) -> Registered:
+        """Enter other rules for a tenant; `deadlines_anew` is for the caller where the retention is another.
 
         Raises:
             ConflictError: it would lie elsewhere.
@@ -92,10 +92,7 @@ class Tenants:
         moved = (rules.isolation, rules.residency) != (old.rules.isolation, old.rules.residency)
         if moved:
             raise ConflictError(MOVING)
-        changed = await self.enter(replace(old, rules=rules), AuditEvent.TENANT_CHANGED)
-        if rules.retention_days != old.rules.retention_days:
-            await deadlines_anew(runtime, runtime.names.tenant(tenant))
-        return changed
+        return await self.enter(replace(old, rules=rules), AuditEvent.TENANT_CHANGED)
 
     async def enter(
         self, entry: Registered, event: AuditEvent, extra: Mapping[str, Any] | None = None

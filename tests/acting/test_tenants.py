@@ -19,8 +19,9 @@ from tiered_memory.errors import (
     TenantUnavailableError,
     TenantUnknownError,
 )
-from tiered_memory.model import Interaction
+from tiered_memory.model import Interaction, Subject
 from tiered_memory.privacy.tenancy import Isolation, TenantStatus
+from tiered_memory.state.forgetting import Reindex
 from tiered_memory.state.tenants import TenantBytes
 from tiered_memory.testing import ManualClock
 
@@ -214,6 +215,31 @@ async def test_retention_and_audit_are_known_to_whoever_asks(memory: TieredMemor
     await alice.add("kept for a while", importance=0.9)
     await memory.tenants.change("acme", retention_days=3)
     assert core.tenant_ceiling_days(acme) == 3
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+async def test_other_retention_days_date_every_memory_of_the_tenant_anew(
+    memory: TieredMemory, isolation: Isolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await memory.tenants.register("acme", isolation=isolation)
+    for tenant in ("acme", "other"):
+        await (await consenting(memory, tenant=tenant)).add("kept for a while", importance=0.9)
+    dated, state = [], memory._branches.parts_of("acme").core.state
+    write = state.write
+
+    async def noting(command: Any) -> Any:
+        dated.extend(one.row.subject for one in command.updates)
+        return await write(command)
+
+    def only(command: Any) -> Any:
+        return noting(command) if isinstance(command, Reindex) else write(command)
+
+    monkeypatch.setattr(state, "write", only)
+    await memory.tenants.change("acme", quota_mib=5)
+    assert dated == []
+    await memory.tenants.change("acme", retention_days=3)
+    names = memory._branches.parts_of("acme").core.names
+    assert dated == [names.subject(Subject("acme", "alice"))]
 
 
 # --- what they use -------------------------------------------------------------------------------------------

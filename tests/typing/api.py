@@ -29,7 +29,9 @@ from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.model import ForgetBatch, MemoryEvent
 from tiered_memory.privacy.audit import Verdict
 from tiered_memory.privacy.checkpoint import SignedCheckpoint
+from tiered_memory.privacy.tenancy import Isolation, Tenant, TenantCertificate, TenantUsage
 from tiered_memory.reembed import ReembedReport
+from tiered_memory.tenants_face import TenantsFace
 from tiered_memory.wiring import Overrides
 
 
@@ -130,3 +132,27 @@ async def go_wrong(alice: User) -> None:
 
 
 assert_type(tiered_memory.__version__, str)
+
+
+async def operate_tenants(memory: TieredMemory) -> None:
+    assert_type(memory.tenants, TenantsFace)
+    made = await memory.tenants.register(
+        "acme",
+        quota_mib=5,
+        allowed_agents={"helper"},
+        isolation="strict",
+        residency=None,
+        retention_days=30.0,
+    )
+    assert_type(made, Tenant)
+    assert_type(made.rules.isolation, Isolation)
+    assert_type(await memory.tenants.change("acme", quota_mib=None, audit=False), Tenant)
+    assert_type(await memory.tenants.get("acme"), Tenant)
+    assert_type(await memory.tenants.list(), list[Tenant])
+    assert_type(await memory.tenants.usage("acme", since=datetime.now(UTC)), TenantUsage)
+    assert_type(await memory.tenants.erase("acme", "contract ended"), TenantCertificate)
+    assert_type(await memory.tenants.ledger("acme").verify(), Verdict)
+    assert_type(memory.tenants.directory("acme"), Path)
+    await memory.tenants.register("acme", quota="5")  # type: ignore[call-arg]
+    await memory.tenants.register("acme", audit="no")  # type: ignore[arg-type]
+    await memory.tenants.erase("acme")  # type: ignore[call-arg]
