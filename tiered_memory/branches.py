@@ -21,6 +21,15 @@ from tiered_memory.errors import (
     TenantUnknownError,
     TieredMemoryError,
 )
+from tiered_memory.metrics import (
+    BreakerChanged,
+    Fact,
+    JournalState,
+    Observer,
+    OldestOverdueDeletion,
+    RecallIndexState,
+    TierUp,
+)
 from tiered_memory.privacy.tenancy import (
     Isolation,
     TenantCertificate,
@@ -40,6 +49,22 @@ FOLDER = "tenants"
 LEAST_USERS_MIB = 16
 USERS_SHARE = 4
 """A tenant's own runtime may use the RAM for active users that the main one may, divided by this."""
+
+
+STANDINGS = (RecallIndexState, TierUp, BreakerChanged, JournalState, OldestOverdueDeletion)
+"""Facts of which the newest holds: those of several runtimes would take each other's place."""
+
+
+class EventsOnly:
+    """Passes on what happened in a tenant's own runtime; how the store stands is for the main one to say."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def observe(self, fact: Fact) -> None:
+        """See `Observer`."""
+        if not isinstance(fact, STANDINGS):
+            self._observer.observe(fact)
 
 
 class Branches:
@@ -96,6 +121,16 @@ class Branches:
                 )
             base = self._settings.residencies[entry.rules.residency]
         return base / FOLDER / entry.folder
+
+    async def own_settings(self) -> list[Settings]:
+        """Return the settings of the tenants' own runtimes, those whose directories hold a store."""
+        tenants, found = self.main.tenants, []
+        await tenants.load()
+        for entry in tenants.every():
+            directory = self.directory_of(entry)
+            if directory is not None and (directory / "state.db").exists():
+                found.append(self._settings_of(entry, directory))
+        return found
 
     async def open(self) -> None:
         """Open the main runtime, then the tenants' own; go on with erasures of tenants that were cut short."""
@@ -215,7 +250,12 @@ class Branches:
 
     def _overrides_of(self) -> Overrides:
         """The embedding model is read only and large: there is one."""
-        return replace(self._overrides, embedder=self.main.core.embedder)
+        observer = self._overrides.observer
+        return replace(
+            self._overrides,
+            embedder=self.main.core.embedder,
+            observer=None if observer is None else EventsOnly(observer),
+        )
 
     def _settings_of(self, entry: Registered, directory: Path) -> Settings:
         given, strict = self._settings, entry.rules.isolation is Isolation.STRICT

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from other_embedders import truncated_model
 from support import consenting, contents, opened, parts_of, state_of
 
 from tiered_memory import TieredMemory
 from tiered_memory.branches import FOLDER
+from tiered_memory.config import load_settings
 from tiered_memory.errors import (
     ClosedError,
     ConflictError,
@@ -19,6 +21,7 @@ from tiered_memory.errors import (
     RootKeyError,
     TenantUnavailableError,
 )
+from tiered_memory.metrics import RecallIndexState, RecordingObserver, Routed
 from tiered_memory.model import Filter
 from tiered_memory.privacy.tenancy import SHARED, Isolation
 from tiered_memory.runtime import Parts
@@ -199,3 +202,39 @@ async def test_the_number_of_directories_is_bounded(tmp_path: Path) -> None:
         await memory.tenants.erase("one", "contract ended")
         await memory.tenants.register("two", isolation="moderate")
         assert parts_of(memory) is not parts_for(memory, "two")
+
+
+async def test_moving_to_another_embedder_moves_every_directory(tmp_path: Path) -> None:
+    async with opened(tmp_path, settings=LOCAL) as memory:
+        await memory.tenants.register("own", isolation="strict")
+        for tenant in ("own", "shared"):
+            await (await consenting(memory, tenant=tenant)).add("the plan is green", importance=0.9)
+    settings = load_settings(data_dir=tmp_path, background=False, **LOCAL)
+    model = str(truncated_model(tmp_path / "model"))
+    assert (await TieredMemory.reembed(settings, model, dry_run=True)).memories == 2
+    report = await TieredMemory.reembed(settings, model)
+    assert (report.subjects, report.memories, report.damaged) == (2, 2, 0)
+    async with opened(tmp_path, settings={**LOCAL, "embedder": model}) as memory:
+        for tenant in ("own", "shared"):
+            hits = await memory.user("alice", tenant=tenant).search("which plan?")
+            assert [hit.memory.content for hit in hits] == ["the plan is green"]
+
+
+async def test_a_tenants_own_runtime_tells_what_happened_not_how_the_store_stands(tmp_path: Path) -> None:
+    observer = RecordingObserver()
+    async with opened(tmp_path, settings=LOCAL, observer=observer) as memory:
+        await memory.tenants.register("own", isolation="strict")
+        before = len(observer.facts)
+        await (await consenting(memory, tenant="own")).add("the plan is green", importance=0.9)
+        await memory.drain()
+        parts_for(memory, "own").directory.trim()
+    kinds = {type(fact) for fact in observer.facts[before:]}
+    assert Routed in kinds
+    assert RecallIndexState not in kinds
+
+
+def test_the_table_of_what_is_shared_is_documented_as_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tenants.md").read_text(encoding="utf-8")
+    for what in SHARED[Isolation.MINIMAL]:
+        cells = ["shared" if SHARED[level][what] else "own" for level in Isolation]
+        assert f"| {what} | {' | '.join(cells)} |" in text
