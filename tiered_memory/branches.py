@@ -21,6 +21,7 @@ from tiered_memory.errors import (
     TenantUnknownError,
     TieredMemoryError,
 )
+from tiered_memory.inflight import KeyedLocks
 from tiered_memory.metrics import (
     BreakerChanged,
     Fact,
@@ -75,6 +76,7 @@ class Branches:
         self._overrides = overrides
         self.main_runtime: Runtime | None = None
         self._own: dict[str, Runtime] = {}
+        self._turns = KeyedLocks[str]()
 
     @property
     def main(self) -> Parts:
@@ -169,16 +171,20 @@ class Branches:
         most = main.core.policy.tenancy.max_own_directories
         if rules.own_directory and sum(bool(one.folder) for one in main.tenants.every()) >= most:
             raise ConflictError(f"the policy allows {most} tenants a directory of their own ([tenancy])")
-        entry = await main.tenants.add(tenant, rules)
-        await self._open_or_report(entry)
+        async with self._turns.held(tenant):
+            entry = await main.tenants.add(tenant, rules)
+            await self._open_or_report(entry)
         if not self.is_available(entry):
             raise TenantUnavailableError
         return entry
 
     async def change(self, tenant: str, rules: TenantRules) -> Registered:
         """Enter other rules for a tenant, in the main runtime and in its own."""
-        main = self.main
         check_residency(rules.residency, self._settings.residencies)
+        async with self._turns.held(tenant):
+            return await self._change(self.main, tenant, rules)
+
+    async def _change(self, main: Parts, tenant: str, rules: TenantRules) -> Registered:
         entry = main.tenants.get(tenant)
         parts = self.parts_of(tenant)
         changed = await main.tenants.change(tenant, rules)
@@ -196,7 +202,10 @@ class Branches:
 
     async def erase(self, tenant: str, reason: str) -> TenantCertificate:
         """Erase a tenant, or finish an erasure of it; the certificate of one that is erased is given again."""
-        eraser = TenantEraser(self.main)
+        async with self._turns.held(tenant):
+            return await self._erase(TenantEraser(self.main), tenant, reason)
+
+    async def _erase(self, eraser: TenantEraser, tenant: str, reason: str) -> TenantCertificate:
         try:
             entry = self.main.tenants.get(tenant)
         except TenantUnknownError:

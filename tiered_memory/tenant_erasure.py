@@ -21,20 +21,21 @@ import anyio.to_thread
 
 import tiered_memory
 from tiered_memory.clock import from_us
-from tiered_memory.errors import ErasureIncompleteError, StorageError, TenantUnknownError
+from tiered_memory.errors import ConflictError, ErasureIncompleteError, StorageError, TenantUnknownError
 from tiered_memory.failpoints import reach
 from tiered_memory.files import sync_path
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.privacy.tenancy import TenantCertificate, TenantStatus, certificate_bytes, certificate_of
 from tiered_memory.runtime import Parts
 from tiered_memory.state.base import SubjectState
-from tiered_memory.state.tenants import ErasedSince, FenceTenant, SubjectsOfTenant, TenantKeys
+from tiered_memory.state.tenants import ErasedSince, FenceTenant, HeldMemories, SubjectsOfTenant, TenantKeys
 from tiered_memory.tenant_book import Registered
 
 logger = logging.getLogger("tiered_memory")
 
 SALT_BYTES = 16
 KEY_FILES = (Path("keys") / "root.key", Path("state.key"))
+UNDER_HOLD = "memories of this tenant are under a hold: release it first; nothing was erased"
 LEFT = "the tenant's keys are destroyed, but not everything could be removed; erase it again, or reopen the store"
 
 
@@ -80,14 +81,21 @@ class TenantEraser:
         self._parts, self._core, self._tenants = parts, parts.core, parts.tenants
 
     async def begin(self, tenant: str, reason: str, place: Place) -> Registered:
-        """Enter that the tenant is being erased: from here on nobody is served."""
+        """Enter that the tenant is being erased: from here on nobody is served.
+
+        Raises:
+            ConflictError: something of it is under a hold.
+        """
         entry = self._tenants.get(tenant)
         if entry.status is TenantStatus.ERASING:
             return entry
         keys = 0
         if place.parts is not None:
             core = place.parts.core
-            keys = await core.state.read(TenantKeys(core.names.tenant(tenant)))
+            pseudonym = core.names.tenant(tenant)
+            if await core.state.read(HeldMemories(pseudonym)):
+                raise ConflictError(UNDER_HOLD)
+            keys = await core.state.read(TenantKeys(pseudonym))
         begun = Begun(
             at_us=self._core.now_us(), reason=reason, salt=self._core.entropy.token(SALT_BYTES), keys=keys
         )
@@ -187,6 +195,7 @@ async def _emptied(parts: Parts, tenant: str, begun: Begun) -> tuple[Sequence[by
     leaf = AuditLeaf(AuditEvent.ERASURE_BEGUN, core.now_us(), pseudonym.hex(), "", 0, reason="tenant")
     fenced = await core.ballast.spend(lambda: core.state.write(FenceTenant(pseudonym, leaf)))
     await parts.directory.expel(tenant)
+    parts.announcer.events.drop_tenant(tenant)
     await core.state.checkpoint()
     reach("tenant.after_fence")
     await _finish_each(parts, pseudonym)

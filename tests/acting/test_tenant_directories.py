@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,9 +92,9 @@ async def test_its_data_lies_in_its_directory_and_survives_a_restart(tmp_path: P
             directory = memory.tenants.directory("acme")
             assert (await memory.stats()).memories == 1
             assert (await memory.tenants.ledger("acme").verify()).sound
-    with state_of(tmp_path) as db:
+    with contextlib.closing(state_of(tmp_path)) as db:
         assert db.execute("SELECT COUNT(*) FROM subjects").get == 0
-    with state_of(directory) as db:
+    with contextlib.closing(state_of(directory)) as db:
         assert db.execute("SELECT COUNT(*) FROM subjects").get == 1
     assert directory.parent == tmp_path / FOLDER
 

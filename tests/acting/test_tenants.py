@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ async def test_an_entry_that_does_not_verify_makes_its_tenant_unavailable_not_un
 ) -> None:
     async with opened(data, settings=LOCAL) as memory:
         await memory.tenants.register("acme", isolation="moderate")
-    with state_of(data) as db:
+    with contextlib.closing(state_of(data)) as db:
         db.execute("UPDATE register SET sealed = zeroblob(200) WHERE kind = 'tenant'")
     async with opened(data, settings=LOCAL) as memory:
         with pytest.raises(TenantUnavailableError, match="verify"):
@@ -308,7 +309,7 @@ async def test_a_subject_row_of_another_tenant_is_not_loaded(data: Path) -> None
         await (await consenting(memory, tenant="other")).add("theirs", importance=0.9)
         names = parts_of(memory).core.names
         acme, other = names.tenant("acme"), names.tenant("other")
-    with state_of(data) as db:
+    with contextlib.closing(state_of(data)) as db:
         db.execute("UPDATE subjects SET tenant = ? WHERE tenant = ?", (other, acme))
     async with opened(data, settings=LOCAL) as memory:
         with pytest.raises(CorruptionError, match="another tenant"):

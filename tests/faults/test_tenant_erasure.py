@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -22,6 +23,7 @@ from support import (
     parts_of,
     seen,
     sqlite_rows,
+    state_of,
     until,
 )
 
@@ -29,6 +31,7 @@ from tiered_memory import TieredMemory, failpoints
 from tiered_memory.crypto.signing import verifies
 from tiered_memory.errors import (
     ColdTierError,
+    ConflictError,
     ErasureIncompleteError,
     SubjectErasedError,
     TenantUnavailableError,
@@ -201,6 +204,38 @@ async def test_what_runs_meanwhile_leaves_nothing_behind(tmp_path: Path) -> None
         states = [row["state"] for row in sqlite_rows(data, "subjects")]
         assert sorted(states) == ["active"] * USERS + ["erased"] * 2 * USERS
     assert not seen([SECRET], everything_at_rest(data))
+
+
+async def test_what_is_under_a_hold_keeps_its_tenant(tmp_path: Path) -> None:
+    async with opened(tmp_path, settings=LOCAL) as memory:
+        await fill(memory, Isolation.MINIMAL)
+    with contextlib.closing(state_of(tmp_path)) as db:
+        db.execute("UPDATE memories SET held = 1 WHERE memory_id IN (SELECT MIN(memory_id) FROM memories)")
+        held = db.execute(
+            "SELECT hex(s.tenant) FROM memories m JOIN subjects s USING (subject) WHERE m.held"
+        ).get
+    async with opened(tmp_path, settings=LOCAL) as memory:
+        names = parts_of(memory).core.names
+        tenant = next(one for one in ("acme", "other") if names.tenant(one).hex().upper() == held)
+        with pytest.raises(ConflictError, match="hold"):
+            await memory.tenants.erase(tenant, "the contract ended")
+        assert (await memory.tenants.get(tenant)).status is TenantStatus.ACTIVE
+        assert await contents(memory.user("u0", tenant=tenant))
+
+
+async def test_two_who_erase_get_one_certificate_and_listeners_hear_nothing_more(tmp_path: Path) -> None:
+    async with opened(tmp_path, settings=LOCAL) as memory:
+        await fill(memory, Isolation.MINIMAL)
+        events = memory.events()
+        user = memory.user("u0", tenant="acme")
+        other = memory.user("u0", tenant="other")
+        for one in (user, other):
+            first = (await one.list())[0].id
+            parts_of(memory).announcer.restored(one.subject, first, 0)
+        found = await asyncio.gather(*(memory.tenants.erase("acme", "the contract ended") for _ in range(2)))
+        assert found[0] == found[1]
+    heard = [event.subject async for event in events]
+    assert heard == [other.subject]
 
 
 async def test_a_directory_that_does_not_open_is_removed_all_the_same(tmp_path: Path) -> None:

@@ -25,6 +25,11 @@ def _tenant_keys(db: apsw.Connection, query: t.TenantKeys) -> int:
     return found
 
 
+def _held_memories(db: apsw.Connection, query: t.HeldMemories) -> int:
+    found: int = one_row(db, "tenant_held", (query.tenant,))[0]
+    return found
+
+
 def _figures_of(db: apsw.Connection, query: t.FiguresOf) -> t.TenantFigures:
     users, memories, size = one_row(db, "tenant_totals", (query.tenant,))
     activity = one_row(db, "tenant_activity", (query.since_us, query.tenant))
@@ -73,6 +78,7 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     t.TenantBytes: _tenant_bytes,
     t.TenantKeys: _tenant_keys,
+    t.HeldMemories: _held_memories,
     t.FiguresOf: _figures_of,
     t.SubjectsOfTenant: _subjects_of,
     t.ErasedSince: _erased_since,

@@ -48,6 +48,13 @@ class TenantKeys(Read[int]):
 
 
 @dataclass(frozen=True, slots=True)
+class HeldMemories(Read[int]):
+    """How many of a tenant's memories are under a hold."""
+
+    tenant: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class FiguresOf(Read[TenantFigures]):
     """What a tenant holds and did since a moment."""
 

@@ -440,3 +440,6 @@ WHERE tenant = ? AND state IN ('active', 'restricted');
 -- name: tenant_keys
 SELECT (SELECT COUNT(*) FROM subjects AS s JOIN data_keys AS k ON k.subject = s.subject WHERE s.tenant = ?)
      + (SELECT COUNT(*) FROM epoch_keys WHERE tenant = ?);
+
+-- name: tenant_held
+SELECT COUNT(*) FROM subjects AS s JOIN memories AS m ON m.subject = s.subject WHERE s.tenant = ? AND m.held = 1;
