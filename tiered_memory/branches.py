@@ -6,6 +6,7 @@ A directory that does not open makes its tenant unavailable and nobody else.
 from __future__ import annotations
 
 import logging
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,13 +151,12 @@ class Branches:
             raise
 
     async def close(self) -> None:
-        """Close every runtime, the main one last."""
-        try:
-            for runtime in list(self._own.values()):
-                await runtime.stop()
-        finally:
+        """Close every runtime, the main one last; one that fails keeps none of the others open."""
+        async with AsyncExitStack() as stack:
             if self.main_runtime is not None:
-                await self.main_runtime.stop()
+                stack.push_async_callback(self.main_runtime.stop)
+            for runtime in self._own.values():
+                stack.push_async_callback(runtime.stop)
 
     async def add(self, tenant: str, rules: TenantRules) -> Registered:
         """Register a tenant, and open its directory if it gets one.

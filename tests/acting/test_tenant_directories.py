@@ -17,6 +17,7 @@ from tiered_memory.branches import FOLDER
 from tiered_memory.config import load_settings
 from tiered_memory.errors import (
     ClosedError,
+    ColdTierError,
     ConflictError,
     InvalidInputError,
     RootKeyError,
@@ -239,3 +240,29 @@ def test_the_table_of_what_is_shared_is_documented_as_it_is() -> None:
     for what in SHARED[Isolation.MINIMAL]:
         cells = ["shared" if SHARED[level][what] else "own" for level in Isolation]
         assert f"| {what} | {' | '.join(cells)} |" in text
+
+
+async def test_one_that_fails_to_close_keeps_no_other_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = TieredMemory.open(load_settings(data_dir=tmp_path, background=False, **LOCAL))
+    await memory.__aenter__()
+    for tenant in ("one", "two"):
+        await memory.tenants.register(tenant, isolation="strict")
+    first, second = (memory._branches.runtimes()[number] for number in (1, 2))
+
+    async def failing() -> None:
+        raise ColdTierError
+
+    monkeypatch.setattr(second, "stop", failing)
+    with pytest.raises(ColdTierError):
+        await memory.close()
+    assert not first.open
+    assert not parts_for_closed(memory)
+    monkeypatch.undo()
+    await memory.close()
+    assert not second.open
+
+
+def parts_for_closed(memory: TieredMemory) -> bool:
+    return memory._runtime is not None and memory._runtime.open

@@ -196,6 +196,41 @@ async def test_writes_side_by_side_never_exceed_the_quota(memory: TieredMemory) 
     assert 0.8 * 10_486 < used <= 10_486
 
 
+async def test_a_quota_that_is_far_costs_no_sum_over_the_users(
+    memory: TieredMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await memory.tenants.register("acme", quota_mib=10)
+    users = [await consenting(memory, f"u{number}") for number in range(4)]
+    state, sums = parts_of(memory).core.state, []
+    read = state.read
+
+    async def counting(query: Any) -> Any:
+        if isinstance(query, TenantBytes):
+            sums.append(query)
+        return await read(query)
+
+    monkeypatch.setattr(state, "read", counting)
+    for number in range(40):
+        await users[number % 4].add(f"plan {number} is decided", importance=0.9)
+    assert len(sums) == 1
+
+
+async def test_restoring_counts_as_writing(data: Path, clock: ManualClock) -> None:
+    async with opened(data, settings=LOCAL, clock=clock) as memory:
+        await memory.tenants.register("acme", quota_mib=0.01)
+        alice = await consenting(memory)
+        await alice.add("fades " + "long " * 900, importance=0.4)
+        faded = (await alice.list())[0].id
+        clock.advance(200 * 86_400)
+        await memory.forget(confirmed=True)
+        assert [one.id for one in await alice.forgotten()] == [faded]
+        await alice.add("new " + "words " * 1000, importance=0.9)
+        with pytest.raises(QuotaExceededError):
+            await alice.restore(faded)
+        await memory.tenants.change("acme", quota_mib=1)
+        assert (await alice.restore(faded)).id == faded
+
+
 async def test_another_tenants_quota_bounds_nobody_else(memory: TieredMemory) -> None:
     await memory.tenants.register("small", quota_mib=0.001)
     small, large = await consenting(memory, tenant="small"), await consenting(memory, tenant="large")
