@@ -67,6 +67,9 @@ TENANT_POINTS = (
 )
 """Those of erasing a whole tenant; the tests of tenants pass them."""
 
+SHARED_POINTS = ("shared.after_establish", "shared.after_membership", "shared.after_leaving")
+"""Those of shared memories, passed by tests of their own."""
+
 Hook = Callable[[str], None]
 
 

@@ -32,6 +32,7 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
         valid_to_us=fields.get("valid_to"),
         superseded_by=fields.get("superseded_by"),
         conflicts=tuple(fields.get("conflicts", ())),
+        sensitivity=fields["sensitivity"],
     )
 
 

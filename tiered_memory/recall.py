@@ -29,9 +29,10 @@ from tiered_memory.paging import FILTERED, NOMINATED, Pager
 from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
 from tiered_memory.scoring.ranking import Scored, apply_strength
-from tiered_memory.scoring.recall_index import PER_ARM, Query
+from tiered_memory.scoring.recall_index import PER_ARM, Query, RecallIndex
 from tiered_memory.scoring.succession import current_first
 from tiered_memory.sessions import Sessions
+from tiered_memory.sight import Sight
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
 from tiered_memory.subjects import SubjectDirectory
@@ -52,6 +53,7 @@ class ContextOptions:
     token_budget: int
     where: Filter | None = None
     recall_limit: int = RECALL_LIMIT
+    sight: Sight | None = None
 
 
 class Recall:
@@ -68,9 +70,14 @@ class Recall:
         self._pager = pager
 
     async def search(
-        self, active: ActiveSubject, question: str, limit: int, where: Filter | None = None
+        self,
+        active: ActiveSubject,
+        question: str,
+        limit: int,
+        where: Filter | None = None,
+        sight: Sight | None = None,
     ) -> list[Hit]:
-        """Return the memories that answer `question` best, each with the terms of its score."""
+        """Return the memories that answer `question` best, each with the terms of its score; None sees all."""
         question = await self._masker.question(active, question)
         begun = stopwatch()
         vector = (await self._core.embedder.embed([question], "query"))[0]
@@ -78,15 +85,17 @@ class Recall:
         active.check_alive()
         now_us = self._core.now_us()
         query = Query.of(question, vector, now_us, related_terms(question))
-        nominated = max(NOMINATED, limit) * (1 if where is None else FILTERED)
+        nominated = max(NOMINATED, limit) * (1 if where is None and sight is None else FILTERED)
         await self._pager.bring_for(active, [query], nominated)
-        wanted = _wanted(active, where)
-        scored = _found(active, query, wanted, limit)
+        wanted = _wanted(active, where, sight)
+        index = active.index if sight is None else sight.index(active, self._core.embedder)
+        scored = _found(index, query, wanted, limit)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
         chosen = current_first(weighed, wanted.successions(active, weighed, query))[:limit]
         self._retrieved(active, chosen)
-        return [_hit(active, one, self._strength(active, one.id, now_us)) for one in chosen]
+        hits = [_hit(active, one, self._strength(active, one.id, now_us)) for one in chosen]
+        return hits if sight is None else sight.hits(active, hits)
 
     async def context(self, active: ActiveSubject, question: str, options: ContextOptions) -> Context:
         """Return the session's turns and what is recalled for `question`, fitted to the token budget.
@@ -97,7 +106,9 @@ class Recall:
         if options.session is not None:
             await self._sessions.ready(active, options.session)
             turns = self._core.warm.turns(active.ref, options.session)
-        hits = await self.search(active, question, options.recall_limit, options.where)
+        if options.sight is not None:
+            turns = options.sight.turns(active, turns)
+        hits = await self.search(active, question, options.recall_limit, options.where, options.sight)
         sections = Sections(
             recalled=[_piece(hit.memory) for hit in hits],
             recent=[replace(turn, memory_id=turn.memory_id or turn.id) for turn in turns],
@@ -116,20 +127,34 @@ class Recall:
         return held.memory()
 
     async def page(
-        self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
+        self,
+        active: ActiveSubject,
+        where: Filter | None,
+        limit: int,
+        before: int | None,
+        sight: Sight | None = None,
     ) -> list[Memory]:
         """Return memories newest first; `before` is the `order` of the last one of the page before."""
         if active.paged:
-            return await self._page_of_large(active, where, limit, before)
+            found = await self._page_of_large(active, where, limit, before, sight)
+            return found if sight is None else sight.memories(active, found)
         ids = active.held.keys() - active.superseded if where is None else _matching(active, where)
+        if sight is not None:
+            ids &= sight.ids(active)
         chosen = [active.held[one] for one in ids]
         if before is not None:
             chosen = [held for held in chosen if held.order < before]
         chosen.sort(key=lambda held: held.order, reverse=True)
-        return [held.memory() for held in chosen[:limit]]
+        found = [held.memory() for held in chosen[:limit]]
+        return found if sight is None else sight.memories(active, found)
 
     async def _page_of_large(
-        self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
+        self,
+        active: ActiveSubject,
+        where: Filter | None,
+        limit: int,
+        before: int | None,
+        sight: Sight | None,
     ) -> list[Memory]:
         """Like `page`, for a subject of which RAM holds a part: read on until enough is found that matches."""
         chosen: list[HeldMemory] = []
@@ -144,6 +169,8 @@ class Recall:
             passing = (
                 {one.id for one in here} - active.superseded if where is None else _matching(active, where)
             )
+            if sight is not None:
+                passing &= sight.ids(active)
             chosen += sorted((o for o in here if o.id in passing), key=lambda one: one.order, reverse=True)
             if not page:
                 break
@@ -182,6 +209,7 @@ class Recall:
     async def forgotten(self, active: ActiveSubject) -> list[Memory]:
         """Return the memories that were forgotten and can still be restored, newest first."""
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        rows = [row for row in rows if row.purpose not in active.objections]
         ids = {row.memory_id for row in rows if row.state == MemoryState.FORGOTTEN}
         found = [] if not ids else await self.from_cold(active, ids)
         return sorted(found, key=lambda memory: memory.order, reverse=True)
@@ -206,9 +234,9 @@ class Recall:
             active.damaged |= lost
         return opened
 
-    async def damaged(self, active: ActiveSubject) -> list[str]:
+    async def damaged(self, active: ActiveSubject, sight: Sight | None = None) -> list[str]:
         """Read everything stored of the subject and return the ids of the memories that are not there, or not whole."""
-        before = await self._kept(active)
+        before = [row for row in await self._kept(active) if sight is None or row.sensitivity in sight.levels]
         stored = {record.id: record for record in await self._directory.holdings.records(active)}
         found = [stored[row.memory_id] for row in before if is_current(row, stored)]
         opened = await in_bulk(len(found), self._directory.holdings.open_all, active, found)
@@ -228,7 +256,8 @@ class Recall:
         if memory_id in active.held:
             return explained_volatile(self._core, active, active.held[memory_id])
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
-        row = next((row for row in rows if row.memory_id == memory_id), None)
+        readable = (row for row in rows if row.purpose not in active.objections)
+        row = next((row for row in readable if row.memory_id == memory_id), None)
         memories = [] if row is None else await self.from_cold(active, [memory_id])
         if row is None or row.state == MemoryState.REMOVING:
             raise NotFoundError
@@ -267,11 +296,11 @@ class Recall:
         return 1.0 if tracked is None else self._core.curve.strength(tracked.state, now_us)
 
 
-def _found(active: ActiveSubject, query: Query, wanted: Wanted, limit: int) -> list[Scored]:
+def _found(index: RecallIndex, query: Query, wanted: Wanted, limit: int) -> list[Scored]:
     """Return the best rows; forerunners of the same heirs take nobody else's place, so more are nominated if need be."""
     per_arm, forerunners, scored = max(PER_ARM, limit), len(wanted.heirs), list[Scored]()
     for more in dict.fromkeys((min(forerunners, FORERUNNERS), forerunners)):
-        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=per_arm + more)
+        found = index.candidates(query, eligible=wanted.ranked, per_arm=per_arm + more)
         scored = wanted.best(found, limit * OVERSAMPLE)
         if wanted.shown(scored) >= limit * OVERSAMPLE:
             break
@@ -289,11 +318,13 @@ def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
     )
 
 
-def _wanted(active: ActiveSubject, where: Filter | None) -> Wanted:
-    if where is None:
-        return Wanted.by(active, None, current=True)
-    current = where.as_of is None and not where.include_superseded
-    return Wanted.by(active, _matching(active, where), current=current)
+def _wanted(active: ActiveSubject, where: Filter | None, sight: Sight | None = None) -> Wanted:
+    current = where is None or (where.as_of is None and not where.include_superseded)
+    if sight is None:
+        return Wanted.by(active, None if where is None else _matching(active, where), current=current)
+    seen = sight.ids(active)
+    matching = active.held.keys() - active.superseded if where is None else _matching(active, where)
+    return Wanted.by(active, matching & seen, current=current).among(seen)
 
 
 def _entry(memory: Memory) -> HistoryEntry:

@@ -115,7 +115,8 @@ class Router:
         consents = open_consents(active.consents, now_us)
         levels = [one.interaction.sensitivity for one in accepted]
         purpose, policy = options.purpose, self._core.policy
-        found = [decide_grounds(policy, consents, purpose, level, now_us) for level in levels]
+        barred = active.objections
+        found = [decide_grounds(policy, consents, purpose, one, now_us, objections=barred) for one in levels]
         refused = next((ground for ground in found if not ground.durable), None)
         if refused is not None and options.require not in {None, Durability.EPHEMERAL}:
             raise ConsentRequiredError(

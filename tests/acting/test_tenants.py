@@ -11,6 +11,7 @@ import pytest
 from support import consenting, contents, opened, parts_of, state_of, state_pages
 
 from tiered_memory import TieredMemory, User
+from tiered_memory.caller import Caller
 from tiered_memory.errors import (
     AgentNotAllowedError,
     ConflictError,
@@ -154,6 +155,30 @@ async def test_only_allowed_agents_write(memory: TieredMemory, isolation: Isolat
     with pytest.raises(AgentNotAllowedError):
         await alice.add("said to the former one", agent="helper")
     assert await contents(alice) == ["said to the right one"]
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+async def test_an_agent_that_is_not_allowed_may_not_read_either(
+    memory: TieredMemory, isolation: Isolation
+) -> None:
+    await memory.tenants.register("acme", allowed_agents={"helper"}, isolation=isolation)
+    await (await consenting(memory)).add("the plan is green", importance=0.9)
+    helper = memory.user("alice", tenant="acme", caller=Caller(actor="helper"))
+    assert await contents(helper) == ["the plan is green"]
+    with pytest.raises(AgentNotAllowedError):
+        await memory.user("alice", tenant="acme", caller=Caller(actor="stranger")).list()
+    assert await memory.user("alice", tenant="other", caller=Caller(actor="stranger")).list() == []
+
+
+async def test_reads_of_a_tenant_without_audit_are_not_logged(memory: TieredMemory) -> None:
+    await memory.tenants.register("quiet", audit=False)
+    quiet, loud = await consenting(memory, tenant="quiet"), await consenting(memory, tenant="loud")
+    writer = parts_of(memory).accesses
+    await writer.flush()
+    await quiet.search("plan")
+    assert await writer.flush() == 0
+    await loud.search("plan")
+    assert await writer.flush() == 1
 
 
 @pytest.mark.parametrize("isolation", list(Isolation))

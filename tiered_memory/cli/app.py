@@ -7,7 +7,20 @@ from io import TextIOWrapper
 
 import typer
 
-from tiered_memory.cli import foreseeing, ledger, policies, reading, rights, tenants, tuning, upkeep, writing
+from tiered_memory.cli import (
+    access,
+    consents,
+    foreseeing,
+    ledger,
+    policies,
+    reading,
+    rights,
+    sharing,
+    tenants,
+    tuning,
+    upkeep,
+    writing,
+)
 from tiered_memory.cli.demo import command as demo
 
 ABOUT = "Memory for AI agents: three tiers, routing by importance, forgetting, and erasure with proof."
@@ -21,7 +34,21 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for part in (demo, writing, reading, foreseeing, tuning, rights, tenants, upkeep, ledger, policies):
+    for part in (
+        demo,
+        writing,
+        reading,
+        sharing,
+        foreseeing,
+        tuning,
+        consents,
+        rights,
+        access,
+        tenants,
+        upkeep,
+        ledger,
+        policies,
+    ):
         part.register(app)
     return app
 

@@ -7,15 +7,17 @@ from typing import Any
 
 import apsw
 
-from tiered_memory.state import sqlite_register, sqlite_rows, sqlite_tenants, sqlite_writes
+from tiered_memory.state import sqlite_consents, sqlite_register, sqlite_rows, sqlite_tenants, sqlite_writes
 
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_writes.HANDLERS,
     **sqlite_register.HANDLERS,
     **sqlite_tenants.HANDLERS,
+    **sqlite_consents.HANDLERS,
 }
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_rows.READERS,
     **sqlite_register.READERS,
     **sqlite_tenants.READERS,
+    **sqlite_consents.READERS,
 }
