@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     """Largest share of a score that weakness may take away; a memory is never filtered out by strength."""
     ballast_mib: int = Field(16, ge=0, le=4096)
     """Disk kept in reserve, so that erasing works when the disk is full; 0 keeps none."""
+    residencies: dict[str, Path] = Field(default_factory=dict)
+    """Where the data of tenants with a residency lies: its name and a directory, e.g. `{"eu": "./data-eu"}`."""
     accept_rollback: bool = False
     """Open a state store that is older than it was; see RolledBackError."""
     background: bool = True

@@ -29,6 +29,7 @@ from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
 from tiered_memory.state.base import MemoryRow, StateStore
 from tiered_memory.state.commands import GetSubject, Position
+from tiered_memory.tenant_book import TenantBook
 from tiered_memory.terms import TermsBook
 from tiered_memory.tiers.base import Probe, Reveal, SubjectRef, Tier, TierRecord
 from tiered_memory.tiers.session_tier import SessionTier
@@ -166,6 +167,9 @@ class Core:
             ingested_us=row.ingested_us,
             terms=self.terms.of(row.subject),
         )
+
+    tenancy: TenantBook = field(default_factory=TenantBook)
+    hot_address: str = "local"
 
     def now_us(self) -> int:
         """Return the clock's moment in microseconds since 1970; read once per operation."""

@@ -74,6 +74,10 @@ class EpochKeys:
             await self.reload(tenant)
         return self._opened(tenant, records, self._known[tenant])
 
+    def forget(self, tenant: bytes) -> None:
+        """Keep no key of a tenant any more."""
+        self._known.pop(tenant, None)
+
     async def reload(self, tenant: bytes) -> TenantEpochs:
         """Look again at which epochs there are."""
         async with self._locks.held(tenant):

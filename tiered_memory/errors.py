@@ -37,6 +37,14 @@ class QuotaExceededError(TieredMemoryError):
     """The subject's quota is used up by protected memories; nothing was stored."""
 
 
+class TenantUnknownError(TieredMemoryError, LookupError):
+    """This tenant is not registered: register it first (`tenants register`)."""
+
+
+class AgentNotAllowedError(TieredMemoryError, PermissionError):
+    """This agent is not on the tenant's list of allowed agents; nothing was stored."""
+
+
 # --- the person's rights stand in the way --------------------------------------------------------------------
 
 
@@ -135,6 +143,10 @@ class EpochEndedError(StorageError):
 
 class OutcomeUnknownError(StorageError):
     """The deadline passed before the outcome was known; repeat the call with the same operation id."""
+
+
+class TenantUnavailableError(StorageError):
+    """This tenant cannot be used now: its own directory could not be opened, or it is being erased."""
 
 
 class ErasureIncompleteError(StorageError):

@@ -66,6 +66,17 @@ CORRECTION_POINTS = (
     "correct.after_checkpoint",
 )
 """Those of correcting a memory, which the crash suite's workload does not."""
+TENANT_POINTS = (
+    "tenant.after_mark",
+    "tenant.before_fence",
+    "tenant.after_fence",
+    "tenant.after_subject",
+    "tenant.after_emptied",
+    "tenant.after_keys",
+    "tenant.after_directory",
+    "tenant.after_end",
+)
+"""Those of erasing a whole tenant; the tests of tenants pass them."""
 
 SHARED_POINTS = ("shared.after_establish", "shared.after_membership", "shared.after_leaving")
 """Those of shared memories, passed by tests of their own."""

@@ -17,6 +17,15 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def create_private(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner may read; FileExistsError when there is one already."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
+    try:
+        _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
 def replace_file(path: Path, data: bytes, *, durable: bool = True, mode: int = PRIVATE_MODE) -> None:
     """Put `data` in the place of a file, whole or not at all; forced to disk when `durable`.
 

@@ -92,6 +92,7 @@ class Router:
         if not accepted:
             return []
         _check_required(accepted, options.require)
+        self._core.tenancy.check_agents(active.tenant, (one.interaction.agent for one in accepted))
         fingerprint = fingerprint_of([one.interaction for one in accepted], options.purpose)
         earlier = await self._operations.earlier(active, options.operation_id, fingerprint)
         if earlier is not None:

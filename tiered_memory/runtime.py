@@ -59,6 +59,7 @@ from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.sweep import Sweeper
+from tiered_memory.tenants import Tenants
 from tiered_memory.tiers.base import SubjectRef
 
 logger = logging.getLogger("tiered_memory")
@@ -92,6 +93,7 @@ class Parts:
     decisions: Decisions
     requests: Requests
     key_epochs: KeyEpochs
+    tenants: Tenants
     consents: Consents
     expiry: Expiry
     notices: NoticeBoard
@@ -112,6 +114,7 @@ PartsNow = Callable[[], Parts]
 
 def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Parts:
     """Return the acting modules over `core`."""
+    core.terms.tenant_ceiling_days = core.tenancy.ceiling_days
     flusher = Flusher(core)
     inflight = InFlight(core.limits.commit_deadline_seconds)
     directory = SubjectDirectory(core, flusher.pending, inflight)
@@ -179,6 +182,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
                 sweeper=sweeper,
             ),
         ),
+        tenants=Tenants(core),
         consents=consents,
         key_epochs=KeyEpochs(core, directory.epochs),
         expiry=expiry,

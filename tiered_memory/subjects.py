@@ -45,6 +45,7 @@ from tiered_memory.tiers.base import SubjectRef, TierRecord
 logger = logging.getLogger("tiered_memory")
 
 LOADS_PER_TRIM = 64
+OF_ANOTHER = "the state store says that this subject is another tenant's: restore it from a backup"
 
 
 class SubjectDirectory:
@@ -119,6 +120,21 @@ class SubjectDirectory:
             del self._active[active.subject]
             self._by_pseudonym.pop(active.ref.pseudonym, None)
 
+    async def expel(self, tenant: str) -> list[Subject]:
+        """Put a tenant's users out of RAM for good, and its key; return whose memories were in RAM only.
+
+        What is being loaded is waited for: it would have keys in RAM that are not held any more.
+        """
+        volatile = []
+        for subject in {one for one in (*self._active, *self._loading.keys()) if one.tenant == tenant}:
+            async with self._loading.held(subject):
+                active = self._active.get(subject)
+                if active is not None:
+                    self.forget(active)
+                    volatile += [] if active.durable else [subject]
+        self.epochs.forget(self._core.names.tenant(tenant))
+        return volatile
+
     def trim(self) -> None:
         """Evict the least recently used subjects beyond the RAM budget.
 
@@ -184,6 +200,8 @@ class SubjectDirectory:
     async def _held(self, subject: Subject, row: SubjectRow) -> ActiveSubject:
         check_embedder(row.embedder, self._core.embedder.name)
         active = self._fresh(subject, row.subject, row.generation)
+        if row.tenant != active.tenant:
+            raise CorruptionError(OF_ANOTHER)
         active.durable, active.restricted = True, row.state == SubjectState.RESTRICTED
         active.ref = replace(active.ref, incarnation=row.incarnation)
         await self.load_keys(active)

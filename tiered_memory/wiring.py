@@ -17,7 +17,7 @@ from tiered_memory.ballast import Ballast
 from tiered_memory.checkpoint_file import CheckpointFile
 from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy, to_us
 from tiered_memory.config import Settings
-from tiered_memory.core import Core, ForgetHook, HotTier, Limits, PiiHook, PiiRecogniser, SupersessionHook
+from tiered_memory.core import Core, ForgetHook, Limits, PiiHook, PiiRecogniser, SupersessionHook
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.crypto.kms import read_or_create_state_key
 from tiered_memory.crypto.signing import Signer
@@ -120,10 +120,12 @@ async def _engines(
     stack.push_async_callback(cold.close)
     analytics = AnalyticsProjection(data_dir / "analytics.duckdb")
     stack.callback(analytics.close)
+    hot = await _hot(settings, policy, clock, observer, stack)
     core = Core(
         state=state,
         cold=cold,
-        hot=await _hot(settings, policy, clock, observer, stack),
+        hot=hot,
+        hot_address=hot.address,
         warm=SessionTier(policy.warm, clock),
         embedder=embedder,
         policy=policy,
@@ -275,7 +277,7 @@ def _indexed(settings: Settings, names: Pseudonyms, embedder: Embedder) -> Index
 
 async def _hot(
     settings: Settings, policy: Policy, clock: Clock, observer: Observer, stack: AsyncExitStack
-) -> HotTier:
+) -> ObservedHot:
     capacity, ttl_seconds = max(1, policy.hot.recent_limit), policy.hot.ttl_seconds
     url = settings.redis_url
     if url == PRIVATE:
@@ -291,7 +293,7 @@ async def _hot(
     damaged = partial(observer.observe, CorruptionDetected("hot"))
     tier = RedisTier(url, clock=clock, capacity=capacity, ttl_seconds=ttl_seconds, on_damage=damaged)
     stack.push_async_callback(tier.close)
-    return ObservedHot(tier, observer, breaker=lambda: tier.breaker_state)
+    return ObservedHot(tier, observer, breaker=lambda: tier.breaker_state, address=url)
 
 
 async def _private_redis(settings: Settings, stack: AsyncExitStack) -> str:

@@ -44,9 +44,11 @@ from tiered_memory.privacy.objections import Objection
 from tiered_memory.privacy.requests import Request
 from tiered_memory.privacy.restriction import Restriction
 from tiered_memory.privacy.sharing import Member, MemberKind
+from tiered_memory.privacy.tenancy import Isolation, Tenant, TenantCertificate, TenantUsage
 from tiered_memory.reembed import ReembedReport
 from tiered_memory.requesting import DueRequest
 from tiered_memory.shared_face import SharedChange, SharedMember, SharedMemory
+from tiered_memory.tenants_face import TenantsFace
 from tiered_memory.wiring import Overrides
 
 
@@ -234,3 +236,27 @@ async def hold_and_release(memory: TieredMemory) -> None:
     assert_type(await memory.holds.release("case-7", "settled"), Hold)
     assert_type(await memory.purge_runs(), list[PurgeRun])
     await memory.user("alice").retention.event("contract_end", at=review_at)
+
+
+async def operate_tenants(memory: TieredMemory) -> None:
+    assert_type(memory.tenants, TenantsFace)
+    made = await memory.tenants.register(
+        "acme",
+        quota_mib=5,
+        allowed_agents={"helper"},
+        isolation="strict",
+        residency=None,
+        retention_days=30.0,
+    )
+    assert_type(made, Tenant)
+    assert_type(made.rules.isolation, Isolation)
+    assert_type(await memory.tenants.change("acme", quota_mib=None, audit=False), Tenant)
+    assert_type(await memory.tenants.get("acme"), Tenant)
+    assert_type(await memory.tenants.list(), list[Tenant])
+    assert_type(await memory.tenants.usage("acme", since=datetime.now(UTC)), TenantUsage)
+    assert_type(await memory.tenants.erase("acme", "contract ended"), TenantCertificate)
+    assert_type(await memory.tenants.ledger("acme").verify(), Verdict)
+    assert_type(memory.tenants.directory("acme"), Path)
+    await memory.tenants.register("acme", quota="5")  # type: ignore[call-arg]
+    await memory.tenants.register("acme", audit="no")  # type: ignore[arg-type]
+    await memory.tenants.erase("acme")  # type: ignore[call-arg]

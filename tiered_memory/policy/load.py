@@ -32,6 +32,7 @@ from tiered_memory.policy.rules import (
     undocumented,
 )
 from tiered_memory.policy.specs import SPEC, NumberSpec
+from tiered_memory.policy.tenancy_rules import TenancyRules
 
 NO_BOUND = "none"
 SECTIONS: Mapping[str, type] = MappingProxyType(
@@ -42,6 +43,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "decay": DecayRules,
         "forgetting": ForgettingRules,
         "quota": QuotaRules,
+        "tenancy": TenancyRules,
         "consent": ConsentRules,
     }
 )

@@ -29,6 +29,7 @@ from tiered_memory.policy.specs import (
     switch,
     text,
 )
+from tiered_memory.policy.tenancy_rules import TenancyRules
 
 SCHEMA = 1
 
@@ -222,6 +223,7 @@ class Policy(Checked):
     decay: DecayRules = field(default_factory=DecayRules)
     forgetting: ForgettingRules = field(default_factory=ForgettingRules)
     quota: QuotaRules = field(default_factory=QuotaRules)
+    tenancy: TenancyRules = field(default_factory=TenancyRules)
     consent: ConsentRules = field(default_factory=ConsentRules)
     retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)

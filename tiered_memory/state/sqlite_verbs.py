@@ -16,6 +16,7 @@ from tiered_memory.state import (
     sqlite_register,
     sqlite_restriction,
     sqlite_rows,
+    sqlite_tenants,
     sqlite_writes,
 )
 
@@ -26,6 +27,7 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_holds.HANDLERS,
     **sqlite_register.HANDLERS,
     **sqlite_restriction.HANDLERS,
+    **sqlite_tenants.HANDLERS,
     **sqlite_writes.HANDLERS,
 }
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
@@ -34,4 +36,5 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_epochs.READERS,
     **sqlite_register.READERS,
     **sqlite_rows.READERS,
+    **sqlite_tenants.READERS,
 }

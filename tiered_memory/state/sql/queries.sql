@@ -528,3 +528,49 @@ WHERE state <> 'removing' AND subject IN (SELECT subject FROM subjects WHERE ten
 
 -- name: hold_ends_purpose
 UPDATE memories SET held = 0 WHERE subject = ? AND purpose = ? AND state = 'removing';
+-- name: tenant_bytes
+SELECT COALESCE(SUM(t.bytes), 0) FROM subjects AS s JOIN subject_totals AS t ON t.subject = s.subject WHERE s.tenant = ?;
+
+-- name: tenant_totals
+SELECT COUNT(*), COALESCE(SUM(t.items), 0), COALESCE(SUM(t.bytes), 0)
+FROM subjects AS s LEFT JOIN subject_totals AS t ON t.subject = s.subject
+WHERE s.tenant = ? AND s.state IN ('active', 'restricted');
+
+-- name: tenant_activity
+SELECT COUNT(*) FILTER (WHERE m.state = 'forgotten'), COUNT(*) FILTER (WHERE m.ingested_us >= ? AND m.state <> 'removing'),
+       MAX(m.ingested_us), MAX(m.t_last_us)
+FROM subjects AS s JOIN memories AS m ON m.subject = s.subject
+WHERE s.tenant = ? AND s.state IN ('active', 'restricted');
+
+-- name: tenant_sessions
+SELECT COUNT(*) FROM (SELECT DISTINCT t.subject, t.session FROM subjects AS s
+                      JOIN session_tail AS t ON t.subject = s.subject WHERE s.tenant = ?);
+
+-- name: tenant_subjects
+SELECT subject, tenant, generation, incarnation, state, embedder, identity, created_us
+FROM subjects WHERE tenant = ? AND state = ?;
+
+-- name: tenant_erased
+SELECT DISTINCT e.subject FROM erased AS e JOIN subjects AS s ON s.subject = e.subject
+WHERE s.tenant = ? AND e.at_us >= ? ORDER BY e.subject;
+
+-- name: tenant_stale
+UPDATE memories SET policy_version = ''
+WHERE state <> 'removing' AND subject IN (SELECT subject FROM subjects WHERE tenant = ?);
+
+-- name: tenant_keys_destroy
+DELETE FROM data_keys WHERE subject IN (SELECT subject FROM subjects WHERE tenant = ?);
+
+-- name: tenant_epochs_destroy
+DELETE FROM epoch_keys WHERE tenant = ?;
+
+-- name: tenant_fence
+UPDATE subjects SET state = 'erasing', generation = generation + 1, identity = NULL
+WHERE tenant = ? AND state IN ('active', 'restricted');
+
+-- name: tenant_keys
+SELECT (SELECT COUNT(*) FROM subjects AS s JOIN data_keys AS k ON k.subject = s.subject WHERE s.tenant = ?)
+     + (SELECT COUNT(*) FROM epoch_keys WHERE tenant = ?);
+
+-- name: tenant_held
+SELECT COUNT(*) FROM subjects AS s JOIN memories AS m ON m.subject = s.subject WHERE s.tenant = ? AND m.held = 1;
