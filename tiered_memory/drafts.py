@@ -23,7 +23,7 @@ from tiered_memory.formats.record import (
     vectors_of,
 )
 from tiered_memory.held_records import held_memory, indexed_turn
-from tiered_memory.model import Memory, Repeat, Role, Sensitivity
+from tiered_memory.model import Memory, Repeat, Role, Sensitivity, SourceKind
 from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.scoring.recall_index import IndexedTurn
 from tiered_memory.scoring.reconcile import Claim
@@ -60,6 +60,11 @@ class Draft:
     def stored_as(self) -> str | None:
         """Return the id of the memory in cold that it became part of, if there is one."""
         return self.merged_into or (self.memory.id if self.placement.cold else None)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it joins its session: what is quarantined does only where the user said it, who is there."""
+        return not self.memory.quarantined or self.memory.provenance.source is SourceKind.USER
 
     def superseding(self, old_id: str) -> Draft:
         """Return the draft of a memory that takes another's place."""
@@ -113,6 +118,8 @@ class Draft:
             None if memory.valid_to is None else to_us(memory.valid_to),
             memory.superseded_by,
             memory.conflicts_with,
+            trust=memory.trust,
+            quarantined=memory.quarantined,
         )
 
 
@@ -260,7 +267,7 @@ class DraftWriter:
                 expires_us=expires_us,
             )
             for draft in drafts
-            if draft.memory.session is not None
+            if draft.memory.session is not None and draft.is_heard
         ]
 
     def _session(self, active: ActiveSubject, session: str) -> bytes:

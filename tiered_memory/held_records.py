@@ -32,6 +32,8 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
         valid_to_us=fields.get("valid_to"),
         superseded_by=fields.get("superseded_by"),
         conflicts=tuple(fields.get("conflicts", ())),
+        trust=fields.get("trust", 1.0),
+        quarantined=fields.get("quarantined", False),
     )
 
 

@@ -172,6 +172,7 @@ class Filter:
 
     `sessions`, `since` (inclusive) and `until` (exclusive) must hold together for one of the times it was said,
     first or again; `metadata` entries must be equal. What is superseded does not match, unless `include_superseded`; with `as_of`, what held good at that moment matches.
+    What is quarantined does not match, unless `include_quarantined`.
     """
 
     kinds: frozenset[Kind] | None = None
@@ -184,6 +185,7 @@ class Filter:
     min_importance: float | None = None
     as_of: datetime | None = None
     include_superseded: bool = False
+    include_quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +200,7 @@ class Receipt:
     durability: Durability
     routing: str
     repeated: bool = False
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,7 @@ class Recall:
         if active.paged:
             return await self._page_of_large(active, where, limit, before)
         ids = active.held.keys() - active.superseded if where is None else _matching(active, where)
-        chosen = [active.held[one] for one in ids]
+        chosen = [active.held[one] if one in active.held else active.quarantined[one] for one in ids]
         if before is not None:
             chosen = [held for held in chosen if held.order < before]
         chosen.sort(key=lambda held: held.order, reverse=True)
@@ -134,7 +134,9 @@ class Recall:
             page = await self._pager.page(active, max(limit, PAGE), before)
             lowest = page[-1].order if page else 0
             volatile = (one for one in active.held.values() if one.volatile)
-            here = [active.held[one.memory_id] for one in page if one.memory_id in active.held]
+            known = [active.known(one.memory_id) for one in page]
+            passing_by = where is not None and where.include_quarantined
+            here = [one for one in known if one is not None and (passing_by or not one.quarantined)]
             here += [
                 one for one in volatile if lowest <= one.order and (before is None or one.order < before)
             ]
@@ -220,7 +222,7 @@ class Recall:
     async def explain(self, active: ActiveSubject, memory_id: str) -> Explanation:
         """Return why a memory is kept, how strong it is, and when it will be forgotten."""
         tracked = active.tracked.get(memory_id)
-        if tracked is not None:
+        if tracked is not None and memory_id in active.held:
             return explained(self._core, active.held[memory_id].memory(), tracked.row, tracked.state)
         if memory_id in active.held:
             return explained_volatile(self._core, active, active.held[memory_id])
@@ -328,7 +330,8 @@ def _matching(active: ActiveSubject, where: Filter) -> set[str]:
         (said, lambda held: said is not None and said.ever(held)),
     )
     wanted = [check for given, check in checks if given is not None]
-    passing = [held for held in active.held.values() if all(check(held) for check in wanted)]
+    apart = active.quarantined.values() if where.include_quarantined else ()
+    passing = [held for held in (*active.held.values(), *apart) if all(check(held) for check in wanted)]
     if where.metadata:
         passing = [held for held in passing if _has_metadata(held, where)]
     return {held.id for held in passing}

@@ -68,7 +68,7 @@ class Reconciler:
 
     def __init__(self, core: Core, pager: Pager) -> None:
         self._core = core
-        self._pager = pager
+        self.pager = pager
 
     async def settle(
         self, active: ActiveSubject, drafts: Sequence[Draft], besides: Collection[str] = ()
@@ -82,7 +82,7 @@ class Reconciler:
             if number % AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
             if _comparable(draft):
-                await self._pager.bring_for(active, [Query(draft.turn.terms, draft.turn.vector)], RIVALS)
+                await self.pager.bring_for(active, [Query(draft.turn.terms, draft.turn.vector)], RIVALS)
                 rivals = work.remaining(await self._judged(draft, work.rivals(draft)))
             work.take(draft, rivals, last=number == len(drafts))
         return Settled(work.drafts, work.amendments, work.promoted, since)

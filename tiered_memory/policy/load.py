@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.guard_rules import GuardRules
 from tiered_memory.policy.rules import (
     SCHEMA,
     DecayRules,
@@ -38,6 +39,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "decay": DecayRules,
         "forgetting": ForgettingRules,
         "quota": QuotaRules,
+        "guard": GuardRules,
     }
 )
 RulesT = TypeVar("RulesT")

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.guard_rules import GuardRules
 from tiered_memory.policy.specs import (
     SPEC,
     Checked,
@@ -205,6 +206,7 @@ class Policy(Checked):
     decay: DecayRules = field(default_factory=DecayRules)
     forgetting: ForgettingRules = field(default_factory=ForgettingRules)
     quota: QuotaRules = field(default_factory=QuotaRules)
+    guard: GuardRules = field(default_factory=GuardRules)
     retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
     default_purpose: str = text("personalization")
