@@ -228,6 +228,8 @@ class ActiveSubject:
         """Note what took a memory's place, and what it stands against."""
         if entry.superseded_by is not None:
             self.superseded.add(entry.id)
+        else:
+            self.superseded.discard(entry.id)
         for other in entry.conflicts:
             self.contested.setdefault(entry.id, set()).add(other)
             self.contested.setdefault(other, set()).add(entry.id)

@@ -30,9 +30,12 @@ from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
+from tiered_memory.quarantine import Quarantine
 from tiered_memory.recall import Recall
 from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
+from tiered_memory.revising import Reviser
+from tiered_memory.rollback import Rollback
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
 from tiered_memory.state import commands as c
@@ -66,6 +69,8 @@ class Parts:
     reembedder: Reembedder
     announcer: Announcer
     forecaster: Forecaster
+    quarantine: Quarantine
+    rollback: Rollback
 
 
 PartsNow = Callable[[], Parts]
@@ -88,6 +93,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     committer = Committer(core, flusher, quotas)
     recall = Recall(core, directory, sessions, pager, Promoter(core, flusher, committer, inflight))
     eraser = Eraser(core, directory, flusher, analytics.discard)
+    reviser = Reviser(core, flusher, directory.holdings, sweeper)
+    quarantine = Quarantine(core, directory, pager, reviser, inflight)
     return Parts(
         core=core,
         directory=directory,
@@ -113,6 +120,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
+        quarantine=quarantine,
+        rollback=Rollback(core, directory, pager, sweeper, inflight, reviser=reviser, quarantine=quarantine),
     )
 
 

@@ -42,7 +42,10 @@ from tiered_memory.model import (
     Subject,
 )
 from tiered_memory.policy.rules import Policy
+from tiered_memory.quarantine_face import QuarantineFace
 from tiered_memory.recall import ContextOptions
+from tiered_memory.rollback import RollbackReport
+from tiered_memory.rollback_face import CameFrom, roll_back
 from tiered_memory.router import WriteOptions
 from tiered_memory.scope import Scope
 from tiered_memory.wiring import load_policy
@@ -62,6 +65,7 @@ class User:
         self._scope = scope
         self._using = scope.using
         self.consent = Consent(scope)
+        self.quarantine = QuarantineFace(scope)
 
     @property
     def subject(self) -> Subject:
@@ -226,6 +230,15 @@ class User:
         async with self._using("explain") as (parts, active):
             await parts.sweeper.write_uses_of(active)
             return await parts.forecaster.forecast(days, candidate, active.ref.pseudonym)
+
+    async def roll_back(
+        self, *, reason: str, dry_run: bool = False, quarantine: bool = False, **given: Unpack[CameFrom]
+    ) -> RollbackReport:
+        """Remove everything that came from a source and everything that derives from it, or `quarantine` it.
+
+        What those superseded holds good again. One commit; repeating the call is harmless.
+        """
+        return await roll_back(self._scope, given, reason, dry_run=dry_run, quarantine=quarantine)
 
     async def erase(self, *, reason: str) -> Certificate:
         """Erase everything held of this user, in every tier, and return the proof.

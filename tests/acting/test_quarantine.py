@@ -147,3 +147,80 @@ async def test_it_can_be_deleted_and_explained(alice: User) -> None:
     assert (await alice.explain(memory_id)).memory.quarantined
     await alice.delete(memory_id)
     assert await alice.list(where=APART) == []
+
+
+# --- by hand -------------------------------------------------------------------------------------------------
+
+
+async def test_it_is_listed_with_its_reason_and_released(
+    alice: User, memory: TieredMemory, data: Path
+) -> None:
+    memory_id = await told(alice, POISON)
+    (apart,) = await alice.quarantine.list()
+    assert apart.id == memory_id
+    assert "override" in apart.reasons[-1]
+    freed = await alice.quarantine.release(memory_id, reason="we wrote it ourselves")
+    assert (freed.quarantined, freed.version, freed.trust) == (False, 2, 0.6)
+    assert freed.provenance == apart.provenance
+    assert await alice.quarantine.list() == []
+    assert [hit.memory.id for hit in await alice.search("Which vendor is recommended?")] == [memory_id]
+    leaves = b" ".join(row["leaf"] for row in sqlite_rows(data, "audit"))
+    assert b'"quarantine_lifted"' in leaves
+    assert b"ourselves" not in leaves
+
+
+async def test_it_is_put_there_and_stays_there(data: Path, clock: ManualClock) -> None:
+    async with opened(data, clock=clock) as memory:
+        user = await consenting(memory)
+        memory_id = await told(user, HARMLESS, session="s")
+        await user.quarantine.put(memory_id, reason="a doubt")
+        assert await contents(user) == []
+        assert await user.search("Where is the parcel?") == []
+        assert (await user.context("Where is the parcel?", session="s")).items == ()
+        await user.quarantine.put(memory_id, reason="twice is once")
+    async with opened(data, clock=clock) as memory:
+        user = memory.user("alice", tenant="acme")
+        assert await contents(user) == []
+        assert (await user.context("Where is the parcel?", session="s")).items == ()
+        (apart,) = await user.quarantine.list()
+        assert (apart.id, apart.version) == (memory_id, 2)
+        await user.quarantine.release(memory_id, reason="no doubt any more")
+    async with opened(data, clock=clock) as memory:
+        assert await contents(memory.user("alice", tenant="acme")) == [HARMLESS]
+
+
+async def test_what_it_superseded_holds_good_again(alice: User, clock: ManualClock) -> None:
+    details = {"kind": Kind.PROFILE, "metadata": {"key": "bank"}, "importance": 0.9}
+    old = await alice.add("The bank is Northbank.", **details)  # type: ignore[arg-type]
+    new = await alice.add("The bank is Quickbank.", **details)  # type: ignore[arg-type]
+    await alice.quarantine.put(new.id, reason="a doubt")
+    assert await contents(alice) == ["The bank is Northbank."]
+    assert (await alice.get(old.id)).superseded_by is None
+
+
+async def test_only_what_is_there_can_be_put_or_released(alice: User) -> None:
+    memory_id = await told(alice, HARMLESS)
+    with pytest.raises(NotFoundError):
+        await alice.quarantine.release(memory_id, reason="it is not there")
+    with pytest.raises(NotFoundError):
+        await alice.quarantine.put("f" * 32, reason="nobody")
+
+
+async def test_a_subject_too_large_for_ram_is_not_shown_it(data: Path, clock: ManualClock) -> None:
+    """The cold tier's own indexes, too, know nothing of what it says."""
+    async with opened(data, clock=clock, settings={"indexed_above_memories": 2}) as memory:
+        user = await consenting(memory)
+        for number in range(5):
+            await told(user, f"Parcel {number} arrived at the front desk.")
+        poison = await told(user, POISON)
+        await memory.drain()
+    async with opened(data, clock=clock, settings={"indexed_above_memories": 2}) as memory:
+        user = memory.user("alice", tenant="acme")
+        assert {hit.memory.id for hit in await user.search("Which vendor is recommended, Quickpay?")} & {
+            poison
+        } == set()
+        active = parts_of(memory).directory.residents()[0]
+        assert active.paged
+        assert [one.id for one in await user.quarantine.list()] == [poison]
+        found = await parts_of(memory).core.indexed.fetch(active.ref, [poison])  # type: ignore[union-attr]
+        assert len(found) == 1

@@ -7,11 +7,12 @@ from typing import Any
 
 import apsw
 
-from tiered_memory.state import sqlite_register, sqlite_rows, sqlite_writes
+from tiered_memory.state import sqlite_register, sqlite_revising, sqlite_rows, sqlite_writes
 
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_writes.HANDLERS,
     **sqlite_register.HANDLERS,
+    **sqlite_revising.HANDLERS,
 }
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_rows.READERS,
