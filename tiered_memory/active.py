@@ -343,6 +343,7 @@ def _claim_of(held: HeldMemory) -> Claim:
         sensitivity=Sensitivity(fields["sensitivity"]),
         agent=held.agent,
         metadata=fields.get("metadata", {}),
+        trust=held.trust,
     )
 
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from tiered_memory.fencing import fenced, on_one_item
+
 
 class Role(StrEnum):
     """Who speaks in an interaction."""
@@ -231,7 +233,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextItem:
-    """One piece of a packed context."""
+    """One piece of a packed context. `source` names where a text came from that is to be read as data only."""
 
     section: str
     content: str
@@ -240,6 +242,7 @@ class ContextItem:
     occurred_at: datetime | None
     author: str | None = None
     memory_id: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,17 +265,19 @@ class Context:
     token_budget: int
 
     def render(self) -> str:
-        """Return the context as plain text, one line per item, oldest section first."""
+        """Return the context as plain text, each item from a line of its own on, oldest section first."""
         return "\n".join(_line(item) for item in self.items)
 
     def messages(self) -> list[dict[str, str]]:
         """Return the context as role/content messages in order."""
-        return [{"role": item.role.value, "content": item.content} for item in self.items]
+        return [
+            {"role": item.role.value, "content": fenced(item.content, item.source)} for item in self.items
+        ]
 
 
 def _line(item: ContextItem) -> str:
     when = f"[{item.occurred_at:%Y-%m-%d}] " if item.section == "recalled" and item.occurred_at else ""
-    return f"{when}{item.author or item.role.value}: {item.content}"
+    return f"{when}{item.author or item.role.value}: {on_one_item(fenced(item.content, item.source))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
 from tiered_memory.bulk import in_bulk
 from tiered_memory.clock import stopwatch, to_us
 from tiered_memory.core import Core
+from tiered_memory.corroboration import standings
 from tiered_memory.embedding.related_terms import related_terms
 from tiered_memory.errors import NotFoundError
 from tiered_memory.explaining import explained, explained_volatile
@@ -23,11 +24,12 @@ from tiered_memory.model import (
     HistoryEntry,
     Hit,
     Memory,
+    SourceKind,
 )
 from tiered_memory.paging import FILTERED, NOMINATED, Pager
 from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
-from tiered_memory.scoring.ranking import Scored, apply_strength
+from tiered_memory.scoring.ranking import Scored, apply_standing, apply_strength
 from tiered_memory.scoring.recall_index import PER_ARM, Query
 from tiered_memory.scoring.succession import current_first
 from tiered_memory.sessions import Sessions
@@ -39,6 +41,12 @@ OVERSAMPLE = 2
 RECALL_LIMIT = 30
 FORERUNNERS = 100
 PAGE = 200
+SOURCE_LABELS = {
+    SourceKind.TOOL: "a tool",
+    SourceKind.DOCUMENT: "a document",
+    SourceKind.IMPORT: "an import",
+}
+"""What a prompt says of a recalled text that neither the user nor the agent said: it is data, not a turn."""
 NEVER_US = 2**63
 """Later than any moment."""
 
@@ -81,6 +89,7 @@ class Recall:
         scored = _found(active, query, wanted, limit)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
+        weighed = apply_standing(weighed, standings(active, scored, self._core.policy.guard))
         chosen = current_first(weighed, wanted.successions(active, weighed, query))[:limit]
         self._retrieved(active, chosen)
         return [_hit(active, one, self._strength(active, one.id, now_us)) for one in chosen]
@@ -312,6 +321,7 @@ def _piece(memory: Memory) -> Piece:
         occurred_at=memory.occurred_at,
         author=memory.author,
         memory_id=memory.id,
+        source=SOURCE_LABELS.get(memory.provenance.source),
     )
 
 
