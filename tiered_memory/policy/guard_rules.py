@@ -32,7 +32,8 @@ class GuardRules(Checked):
 
     A channel named in `channels` has the trust given there in place of its source's. With `scan`, what reads like
     instructions to the agent is quarantined from a score (0..1) of `quarantine_untrusted` where nothing is
-    trusted, up to `quarantine_trusted` where everything is, in proportion between. A memory of a trust below
+    trusted, up to `quarantine_trusted` where everything is, rising with the fourth power of
+    trust. A memory of a trust below
     `full_trust` is on probation: unless `min_corroboration` independent sources say the same, its score in a
     search is lowered by at most `probation_weight` (0..1), and it takes the place of no memory trusted more.
     """
@@ -43,7 +44,7 @@ class GuardRules(Checked):
     trust_tool: float = number(0.6, 0, 1)
     trust_document: float = number(0.5, 0, 1)
     trust_import: float = number(0.5, 0, 1)
-    quarantine_untrusted: float = number(0.3, 0, 1)
+    quarantine_untrusted: float = number(0.45, 0, 1)
     quarantine_trusted: float = number(0.97, 0, 1)
     full_trust: float = number(0.8, 0, 1)
     min_corroboration: int = count(2, 1, 50)

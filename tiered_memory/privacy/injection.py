@@ -31,20 +31,20 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Fires where each group has one of its concepts within `span` words."""
+    """Fires where each group has one of its concepts, by number, within `span` words."""
 
     name: str
     weight: float
     span: int
-    groups: tuple[int, ...]
+    groups: tuple[tuple[int, ...], ...]
 
 
-def _any(*concepts: Concept) -> int:
-    return sum(1 << one for one in concepts)
+def _any(*concepts: Concept) -> tuple[int, ...]:
+    return tuple(map(int, concepts))
 
 
-def _rule(name: str, weight: float, span: int, *groups: Concept | int) -> _Rule:
-    return _Rule(name, weight, span, tuple(1 << g if isinstance(g, Concept) else g for g in groups))
+def _rule(name: str, weight: float, span: int, *groups: Concept | tuple[int, ...]) -> _Rule:
+    return _Rule(name, weight, span, tuple(g if isinstance(g, tuple) else (int(g),) for g in groups))
 
 
 RULES = (
@@ -56,14 +56,16 @@ RULES = (
     _rule("standing_order", 0.75, 14, C.LASTING, C.DIRECTIVE, _any(C.AGENT, C.PERSON)),
     _rule("standing_order", 0.55, 7, C.LASTING, C.DIRECTIVE, C.YOU),
     _rule("standing_order", 0.72, 14, C.WHEN, C.PERSON, C.DIRECTIVE),
-    _rule("agent_addressed", 0.75, 9, C.AGENT, C.MUST, C.DIRECTIVE),
+    _rule("agent_addressed", 0.75, 12, C.AGENT, C.MUST, C.DIRECTIVE),
     _rule("agent_addressed", 0.45, 5, C.AGENT, C.MUST),
     _rule("memory_write", 0.85, 10, C.MEMORISE, C.PERSON, C.GRANT),
     _rule("memory_write", 0.72, 12, C.MEMORISE, C.PERSON, _any(C.LASTING, C.RISKY, C.AGENT)),
+    _rule("memory_write", 0.60, 10, C.MEMORISE, C.PERSON, C.WISH),
     _rule("authorisation", 0.75, 12, C.PERSON, C.GRANT, C.RISKY),
     _rule("exfiltration", 0.90, 22, C.SEND, C.SECRET, C.TARGET),
     _rule("exfiltration", 0.75, 10, C.SEND, C.SECRET, _any(C.PERSON, C.AGENT)),
     _rule("concealment", 0.80, 6, C.NOT, C.TELL, C.PERSON),
+    _rule("concealment", 0.80, 6, C.CONCEAL, C.PERSON),
     _rule("persona", 0.80, 10, C.PERSONA, _any(C.AGENT, C.NOT, C.SAFETY, C.AUTHORITY, C.INSTRUCTION)),
     _rule("persona", 0.45, 1, C.PERSONA),
     _rule("authority_claim", 0.72, 8, C.AUTHORITY, C.NOTICE, _any(C.AGENT, C.YOU, C.MUST)),
@@ -71,19 +73,22 @@ RULES = (
     _rule("payment_redirect", 0.75, 16, C.PAYMENT, C.ACCOUNT, _any(C.LASTING, C.NEW), C.DIRECTIVE),
     _rule("payment_redirect", 0.75, 16, C.PAYMENT, C.ACCOUNT, C.LASTING),
 )
-_BY_CONCEPT = {
-    one: tuple(at for at, rule in enumerate(RULES) if any(group >> one & 1 for group in rule.groups))
-    for one in Concept
-}
+CONCEPTS = len(Concept)
+_BY_CONCEPT = [
+    [at for at, rule in enumerate(RULES) if any(one in group for group in rule.groups)]
+    for one in range(CONCEPTS)
+]
 
+# Each with what one of must stand in the folded text: where none does the pattern need not be tried.
 MARKS = (
     (
         "role_tag",
         0.95,
+        ("<", "[", "#", ":", "begin "),
         re.compile(
             r"<\|\s?(?:im_start|im_end|im_sep|system|user|assistant|endoftext|eot_id|start_header_id|end_header_id)\s?\|>"
             r"|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|instructions?)>"
-            r"|(?:^|\n)[ \t>*_#-]{0,8}(?:system|developer)[ \t*_]{0,4}(?:prompt|message|note|override)?[ \t*_]{0,4}:"
+            r"|(?:^|[\n>|\"])[ \t>*_#-]{0,8}(?:system|developer)[ \t*_]{0,4}(?:prompt|message|note|override)?[ \t*_]{0,4}:"
             r"|(?:^|\n)#{1,6}[ \t]*(?:system|instructions?|new instructions?|assistant)\b[ \t]*:?"
             r"|\n[ \t]*(?:assistant|human|ai)[ \t]*:|BEGIN (?:SYSTEM|NEW|ADMIN)[ A-Z]{0,20}(?:PROMPT|INSTRUCTIONS?)",
             re.IGNORECASE,
@@ -92,6 +97,7 @@ MARKS = (
     (
         "tool_call",
         0.90,
+        ('"', "<"),
         re.compile(
             r"\"(?:tool_calls?|function_call|tool_use)\"\s{0,4}:|</?(?:tool_call|function_calls?|invoke|tool_use)\b"
             r"|\"name\"\s{0,4}:\s{0,4}\"[\w.-]{1,64}\"\s{0,4},\s{0,4}\"(?:arguments|parameters|input)\"\s{0,4}:",
@@ -101,13 +107,19 @@ MARKS = (
     (
         "image_beacon",
         0.90,
+        ("![", "<img"),
         re.compile(
             r"!\[[^\]\n]{0,200}\]\(\s{0,4}https?://[^)\s]{1,500}[?&][^)\s=]{1,60}="
             r"|<img\s[^<>]{0,200}src\s{0,4}=\s{0,4}[\"']?https?://[^\s\"'<>]{1,500}[?&][^\s\"'<>=]{1,60}=",
             re.IGNORECASE,
         ),
     ),
-    ("script_link", 0.80, re.compile(r"\]\(\s{0,4}(?:javascript|data):|<script\b", re.IGNORECASE)),
+    (
+        "script_link",
+        0.80,
+        ("](", "<script"),
+        re.compile(r"\]\(\s{0,4}(?:javascript|data):|<script\b", re.IGNORECASE),
+    ),
 )
 _CJK = {name: re.compile(words) for name, words in CJK.items()}
 _CJK_RULES = (
@@ -154,35 +166,50 @@ def _layers(text: str) -> Iterable[list[str]]:
 
 def _found(text: str) -> list[tuple[str, float]]:
     plain = read.folded(text)
-    marks = [(name, weight) for name, weight, pattern in MARKS if pattern.search(text)]
-    if plain is not text and not text.isascii():
-        marks += [(name, weight) for name, weight, pattern in MARKS if pattern.search(plain)]
+    marks = _marks(text, plain)
+    if not text.isascii():
+        marks += _marks(plain, plain)
     for phrase, word in PHRASES:
         plain = plain.replace(phrase, word)
     found = marks + _near(read.words_of(plain))
     return found + _without_spaces(plain) if _HAS_CJK.search(plain) else found
 
 
+def _marks(text: str, plain: str) -> list[tuple[str, float]]:
+    """Look only where a character stands that every mark of a sort has: that is far quicker than the patterns."""
+    there = (
+        (name, weight, pattern)
+        for name, weight, needed, pattern in MARKS
+        if any(one in plain for one in needed)
+    )
+    return [(name, weight) for name, weight, pattern in there if pattern.search(text)]
+
+
 def _near(words: Sequence[str]) -> list[tuple[str, float]]:
     """Return the rules whose concepts stand near each other; each word is looked at once."""
-    meaning, last = lexicon(), [NEVER] * len(Concept)
+    meaning, last = lexicon(), [NEVER] * CONCEPTS
     fired = set[int]()
     for at, word in enumerate(words):
-        bits = meaning.get(word)
-        if bits is None:
+        if word not in meaning:
             continue
-        candidates = set[int]()
-        for one in Concept:
-            if bits >> one & 1:
-                last[one] = at
-                candidates.update(_BY_CONCEPT[one])
-        fired.update(one for one in candidates - fired if _holds(RULES[one], last, at))
+        concepts = meaning[word]
+        for one in concepts:
+            last[one] = at
+        for one in concepts:
+            fired.update(rule for rule in _BY_CONCEPT[one] if rule not in fired and _holds(rule, last, at))
     return [(RULES[one].name, RULES[one].weight) for one in fired]
 
 
-def _holds(rule: _Rule, last: Sequence[int], at: int) -> bool:
+def _holds(number: int, last: Sequence[int], at: int) -> bool:
+    rule = RULES[number]
     since = at - rule.span
-    return all(any(last[one] > since for one in Concept if group >> one & 1) for group in rule.groups)
+    for group in rule.groups:
+        for one in group:
+            if last[one] > since:
+                break
+        else:
+            return False
+    return True
 
 
 def _without_spaces(plain: str) -> list[tuple[str, float]]:
@@ -199,8 +226,7 @@ def _hidden(text: str) -> list[tuple[str, float]]:
     if not text.isascii() and read.BIDI.search(text):
         found.append(("bidi", 0.5))
     if "<" in text:
-        comments = (one.group(1) for one in read.COMMENT.finditer(text))
-        if any(_found(one) for one in comments):
+        if any(_found(one) for one in read.comments(text)):
             found.append(("hidden_text", 0.75))
         if read.STYLED.search(text):
             found.append(("hidden_text", 0.72))

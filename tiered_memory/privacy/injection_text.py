@@ -18,6 +18,7 @@ PRINTABLE_LEAST = 0.9
 TAG_FIRST, TAG_LAST = 0xE0020, 0xE007E
 TAG_BASE = 0xE0000
 LETTERS_LEAST = 4
+LEET_MOST = 24
 
 INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]"
@@ -27,10 +28,10 @@ BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 TAGS = re.compile("[\U000e0020-\U000e007e]+")
 FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e007a]{1,6}\U000e007f")
 BLOB = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{20,20000}={0,2}(?![A-Za-z0-9+/_=-])")
+LONG_WORD = re.compile(r"[A-Za-z0-9+/_-]{20}")
 HEX = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{2}){12,10000}(?![0-9A-Za-z])")
 PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2}[A-Za-z0-9.,!-]{0,3}){8,4000}")
 SPELT = re.compile(r"(?<![^\W_])(?:[^\W\d_][ .*_-]){4,400}[^\W\d_](?![^\W_])")
-COMMENT = re.compile(r"<!--([^<>]{1,4000})-->")
 STYLED = re.compile(
     r"<[a-z]{1,10}\s[^<>]{0,300}(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?![.\d]*[1-9])"
     r"|color\s*:\s*(?:white|#fff(?:fff)?|transparent)\b|\shidden[\s>])",
@@ -38,12 +39,10 @@ STYLED = re.compile(
 )
 
 _LOOKALIKES = str.maketrans("аеорсухіјѕԁԛԝһӏκαοερτυινϲɑɡıⅼ", "aeopcyxijsdqwhlkaoeptuivcagil")
-_DIGITS = str.maketrans("013457@$", "oieastas")
+_DIGITS = str.maketrans("013457", "oieast")
 _WORD = re.compile(r"[^\W_]+")
 _MIXED = re.compile(r"(?=[^\W\d_]*[a-z])(?=[^\W\d_]*[\u0370-\u03ff\u0400-\u052f])[^\W\d_]+")
-_LEET = re.compile(
-    r"(?<![^\W_])(?=[a-z0-9@$]{0,20}[a-z])(?=[a-z0-9@$]{0,20}[0134570@$])[a-z0-9@$]{4,20}(?![^\W_])"
-)
+_LONELY = re.compile(r"\b[^\W\d_][ .*_-][^\W\d_][ .*_-][^\W\d_]\b")
 _NON_ASCII_LETTERS = re.compile(r"[\u0370-\u03ff\u0400-\u052f\u0251\u0261\u0131\u217c]")
 
 
@@ -61,14 +60,17 @@ def folded(text: str) -> str:
 
 
 def words_of(folded_text: str) -> list[str]:
-    """Return the words of a folded text, in order; digits that stand for letters are read as these."""
-    straight = folded_text.replace("'", "").replace("\u2019", "")
-    return _WORD.findall(_LEET.sub(_unleet, straight))
+    """Return the words of a folded text, in order; letters spelt one by one are joined, digits for letters read so."""
+    straight = folded_text.replace("\u2019", "'").replace("n't", "nt").replace("'", " ")
+    words = _WORD.findall(straight)
+    if _LONELY.search(straight):
+        words = _WORD.findall(SPELT.sub(lambda found: _joined(found.group()), straight))
+    return [_unleet(word) if not word.isalpha() else word for word in words]
 
 
-def _unleet(found: re.Match[str]) -> str:
-    word = found.group()
-    return word.translate(_DIGITS) if sum(map(str.isalpha, word)) >= len(word) / 2 else word
+def _unleet(word: str) -> str:
+    letters = sum(map(str.isalpha, word))
+    return word.translate(_DIGITS) if letters >= len(word) / 2 and len(word) <= LEET_MOST else word
 
 
 def tagged(text: str) -> str:
@@ -82,10 +84,18 @@ def hidden_within_words(text: str) -> int:
     return 0 if text.isascii() else sum(1 for _ in WITHIN_WORD.finditer(text))
 
 
+def comments(text: str) -> list[str]:
+    """Return what stands in comments of markup; one that never ends goes to the end."""
+    return [part.partition("-->")[0] for part in text.split("<!--")[1:]]
+
+
 def decoded(text: str) -> list[str]:
     """Return the texts that stand in `text` encoded: Base64, hex, percent signs, letters spelt one by one."""
     found, room = list[str](), DECODED_MOST
-    for way, pattern in ((_from_base64, BLOB), (_from_hex, HEX), (_from_percent, PERCENT), (_joined, SPELT)):
+    ways = [(_from_base64, BLOB), (_from_hex, HEX)] if LONG_WORD.search(text) else []
+    if "%" in text:
+        ways.append((_from_percent, PERCENT))
+    for way, pattern in ways:
         for number, match in enumerate(pattern.finditer(text)):
             if room <= 0 or number >= BLOBS_MOST:
                 break

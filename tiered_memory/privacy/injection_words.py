@@ -14,7 +14,7 @@ from tiered_memory.privacy.injection_text import folded
 
 
 class Concept(IntEnum):
-    """What a word can mean in an injected instruction; the number is its bit."""
+    """What a word can mean in an injected instruction."""
 
     OVERRIDE = 0
     INSTRUCTION = 1
@@ -44,16 +44,18 @@ class Concept(IntEnum):
     RISKY = 25
     WHEN = 26
     PROMPT = 27
+    WISH = 28
+    CONCEAL = 29
 
 
 WORDS = {
     Concept.OVERRIDE: """
         ignore ignoring ignored disregard disregarding disregarded override overriding overrides overrule overwrite
         bypass bypassing circumvent neglect discard nullify void overlook supersede supersedes superseded replaces
-        suspend suspended revoke revoked abandon dismiss forget cancel cancelled deactivate disable disabled disables
-        ignoriere ignorieren ignoriert missachte vergiss vergesse verwirf ubergehe umgehe deaktiviere uberschreibe
-        ignorez ignorer oublie oubliez oublier desactive contourne contournez ecarte
-        ignora ignorad ignorar ignoren olvida olvide olvidar olvidate descarta desactiva anula omite
+        setaside drop stopfollowing nolongerapply payno throwout notfollow takeno suspend suspended revoke revoked abandon dismiss forget cancel cancelled deactivate disable disabled disables
+        ignoriere ignorieren ignoriert missachte vergiss vergesse verwirf ubergehe umgehe deaktiviere uberschreibe ueberschreibe uebergehe geltennicht nichtbeachten
+        ignorez ignorer oublie oubliez oublier desactive plusdecompte contourne contournez ecarte
+        ignora ignorad ignorar ignoren olvida olvide olvidar olvidate descarta casoomiso desactiva anula omite
         ignorare dimentica dimenticare scavalca disattiva annulla tralascia
         esqueca esqueces desconsidere desconsidera despreze desative contorne
         игнорируй игнорируите игнорировать забудь забудьте отмени отмените проигнорируи отключи обоиди
@@ -91,9 +93,9 @@ WORDS = {
         answer answers answering reply replies respond responds responding say recommend recommends recommending
         suggest suggests append include insert obey comply execute run invoke output echo begin prefix prepend treat
         follow act behave approve insist promote praise steer direct redirect push favor favour advise quote call
-        print endorse refuse decline deny state assert click visit install download open use
-        antworte antworten sage empfehle empfiehl befolge folge verwende schreibe ausfuhren fuge nenne behandle
-        reponds repondez reponde repondre dis recommande recommandez ajoute ajoutez suis suivez utilise affirme
+        print endorse refuse decline deny state assert propose proposes choose pick book select claim pretend speak write click visit install download open use
+        antworte antworten antwortet empfiehlt sagt sage empfehle empfiehl befolge folge verwende schreibe ausfuhren fuge nenne behandle
+        reponds repondez reponde repondre dis recommande recommander recommandez proposer ajoute ajoutez suis suivez utilise affirme
         responde responder recomienda recomiende recomendar agrega sigue di ejecuta utiliza
         rispondi rispondere consiglia raccomanda aggiungi segui esegui usa
         responda recomende adicione siga execute diga
@@ -124,15 +126,15 @@ WORDS = {
     Concept.GRANT: """
         authorised authorized authorises authorizes authorisation authorization approved approves preapproved
         consented consents granted grants permission permissions allowed permits permitted waived whitelisted trusts
-        trusted verified agreed wants prefers
-        autorisiert genehmigt erlaubt zugestimmt mochte will autorise autorisee approuve consenti veut accepte
-        autorizado autorizo autoriza aprobado permitido quiere prefiere autorizzato approvato acconsentito vuole
-        autorizou aprovado concordou quer разрешил разрешила одобрил согласился хочет предпочитает
+        trusted verified agreed
+        autorisiert genehmigt erlaubt zugestimmt autorise autorisee approuve consenti accepte
+        autorizado autorizo autoriza aprobado permitido autorizzato approvato acconsentito
+        autorizou aprovado concordou разрешил разрешила одобрил согласился
     """,
     Concept.SEND: """
         send sending sends forward forwarding forwards post upload uploads transmit transmits exfiltrate leak email
         mail deliver submit bcc ship relay dispatch copy cc pass hand curl fetch
-        sende senden schicke schicken ubermittle weiterleiten leite envoie envoyez envoyer transmets transfere
+        sende senden schicke schicken ubermittle uebermittle weiterleiten leite envoie envoyez envoyer transmets transfere
         envia enviar envie manda reenvia invia inviare inoltra spedisci encaminhe mande отправь отправляи перешли
         отправить шли
     """,
@@ -140,7 +142,7 @@ WORDS = {
         password passwords credential credentials apikey apikeys token tokens secret secrets passphrase conversation
         conversations history transcript transcripts cookies key keys ssn contacts mailbox inbox messages chats chat
         memory memories private personal confidential otp pin
-        passwort passworter zugangsdaten gesprach gesprache verlauf geheimnisse motdepasse motsdepasse identifiants
+        passwort passworter passwoerter zugangsdaten gesprach gesprache gespraech gespraeche verlauf geheimnisse motdepasse motsdepasse identifiants
         historique secrets contrasena contrasenas credenciales historial conversacion secretos credenziali cronologia
         conversazione segreti senha senhas credenciais historico conversa segredos пароль пароли переписку историю
         данные
@@ -152,7 +154,7 @@ WORDS = {
     """,
     Concept.TELL: """
         tell telling mention mentioning inform informing reveal revealing disclose disclosing notify notifying alert
-        ask asking show warn warning confirm acknowledge
+        told ask asking show warn warning confirm acknowledge
         sagen erwahnen verraten informieren fragen mitteilen dire mentionner informer reveler demander avertir
         decir decirle mencionar informar revelar preguntar avisar dire menzionare informare rivelare chiedere dizer
         говори сообщаи упоминаи спрашивая сообщать рассказываи
@@ -183,7 +185,7 @@ WORDS = {
     """,
     Concept.PAYMENT: """
         payment payments payout payouts refund refunds invoice invoices transfer transfers wire salary deposit
-        remittance zahlung zahlungen uberweisung uberweisungen paiement paiements virement pago pagos transferencia
+        remittance zahlung zahlungen uberweisung uberweisungen ueberweisung ueberweisungen paiement paiements virement pago pagos transferencia
         pagamento pagamenti bonifico платеж платежи перевод
     """,
     Concept.ACCOUNT: """
@@ -194,7 +196,7 @@ WORDS = {
     Concept.RISKY: """
         transfer transfers purchase purchases payment payments delete deletion share sharing access disable install
         export execute shell sudo admin unlimited withdraw withdrawals wire disclose commands
-        uberweisen loschen zugriff acces supprimer transferir borrar acceso trasferire cancellare accesso excluir
+        uberweisen ueberweisen loschen loeschen zugriff acces supprimer transferir borrar acceso trasferire cancellare accesso excluir
         acesso переводить удалять доступ
     """,
     Concept.WHEN: "when whenever if once everytime wenn sobald falls quando quand lorsque cuando si se когда если",
@@ -202,6 +204,11 @@ WORDS = {
         prompt prompts systemprompt preamble instructions configuration systemanweisung anweisungen consignes
         instrucciones istruzioni instrucoes инструкции промпт
     """,
+    Concept.WISH: """
+        wants prefers wishes likes needs desires mochte moechte will veut prefere quiere prefiere vuole preferisce quer
+        prefere хочет предпочитает
+    """,
+    Concept.CONCEAL: "hide hiding conceal concealing secretly silently unnoticed withhold verheimliche heimlich cache",
 }
 
 _PHRASES = (
@@ -246,6 +253,21 @@ _PHRASES = (
     ("agora voce e", "agoravocee"),
     ("ты теперь", "тытеперь"),
     ("system prompt", "systemprompt"),
+    ("set aside", "setaside"),
+    ("put aside", "setaside"),
+    ("stop following", "stopfollowing"),
+    ("stop obeying", "stopfollowing"),
+    ("no longer appl", "nolongerapply appl"),
+    ("pay no ", "payno "),
+    ("take no ", "takeno "),
+    ("throw out", "throwout"),
+    ("throw away", "throwout"),
+    ("do not follow", "notfollow"),
+    ("not bound by", "notfollow"),
+    ("gelten nicht", "geltennicht"),
+    ("nicht beachten", "nichtbeachten"),
+    ("plus compte d", "plusdecompte d"),
+    ("caso omiso", "casoomiso"),
     ("@", " atsign "),
 )
 """Expressions of several words that mean one thing, and the word that stands for each."""
@@ -268,17 +290,17 @@ CJK = {
 
 
 @cache
-def lexicon() -> dict[str, int]:
-    """Return each word's concepts as bits; the strongest also rotated by 13 and reversed, as they come in disguise."""
-    found = dict[str, int]()
+def lexicon() -> dict[str, tuple[int, ...]]:
+    """Return each word's concepts, by number; the strongest also rotated by 13 and reversed, as they come in disguise."""
+    found = dict[str, tuple[int, ...]]()
     for concept, words in WORDS.items():
-        for word in folded(words).split():
-            found[word] = found.get(word, 0) | 1 << concept
+        for word in dict.fromkeys(folded(words).split()):
+            found[word] = (*found.get(word, ()), int(concept))
     for concept in (Concept.OVERRIDE, Concept.INSTRUCTION, Concept.PRIOR, Concept.SECRET, Concept.SEND):
         for word in WORDS[concept].split():
             for disguised in (codecs.encode(word, "rot13"), word[::-1]):
                 if word.isascii() and len(word) > SHORT:
-                    found.setdefault(disguised, 1 << concept)
+                    found.setdefault(disguised, (int(concept),))
     return found
 
 

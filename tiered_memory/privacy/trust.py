@@ -12,6 +12,9 @@ SOURCE_OF_ROLE = {Role.ASSISTANT: SourceKind.AGENT, Role.SYSTEM: SourceKind.AGEN
 """What a role says of a text's source when nothing else is said of it; the others speak for the user."""
 
 
+STEEPNESS = 4
+
+
 def source_of(role: Role) -> SourceKind:
     """Return the source that a role stands for."""
     return SOURCE_OF_ROLE.get(role, SourceKind.USER)
@@ -49,9 +52,12 @@ def trust_of(rules: GuardRules, role: Role, provenance: Provenance, parents: Ite
 
 
 def quarantine_threshold(rules: GuardRules, trust: float) -> float:
-    """Return the score of the instruction scan from which a memory of `trust` (0..1) is quarantined."""
+    """Return the score of the instruction scan from which a memory of `trust` (0..1) is quarantined.
+
+    It rises with the fourth power of trust: what a user may well ask for, nobody else who is nearly as trusted may.
+    """
     low, high = rules.quarantine_untrusted, rules.quarantine_trusted
-    return low + (high - low) * min(1.0, max(0.0, trust))
+    return low + (high - low) * min(1.0, max(0.0, trust)) ** STEEPNESS
 
 
 @dataclass(frozen=True, slots=True)
