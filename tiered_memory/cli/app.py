@@ -7,7 +7,7 @@ from io import TextIOWrapper
 
 import typer
 
-from tiered_memory.cli import foreseeing, ledger, policies, reading, rights, tuning, upkeep, writing
+from tiered_memory.cli import foreseeing, guarding, ledger, policies, reading, rights, tuning, upkeep, writing
 from tiered_memory.cli.demo import command as demo
 
 ABOUT = "Memory for AI agents: three tiers, routing by importance, forgetting, and erasure with proof."
@@ -21,7 +21,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for part in (demo, writing, reading, foreseeing, tuning, rights, upkeep, ledger, policies):
+    for part in (demo, writing, reading, foreseeing, tuning, rights, guarding, upkeep, ledger, policies):
         part.register(app)
     return app
 
