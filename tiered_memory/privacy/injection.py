@@ -18,6 +18,8 @@ from tiered_memory.privacy.injection_words import CJK, PHRASES, Concept, lexicon
 
 C = Concept
 HIDDEN_WORDS_LEAST = 2
+DISGUISED_WORDS_LEAST = 5
+PROSE_WORDS_LEAST = 5
 NEVER = -(10**9)
 
 
@@ -142,7 +144,7 @@ def scan(text: str) -> Scan:
     for plain in inner:
         found = _found(plain)
         _take(weights, found)
-        if found:
+        if found or len(read.words_of(plain)) >= PROSE_WORDS_LEAST:
             _take(weights, [("encoded", 0.6)])
     missing = 1.0
     for weight in weights.values():
@@ -223,6 +225,8 @@ def _hidden(text: str) -> list[tuple[str, float]]:
         found.append(("hidden_text", 0.95))
     if read.hidden_within_words(text) >= HIDDEN_WORDS_LEAST:
         found.append(("hidden_text", 0.75))
+    if read.disguised_words(text) >= DISGUISED_WORDS_LEAST:
+        found.append(("lookalikes", 0.7))
     if not text.isascii() and read.BIDI.search(text):
         found.append(("bidi", 0.5))
     if "<" in text:

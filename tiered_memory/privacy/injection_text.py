@@ -42,6 +42,7 @@ _LOOKALIKES = str.maketrans("аеорсухіјѕԁԛԝһӏκαοερτυινϲ�
 _DIGITS = str.maketrans("013457", "oieast")
 _WORD = re.compile(r"[^\W_]+")
 _MIXED = re.compile(r"(?=[^\W\d_]*[a-z])(?=[^\W\d_]*[\u0370-\u03ff\u0400-\u052f])[^\W\d_]+")
+_WIDE = re.compile("[\uff21-\uff3a\uff41-\uff5a]{2,}")
 _LONELY = re.compile(r"\b[^\W\d_][ .*_-][^\W\d_][ .*_-][^\W\d_]\b")
 _NON_ASCII_LETTERS = re.compile(r"[\u0370-\u03ff\u0400-\u052f\u0251\u0261\u0131\u217c]")
 
@@ -82,6 +83,14 @@ def tagged(text: str) -> str:
 def hidden_within_words(text: str) -> int:
     """Return how many words have characters inside that no screen shows."""
     return 0 if text.isascii() else sum(1 for _ in WITHIN_WORD.finditer(text))
+
+
+def disguised_words(text: str) -> int:
+    """Return how many words mix Latin letters with lookalikes of other scripts, or are of full width Latin letters."""
+    if text.isascii():
+        return 0
+    mixed = sum(1 for _ in _MIXED.finditer(text.casefold())) if _NON_ASCII_LETTERS.search(text) else 0
+    return mixed + sum(1 for _ in _WIDE.finditer(text))
 
 
 def comments(text: str) -> list[str]:
