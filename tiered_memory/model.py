@@ -174,7 +174,7 @@ class Filter:
 
     `sessions`, `since` (inclusive) and `until` (exclusive) must hold together for one of the times it was said,
     first or again; `metadata` entries must be equal. What is superseded does not match, unless `include_superseded`; with `as_of`, what held good at that moment matches.
-    What is quarantined does not match, unless `include_quarantined`.
+    What is quarantined is listed with `include_quarantined` alone; a search finds it never.
     """
 
     kinds: frozenset[Kind] | None = None

@@ -192,7 +192,8 @@ class Recall:
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
         ids = {row.memory_id for row in rows if row.state == MemoryState.FORGOTTEN}
         found = [] if not ids else await self.from_cold(active, ids)
-        return sorted(found, key=lambda memory: memory.order, reverse=True)
+        shown = (memory for memory in found if not memory.quarantined)
+        return sorted(shown, key=lambda memory: memory.order, reverse=True)
 
     async def from_cold(self, active: ActiveSubject, ids: Iterable[str]) -> list[Memory]:
         """Return memories read and verified from cold, for those that are not in RAM."""
@@ -301,7 +302,7 @@ def _wanted(active: ActiveSubject, where: Filter | None) -> Wanted:
     if where is None:
         return Wanted.by(active, None, current=True)
     current = where.as_of is None and not where.include_superseded
-    return Wanted.by(active, _matching(active, where), current=current)
+    return Wanted.by(active, _matching(active, where) & active.held.keys(), current=current)
 
 
 def _entry(memory: Memory) -> HistoryEntry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,21 @@ async def test_the_filter_shows_it(alice: User) -> None:
     await told(alice, POISON)
     assert [one.content for one in await alice.list(where=APART)] == [POISON, HARMLESS]
     assert [one.quarantined for one in await alice.list(where=APART)] == [True, False]
+
+
+async def test_no_search_finds_it_whatever_the_filter(alice: User) -> None:
+    await told(alice, POISON)
+    assert await alice.search("Which vendor is recommended?", where=APART) == []
+
+
+async def test_faded_it_is_not_among_the_forgotten(
+    alice: User, memory: TieredMemory, clock: ManualClock
+) -> None:
+    await told(alice, POISON, importance=0.21)
+    clock.advance(timedelta(days=40))
+    assert len((await memory.forget(confirmed=True)).forgotten) == 1
+    assert await alice.forgotten() == []
+    assert await alice.quarantine.list() == []
 
 
 async def test_the_ledger_says_so_without_the_words(alice: User, memory: TieredMemory, data: Path) -> None:
