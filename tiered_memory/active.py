@@ -72,6 +72,8 @@ class HeldMemory:
     profile_key: str | None = None
     settled_order: int = 0
     """What memories of up to this order said against it, they said against a text that was corrected since."""
+    trust: float = 1.0
+    quarantined: bool = False
 
     def held_good(self, at_us: int) -> bool:
         """Tell whether it was so at a moment, as far as is known now."""
@@ -131,6 +133,8 @@ class ActiveSubject:
     objection_changes: int = 0
     spread: ImportanceSpread = field(default_factory=ImportanceSpread)
     held: dict[str, HeldMemory] = field(default_factory=dict)
+    quarantined: dict[str, HeldMemory] = field(default_factory=dict)
+    """Kept apart from `held` and from every index of it: nothing that reads or judges meets them."""
     tracked: dict[str, Tracked] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     superseded: set[str] = field(default_factory=set)
@@ -223,6 +227,8 @@ class ActiveSubject:
 
     def missing(self, memory_id: str) -> TieredMemoryError:
         """Return why a memory is not there: nobody may take a damaged one for one that never was."""
+        if memory_id in self.quarantined:
+            return NotFoundError("this memory is quarantined: see `quarantine.list`, `quarantine.release`")
         if memory_id in self.damaged:
             return CorruptionError(
                 "this memory is held, but what is stored of it does not verify: restore a backup, or delete it"
@@ -242,7 +248,13 @@ class ActiveSubject:
         return Sealer(self.tenant, self.ref, purpose or "", self.ram_key)
 
     def hold(self, entries: Sequence[HeldMemory], turns: Sequence[IndexedTurn]) -> None:
-        """Make memories searchable."""
+        """Make memories searchable; quarantined ones are kept apart, and need no turn."""
+        apart = {entry.id: entry for entry in entries if entry.quarantined}
+        if apart:
+            self.quarantined.update(apart)
+            self.held_bytes += sum(len(entry.plaintext) + HELD_BYTES for entry in apart.values())
+            entries = [entry for entry in entries if entry.id not in apart]
+            turns = [turn for turn in turns if turn.id not in apart]
         self.index.add(turns)
         self.changes += 1
         wordings = {turn.id: wording_of(turn.terms) for turn in turns}
@@ -262,6 +274,8 @@ class ActiveSubject:
         """Note what took a memory's place, and what it stands against."""
         if entry.superseded_by is not None:
             self.superseded.add(entry.id)
+        else:
+            self.superseded.discard(entry.id)
         for other in entry.conflicts:
             if other not in self.held or self.held[other].settled_order < entry.order:
                 self.contested.setdefault(entry.id, set()).add(other)
@@ -274,7 +288,7 @@ class ActiveSubject:
         """Put a memory's next version in the place of the one before it; its content is the same."""
         before = self.held.get(entry.id)
         if before is None or before.version != entry.version - 1:
-            return  # it was removed meanwhile
+            return  # it was removed, or quarantined, meanwhile
         self.changes += 1
         entry.wording, entry.profile_key = before.wording, before.profile_key
         self.held[entry.id] = entry
@@ -317,10 +331,11 @@ class ActiveSubject:
         if self.bringing:
             self.left.update(ids)
         gone = [self.held.pop(one) for one in ids if one in self.held]
+        apart = [self.quarantined.pop(one) for one in ids if one in self.quarantined]
         self.changes += 1
         self.damaged.difference_update(ids)
         self.index.remove(one.id for one in gone)
-        for entry in gone:
+        for entry in (*gone, *apart):
             self.tracked.pop(entry.id, None)
             self.pages.pop(entry.id, None)
             self.used.discard(entry.id)
@@ -328,6 +343,10 @@ class ActiveSubject:
             self._unrelate(entry)
             self.held_bytes -= len(entry.plaintext) + HELD_BYTES
         return [entry.id for entry in gone]
+
+    def known(self, memory_id: str) -> HeldMemory | None:
+        """Return a memory in RAM, quarantined or not."""
+        return self.held.get(memory_id) or self.quarantined.get(memory_id)
 
     def _unrelate(self, entry: HeldMemory) -> None:
         """Take back what the memory itself says of others; what others say of it may come true again."""
@@ -370,7 +389,8 @@ class ActiveSubject:
 
     def tier_of(self, memory_id: str) -> TierName:
         """Return the tier a held memory rests in."""
-        return TierName.HOT if self.held[memory_id].volatile else TierName.COLD
+        held = self.held.get(memory_id)
+        return TierName.HOT if held is not None and held.volatile else TierName.COLD
 
     @property
     def bytes_used(self) -> int:
@@ -390,6 +410,7 @@ def _claim_of(held: HeldMemory) -> Claim:
         sensitivity=Sensitivity(fields["sensitivity"]),
         agent=held.agent,
         metadata=fields.get("metadata", {}),
+        trust=held.trust,
     )
 
 

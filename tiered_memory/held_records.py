@@ -36,6 +36,8 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
         conflicts=tuple(fields.get("conflicts", ())),
         settled_order=fields.get("settled", 0),
         sensitivity=fields["sensitivity"],
+        trust=fields.get("trust", 1.0),
+        quarantined=fields.get("quarantined", False),
     )
 
 

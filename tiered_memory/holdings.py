@@ -55,7 +55,7 @@ class Holdings:
         states = {row.memory_id: Tracked(row, state_of(row)) for row in rows}
         active.tracked.update({r.id: states[r.id] for r, _ in opened})
         await in_bulk(len(found), self.admit, active, opened)
-        active.damaged.update(states.keys() - active.held.keys())
+        active.damaged.update(states.keys() - active.held.keys() - active.quarantined.keys())
 
     def report_damage(self, memories: int) -> None:
         """Count memories that the state store knows and cold has not, or not whole."""

@@ -217,6 +217,8 @@ def check_filter(where: object) -> Filter | None:
             check_moment(moment, name, moment, future=True)
     if where.min_importance is not None:
         check_share(where.min_importance, "min_importance")
+    if not isinstance(where.include_quarantined, bool):
+        raise InvalidInputError("include_quarantined must be true or false")
     return replace(
         where,
         kinds=_each(where.kinds, "kinds", lambda one: check_word(Kind, one, "kinds")),

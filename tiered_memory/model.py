@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from tiered_memory.fencing import fenced, on_one_item
+
 
 class Role(StrEnum):
     """Who speaks in an interaction."""
@@ -177,6 +179,7 @@ class Filter:
 
     `sessions`, `since` (inclusive) and `until` (exclusive) must hold together for one of the times it was said,
     first or again; `metadata` entries must be equal. What is superseded does not match, unless `include_superseded`; with `as_of`, what held good at that moment matches.
+    What is quarantined is listed with `include_quarantined` alone; a search finds it never.
     """
 
     kinds: frozenset[Kind] | None = None
@@ -189,6 +192,7 @@ class Filter:
     min_importance: float | None = None
     as_of: datetime | None = None
     include_superseded: bool = False
+    include_quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +207,7 @@ class Receipt:
     durability: Durability
     routing: str
     repeated: bool = False
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +245,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextItem:
-    """One piece of a packed context."""
+    """One piece of a packed context. `source` names where a text came from that is to be read as data only."""
 
     section: str
     content: str
@@ -249,6 +254,7 @@ class ContextItem:
     occurred_at: datetime | None
     author: str | None = None
     memory_id: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,17 +277,19 @@ class Context:
     token_budget: int
 
     def render(self) -> str:
-        """Return the context as plain text, one line per item, oldest section first."""
+        """Return the context as plain text, each item from a line of its own on, oldest section first."""
         return "\n".join(_line(item) for item in self.items)
 
     def messages(self) -> list[dict[str, str]]:
         """Return the context as role/content messages in order."""
-        return [{"role": item.role.value, "content": item.content} for item in self.items]
+        return [
+            {"role": item.role.value, "content": fenced(item.content, item.source)} for item in self.items
+        ]
 
 
 def _line(item: ContextItem) -> str:
     when = f"[{item.occurred_at:%Y-%m-%d}] " if item.section == "recalled" and item.occurred_at else ""
-    return f"{when}{item.author or item.role.value}: {item.content}"
+    return f"{when}{item.author or item.role.value}: {on_one_item(fenced(item.content, item.source))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ def receipt_for(draft: Draft, operation_id: str, *, in_hot: bool) -> Receipt:
     """Return the receipt of a written interaction."""
     placement, memory = draft.placement, draft.memory
     tiers = [TierName.HOT] if in_hot and placement.searchable else []
-    tiers += [TierName.WARM] if memory.session is not None else []
+    tiers += [TierName.WARM] if memory.session is not None and draft.is_heard else []
     tiers += [TierName.COLD] if placement.kept else []
     durability = placement.durability
     if durability is Durability.SESSION and memory.session is None:
@@ -43,6 +43,7 @@ def receipt_for(draft: Draft, operation_id: str, *, in_hot: bool) -> Receipt:
         tiers=tuple(tiers),
         durability=durability,
         routing=placement.explanation,
+        quarantined=memory.quarantined,
     )
 
 
@@ -166,6 +167,7 @@ def _fields_of(receipt: Receipt) -> dict[str, Any]:
         "tiers": [tier.value for tier in receipt.tiers],
         "durability": receipt.durability.value,
         "routing": receipt.routing,
+        **({"quarantined": True} if receipt.quarantined else {}),
     }
 
 
@@ -179,4 +181,5 @@ def _receipt_of(fields: dict[str, Any]) -> Receipt:
         durability=Durability(fields["durability"]),
         routing=fields["routing"],
         repeated=True,
+        quarantined=fields.get("quarantined", False),
     )

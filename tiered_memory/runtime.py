@@ -47,11 +47,14 @@ from tiered_memory.overwriting import Overwriting
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
 from tiered_memory.purge_log import PurgeLog
+from tiered_memory.quarantine import Quarantine
 from tiered_memory.recall import Recall
 from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
 from tiered_memory.requesting import Requests
 from tiered_memory.restricting import Restrictions
+from tiered_memory.revising import Reviser
+from tiered_memory.rollback import Rollback
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
 from tiered_memory.shared import Acting, SharedSpaces
@@ -106,6 +109,8 @@ class Parts:
     importer: Importer
     holds: Holds
     purges: PurgeLog
+    quarantine: Quarantine
+    rollback: Rollback
 
 
 PartsNow = Callable[[], Parts]
@@ -148,6 +153,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     consents = Consents(core, directory, endings, notices, inflight)
     shared = SharedSpaces(core, Acting(directory, pager, router, recall, fulfil, consents, access))
     eraser.leave_spaces = shared.leave_all
+    reviser = Reviser(core, flusher, directory.holdings, sweeper)
+    quarantine = Quarantine(core, directory, pager, reviser, inflight)
     return Parts(
         core=core,
         directory=directory,
@@ -196,6 +203,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         importer=Importer(core, directory, committer, flusher, inflight),
         holds=Holds(core, directory, sweeper, inflight, Vault(core)),
         purges=PurgeLog(core),
+        quarantine=quarantine,
+        rollback=Rollback(core, directory, pager, sweeper, inflight, reviser=reviser, quarantine=quarantine),
     )
 
 

@@ -272,9 +272,15 @@ class Sweeper:
     async def take_out(self, active: ActiveSubject, memory_ids: Sequence[str]) -> None:
         """Make memories unfindable everywhere but in cold: RAM, sessions, hot."""
         sessions = {session for one in memory_ids for session in active.sessions_of(one)}
-        sessions |= self._sessions.holding(active, memory_ids)
         active.release(memory_ids)
         self._directory.take_out(active.ref.pseudonym, memory_ids)
+        await self.take_out_copies(active, memory_ids, sessions)
+
+    async def take_out_copies(
+        self, active: ActiveSubject, memory_ids: Sequence[str], said_in: Iterable[str] = ()
+    ) -> None:
+        """Take memories out of sessions and hot; `said_in` names sessions that may have left warm."""
+        sessions = {*said_in, *self._sessions.holding(active, memory_ids)}
         await self._core.warm.remove(active.ref, memory_ids)
         for session in sessions:
             await self._sessions.strike(active, session, memory_ids)

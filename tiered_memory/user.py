@@ -53,9 +53,12 @@ from tiered_memory.model import (
 )
 from tiered_memory.policy.rules import Policy
 from tiered_memory.privacy.objections import Objection
+from tiered_memory.quarantine_face import QuarantineFace
 from tiered_memory.recall import ContextOptions
 from tiered_memory.requests_face import UserRequests
 from tiered_memory.rights_face import Rights
+from tiered_memory.rollback import RollbackReport
+from tiered_memory.rollback_face import CameFrom, roll_back
 from tiered_memory.router import WriteOptions
 from tiered_memory.scope import Scope
 from tiered_memory.wiring import load_policy
@@ -80,6 +83,7 @@ class User:
         self.decisions = DecisionsFace(scope)
         self.requests = UserRequests(scope)
         self.retention = Retention(scope)
+        self.quarantine = QuarantineFace(scope)
 
     @property
     def subject(self) -> Subject:
@@ -345,6 +349,15 @@ class User:
         )
         async with self._using("import") as (parts, active):
             return await parts.importer.take_in(active, Path(path), options)
+
+    async def roll_back(
+        self, *, reason: str, dry_run: bool = False, quarantine: bool = False, **given: Unpack[CameFrom]
+    ) -> RollbackReport:
+        """Remove everything that came from a source and everything that derives from it, or `quarantine` it.
+
+        What those superseded holds good again. One commit; repeating the call is harmless.
+        """
+        return await roll_back(self._scope, given, reason, dry_run=dry_run, quarantine=quarantine)
 
     async def erase(self, *, reason: str) -> Certificate:
         """Erase everything held of this user, in every tier, and return the proof.

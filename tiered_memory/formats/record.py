@@ -35,6 +35,7 @@ SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 """Below it float32 has no steps left to divide by: such a vector is no direction, it is kept as the zero vector."""
 MOST_OFFSET_MINUTES = 24 * 60 - 1
 REPEATS_KEPT = 50
+CLOSING_KEYS = frozenset({"valid_to", "superseded_by", "because"})
 
 
 PassageFeatures = tuple[Mapping[str, int], NDArray[np.float32]]
@@ -149,6 +150,13 @@ def settled(plaintext: bytes) -> bytes:
 def closed(plaintext: bytes, by: str, at_us: int, reason: str) -> bytes:
     """Return the plaintext of a memory that held good until `at_us`, when the memory `by` took its place."""
     return amended(plaintext, {"valid_to": at_us, "superseded_by": by, "because": reason})
+
+
+def reopened(plaintext: bytes) -> bytes:
+    """Return the plaintext of a memory that holds good again: nothing takes its place any more."""
+    fields = decode_fields(plaintext)
+    packed: bytes = msgpack.packb({k: v for k, v in fields.items() if k not in CLOSING_KEYS})
+    return packed
 
 
 def repeated(plaintext: bytes, repeat: Repeat) -> bytes:

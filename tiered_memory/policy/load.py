@@ -13,6 +13,7 @@ from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
 from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
 from tiered_memory.policy.consent_rules import ConsentRules
+from tiered_memory.policy.guard_rules import GuardRules
 from tiered_memory.policy.load_retention import parse_rules
 from tiered_memory.policy.pii_rules import PiiRules, rules_from
 from tiered_memory.policy.rules import (
@@ -45,6 +46,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "quota": QuotaRules,
         "tenancy": TenancyRules,
         "consent": ConsentRules,
+        "guard": GuardRules,
     }
 )
 RulesT = TypeVar("RulesT")

@@ -15,6 +15,7 @@ from tiered_memory.state import (
     sqlite_holds,
     sqlite_register,
     sqlite_restriction,
+    sqlite_revising,
     sqlite_rows,
     sqlite_tenants,
     sqlite_writes,
@@ -27,6 +28,7 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_holds.HANDLERS,
     **sqlite_register.HANDLERS,
     **sqlite_restriction.HANDLERS,
+    **sqlite_revising.HANDLERS,
     **sqlite_tenants.HANDLERS,
     **sqlite_writes.HANDLERS,
 }

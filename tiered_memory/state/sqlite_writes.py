@@ -171,6 +171,8 @@ def _append_rows(db: apsw.Connection, batch: WriteBatch) -> Appended:
     for tail in batch.tails:
         _tail_put(db, tail, batch.tail_turns)
     db.executemany(SQL["routing_add"], [(*key, count) for key, count in batch.routing.items()])
+    if batch.leaves:
+        add_leaves(db, batch.leaves)
     return Appended(seqs)
 
 
