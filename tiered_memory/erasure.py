@@ -142,6 +142,8 @@ class Eraser:
         latest: dict[str, int] = {}
         memories: list[tuple[bytes, str]] = []
         for entry in await self._core.marks.erased():
+            if entry.purpose:
+                continue  # what ended for a purpose is applied by `ended_purposes.py`
             if entry.memory:
                 memories.append((bytes.fromhex(entry.subject), entry.memory))
             else:
@@ -157,7 +159,8 @@ class Eraser:
 
     async def _complete_list(self) -> None:
         """Enter what the state store knows of and the list has lost."""
-        listed = {(one.subject, one.memory or one.generation) for one in await self._core.marks.erased()}
+        entries = [one for one in await self._core.marks.erased() if not one.purpose]
+        listed = {(one.subject, one.memory or one.generation) for one in entries}
         known = [
             ErasedEntry(subject.hex(), generation, at_us, memory)
             for subject, generation, at_us, memory in await self._core.state.read(c.Removed())

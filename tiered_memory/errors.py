@@ -48,6 +48,10 @@ class SubjectErasedError(TieredMemoryError):
     """The subject was erased while this operation was under way; its result was discarded."""
 
 
+class ObjectionNotApplicableError(TieredMemoryError, ValueError):
+    """The right to object (GDPR Art. 21) does not apply to what this purpose rests on; nothing was changed."""
+
+
 class ConfirmationRequiredError(TieredMemoryError):
     """The plan would remove more than the policy allows without a person's confirmation."""
 

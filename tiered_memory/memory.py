@@ -19,6 +19,7 @@ from tiered_memory.intake import check_count, check_subject
 from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
 from tiered_memory.model import ForgetReport
+from tiered_memory.notices_face import Notices
 from tiered_memory.policy.rules import Policy
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.scope import Scope
@@ -45,7 +46,8 @@ class TieredMemory:
         """Return a memory over a directory, or over complete `Settings`.
 
         `parts` may replace the defaults `clock`, `entropy`, `embedder`, `observer`, `count_tokens`, or add the hooks
-        `pii`, `supersession` and `before_forget` (asked before decay takes something).
+        `pii`, `recogniser` (finds personal data that needs a model), `supersession` and `before_forget` (asked before
+        decay takes something).
         Opening happens on `async with`; it raises ConfigurationError and its kinds (another owner, wrong root
         key, wrong embedder) with what to do.
         """
@@ -108,6 +110,11 @@ class TieredMemory:
     def ledger(self) -> Ledger:
         """The audit ledger of this memory."""
         return Ledger(self._parts)
+
+    @property
+    def notices(self) -> Notices:
+        """The privacy notices of this memory."""
+        return Notices(self._parts)
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""

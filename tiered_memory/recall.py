@@ -15,6 +15,7 @@ from tiered_memory.explaining import explained, explained_volatile
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.heirs import Wanted
 from tiered_memory.holdings import Opened
+from tiered_memory.masking import Masker
 from tiered_memory.metrics import ContextPacked, Embedded
 from tiered_memory.model import (
     Context,
@@ -60,6 +61,7 @@ class Recall:
         self, core: Core, directory: SubjectDirectory, sessions: Sessions, pager: Pager, promoter: Promoter
     ) -> None:
         self._core = core
+        self._masker = Masker(core)
         self._promoter = promoter
         self._directory = directory
         self._sessions = sessions
@@ -69,6 +71,7 @@ class Recall:
         self, active: ActiveSubject, question: str, limit: int, where: Filter | None = None
     ) -> list[Hit]:
         """Return the memories that answer `question` best, each with the terms of its score."""
+        question = await self._masker.question(active, question)
         begun = stopwatch()
         vector = (await self._core.embedder.embed([question], "query"))[0]
         self._core.observer.observe(Embedded(1, stopwatch() - begun))
@@ -179,6 +182,7 @@ class Recall:
     async def forgotten(self, active: ActiveSubject) -> list[Memory]:
         """Return the memories that were forgotten and can still be restored, newest first."""
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        rows = [row for row in rows if row.purpose not in active.objections]
         ids = {row.memory_id for row in rows if row.state == MemoryState.FORGOTTEN}
         found = [] if not ids else await self.from_cold(active, ids)
         return sorted(found, key=lambda memory: memory.order, reverse=True)
@@ -225,7 +229,8 @@ class Recall:
         if memory_id in active.held:
             return explained_volatile(self._core, active, active.held[memory_id])
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
-        row = next((row for row in rows if row.memory_id == memory_id), None)
+        readable = (row for row in rows if row.purpose not in active.objections)
+        row = next((row for row in readable if row.memory_id == memory_id), None)
         memories = [] if row is None else await self.from_cold(active, [memory_id])
         if row is None or row.state == MemoryState.REMOVING:
             raise NotFoundError

@@ -29,6 +29,7 @@ from tiered_memory.forgetting.routing import Placement, place
 from tiered_memory.formats.record import Features, encode_record, offset_minutes
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
+from tiered_memory.masking import Masker
 from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role, SourceKind
 from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
 from tiered_memory.receipts import Operations, fingerprint_of, receipt_for, remember
@@ -76,6 +77,7 @@ class Router:
         self._flusher = flusher
         self._sessions = sessions
         self._writer = DraftWriter(core)
+        self._masker = Masker(core)
         self._committer = committer
         self._reconciler = reconciler
         self._operations = Operations(core)
@@ -112,7 +114,8 @@ class Router:
         consents = open_consents(active.consents, now_us)
         levels = [one.interaction.sensitivity for one in accepted]
         purpose, policy = options.purpose, self._core.policy
-        found = [decide_grounds(policy, consents, purpose, level, now_us) for level in levels]
+        barred = active.objections
+        found = [decide_grounds(policy, consents, purpose, one, now_us, objections=barred) for one in levels]
         refused = next((ground for ground in found if not ground.durable), None)
         if refused is not None and options.require not in {None, Durability.EPHEMERAL}:
             raise ConsentRequiredError(
@@ -131,8 +134,9 @@ class Router:
         grounds: Sequence[Grounds],
         options: WriteOptions,
     ) -> list[Draft]:
-        masked = [await self._masked(one) for one in accepted]
-        found = await features_of(self._core, [one.interaction.content for one in masked])
+        masked = await self._masker.treated(active, accepted)
+        contents = [one.interaction.content for one in masked]
+        found = await features_of(self._core, await self._masker.indexable(active, contents))
         active.check_alive()
         now_us = self._core.now_us()
         seen, asking, drafts = set[str](), dict[str, bool](), list[Draft]()
@@ -162,12 +166,6 @@ class Router:
         if memory.role is not Role.SYSTEM:
             spread.add(memory.importance)
         return placed
-
-    async def _masked(self, accepted: Accepted) -> Accepted:
-        if self._core.pii is None:
-            return accepted
-        content = await self._core.pii(accepted.interaction.content)
-        return replace(accepted, interaction=replace(accepted.interaction, content=content))
 
     def _memory(
         self, active: ActiveSubject, accepted: Accepted, importance: Importance, frame: _Frame

@@ -20,9 +20,13 @@ from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
 from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
+from tiered_memory.consents import Consents
 from tiered_memory.core import Core
+from tiered_memory.ended_purposes import EndedPurposes
+from tiered_memory.endings import Endings
 from tiered_memory.erasure import Eraser
 from tiered_memory.errors import CorruptionError, StorageError, TieredMemoryError
+from tiered_memory.expiring import Expiry
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forecasts import Forecaster
@@ -30,6 +34,8 @@ from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
+from tiered_memory.notices import NoticeBoard
+from tiered_memory.objecting import Objecting
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
 from tiered_memory.recall import Recall
@@ -70,6 +76,11 @@ class Parts:
     forecaster: Forecaster
     exporter: Exporter
     importer: Importer
+    consents: Consents
+    expiry: Expiry
+    notices: NoticeBoard
+    objecting: Objecting
+    ended_purposes: EndedPurposes
 
 
 PartsNow = Callable[[], Parts]
@@ -87,6 +98,9 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     sessions = Sessions(core, directory, pager)
     announcer = Announcer(core)
     sweeper = Sweeper(core, directory, flusher, sessions, inflight, announcer)
+    endings, notices = Endings(core, sweeper, inflight), NoticeBoard(core)
+    expiry = Expiry(core, directory, endings, announcer)
+    sweeper.end_consents = expiry.cycle
     hands = Hands(write_uses_of=sweeper.write_uses_of, take_out=sweeper.take_out)
     quotas = Quotas(core, announcer, hands)
     committer = Committer(core, flusher, quotas)
@@ -119,6 +133,11 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         forecaster=Forecaster(core),
         exporter=Exporter(core, directory, sessions),
         importer=Importer(core, directory, committer, flusher, inflight),
+        consents=Consents(core, directory, endings, notices, inflight),
+        expiry=expiry,
+        notices=notices,
+        objecting=Objecting(core, directory, endings, inflight),
+        ended_purposes=EndedPurposes(core, directory),
     )
 
 
@@ -174,6 +193,7 @@ class Runtime:
         """Erasures first: nothing of an erased subject may be replayed."""
         begun, parts = stopwatch(), self.parts
         await parts.eraser.apply_list()
+        await parts.ended_purposes.apply_list()
         await _attempt(parts.eraser.resume, "an interrupted erasure")
         reach("open.after_resume")
         entries = await parts.core.state.read(c.Journal())

@@ -25,6 +25,9 @@ class Scope:
         parts = self.parts()
         with timed(parts.core.observer, op):
             async with parts.directory.using(self.subject) as active:
+                # Forgetting ends what expired by itself, and its dry run changes nothing.
+                if op != "forget":
+                    await parts.expiry.settle(active)
                 await parts.pager.bring(active, memory_ids)
                 yield parts, active
                 # What was read before an erasure and would be handed over after it is discarded.

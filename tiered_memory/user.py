@@ -10,7 +10,7 @@ from typing import Unpack
 import anyio.to_thread
 
 from tiered_memory.archive import Archive, Progress
-from tiered_memory.archive_import import ImportOptions, ImportReport
+from tiered_memory.archive_plan import ImportOptions, ImportReport
 from tiered_memory.consent_face import Consent
 from tiered_memory.dossier import Dossier, dossier
 from tiered_memory.errors import InvalidInputError
@@ -47,6 +47,7 @@ from tiered_memory.model import (
     Subject,
 )
 from tiered_memory.policy.rules import Policy
+from tiered_memory.privacy.objections import Objection
 from tiered_memory.recall import ContextOptions
 from tiered_memory.router import WriteOptions
 from tiered_memory.scope import Scope
@@ -58,6 +59,7 @@ Ids = list[str]
 Receipts = list[Receipt]
 Hits = list[Hit]
 History = list[HistoryEntry]
+Objections = list[Objection]
 
 
 class User:
@@ -231,6 +233,36 @@ class User:
         async with self._using("explain") as (parts, active):
             await parts.sweeper.write_uses_of(active)
             return await parts.forecaster.forecast(days, candidate, active.ref.pseudonym)
+
+    async def object_to(
+        self, purpose: str, *, reason: str = "objected by the person", compelling_grounds: str | None = None
+    ) -> Objection:
+        """Object to the processing for a purpose that rests on legitimate interests or a public task (Art. 21).
+
+        From now on nothing is kept for it, and what was kept is erased. With `compelling_grounds`, the controller's
+        documented ones, that stays, and is not retrievable while the objection stands.
+
+        Raises:
+            InvalidInputError: the purpose is unknown, or rests on consent, which is withdrawn instead.
+            ObjectionNotApplicableError: it rests on a basis that nobody can object to.
+        """
+        check_id(purpose, "purpose")
+        check_text(reason, "reason", REASON_BYTES)
+        if compelling_grounds is not None:
+            check_text(compelling_grounds, "compelling_grounds", REASON_BYTES)
+        async with self._using("rights") as (parts, active):
+            return await parts.objecting.object_to(active, purpose, reason, compelling_grounds)
+
+    async def lift_objection(self, purpose: str) -> bool:
+        """Take an objection back; return whether there was one. What was erased does not come back."""
+        check_id(purpose, "purpose")
+        async with self._using("rights") as (parts, active):
+            return await parts.objecting.lift(active, purpose)
+
+    async def objections(self) -> Objections:
+        """Return this user's objections, oldest first, lifted ones among them."""
+        async with self._using("rights") as (parts, active):
+            return await parts.objecting.all(active)
 
     async def export(
         self,

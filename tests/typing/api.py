@@ -24,7 +24,8 @@ from tiered_memory import (
 from tiered_memory.analytics.duckdb_views import Stats
 from tiered_memory.archive import Archive
 from tiered_memory.archive_files import verify_archive
-from tiered_memory.archive_import import ImportReport
+from tiered_memory.archive_plan import ImportReport
+from tiered_memory.consent_records import ConsentTerms, verify_receipt
 from tiered_memory.core import ForgetHook
 from tiered_memory.dossier import Dossier
 from tiered_memory.embedding.static_embedder import StaticEmbedder
@@ -32,6 +33,10 @@ from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.model import ForgetBatch, MemoryEvent
 from tiered_memory.privacy.audit import Verdict
 from tiered_memory.privacy.checkpoint import SignedCheckpoint
+from tiered_memory.privacy.consent import ConsentEvent
+from tiered_memory.privacy.consent_receipt import ConsentReceipt
+from tiered_memory.privacy.notices import Notice
+from tiered_memory.privacy.objections import Objection
 from tiered_memory.reembed import ReembedReport
 from tiered_memory.wiring import Overrides
 
@@ -60,6 +65,25 @@ async def write(alice: User) -> None:
     assert_type(receipt.reasons, tuple[str, ...])
     many = await alice.add_many([Interaction(content="one"), Interaction(content="two", author="Alice")])
     assert_type(many, list[Receipt])
+
+
+async def consent(memory: TieredMemory, alice: User) -> None:
+    notice = await memory.notices.publish(
+        "privacy", version="1", language="en", text="...", purposes=["advice"]
+    )
+    assert_type(notice, Notice)
+    assert_type(await memory.notices.get("privacy@1", language="en"), Notice)
+    assert_type(await memory.notices.list(), list[Notice])
+    terms: ConsentTerms = {"method": "web form", "recipients": ["printer"], "data_categories": ["names"]}
+    assert_type(await alice.consent.grant("advice", notice="privacy", explicit=True, **terms), ConsentEvent)
+    assert_type(await alice.consent.refuse("advice", notice="privacy", actor="desk 4"), ConsentEvent)
+    assert_type(await alice.consent.history("advice"), list[ConsentEvent])
+    receipt = await alice.consent.receipt("advice")
+    assert_type(receipt, ConsentReceipt)
+    verify_receipt(receipt)
+    assert_type(await alice.object_to("insight", compelling_grounds="file 9"), Objection)
+    assert_type(await alice.lift_objection("insight"), bool)
+    assert_type(await alice.objections(), list[Objection])
 
 
 async def read(alice: User) -> None:

@@ -7,7 +7,18 @@ from io import TextIOWrapper
 
 import typer
 
-from tiered_memory.cli import archives, foreseeing, ledger, policies, reading, rights, tuning, upkeep, writing
+from tiered_memory.cli import (
+    archives,
+    consents,
+    foreseeing,
+    ledger,
+    policies,
+    reading,
+    rights,
+    tuning,
+    upkeep,
+    writing,
+)
 from tiered_memory.cli.demo import command as demo
 
 ABOUT = "Memory for AI agents: three tiers, routing by importance, forgetting, and erasure with proof."
@@ -21,7 +32,19 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for part in (demo, writing, reading, foreseeing, tuning, rights, archives, upkeep, ledger, policies):
+    for part in (
+        demo,
+        writing,
+        reading,
+        foreseeing,
+        tuning,
+        consents,
+        rights,
+        archives,
+        upkeep,
+        ledger,
+        policies,
+    ):
         part.register(app)
     return app
 

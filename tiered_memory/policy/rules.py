@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.consent_rules import ConsentRules, names, stated
+from tiered_memory.policy.pii_rules import PiiRules
 from tiered_memory.policy.specs import (
     SPEC,
     Checked,
@@ -151,7 +153,8 @@ def contradiction(floor_days: float | None, ceiling_days: float | None) -> str |
 class PurposeRule(Checked):
     """What a purpose rests on (GDPR Art. 6) and how sensitive its data may be.
 
-    Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)).
+    Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)). The
+    rest is what people are told of it; see `policy/disclosure.py` for what stands where nothing is stated.
     """
 
     lawful_basis: LawfulBasis = field(
@@ -161,6 +164,12 @@ class PurposeRule(Checked):
     max_sensitivity: Sensitivity = field(
         default=Sensitivity.CONFIDENTIAL, metadata={SPEC: ChoiceSpec(tuple(Sensitivity))}
     )
+    retention: str = stated()
+    recipients: tuple[str, ...] = names()
+    data_categories: tuple[str, ...] = names()
+    jurisdiction: str = stated()
+    controller: str = stated()
+    contact: str = stated()
 
     def __post_init__(self) -> None:
         """Refuse an undocumented basis."""
@@ -205,8 +214,10 @@ class Policy(Checked):
     decay: DecayRules = field(default_factory=DecayRules)
     forgetting: ForgettingRules = field(default_factory=ForgettingRules)
     quota: QuotaRules = field(default_factory=QuotaRules)
+    consent: ConsentRules = field(default_factory=ConsentRules)
     retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
+    pii: PiiRules = field(default_factory=PiiRules)
     default_purpose: str = text("personalization")
 
     def __post_init__(self) -> None:

@@ -85,7 +85,8 @@ def _differing(rules: Any, defaults: Any) -> dict[str, Any]:
 
 def _purpose(rule: PurposeRule) -> dict[str, Any]:
     given = {one.name: getattr(rule, one.name) for one in fields(rule)}
-    return {key: str(value) for key, value in given.items() if value is not None}
+    lists = {key: list(value) for key, value in given.items() if isinstance(value, tuple) and value}
+    return lists | {key: str(value) for key, value in given.items() if value and not isinstance(value, tuple)}
 
 
 def _put(document: dict[str, Any], path: Sequence[str], value: Any) -> None:
