@@ -255,7 +255,7 @@ def meanwhile(
     monkeypatch.setattr(sources, "turns", later)
 
 
-async def test_a_full_disk_leaves_no_file_and_no_leaf(
+async def test_a_disk_that_fails_leaves_no_file(
     alice: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await alice.add("I prefer tea", importance=0.9)
