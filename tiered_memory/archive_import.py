@@ -8,19 +8,18 @@ nothing. The day since when a memory is held stays the one it had, so that a cei
 from __future__ import annotations
 
 import hmac
-import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import anyio.to_thread
 
 from tiered_memory.active import ActiveSubject
-from tiered_memory.archive import Progress, identity_of
+from tiered_memory.archive import identity_of
 from tiered_memory.archive_files import ArchiveReader
 from tiered_memory.archive_lines import Incoming, read_line
+from tiered_memory.archive_plan import ImportOptions, ImportReport, Plan, archived_ceilings
 from tiered_memory.commits import WITHDRAWN, Commission, Committer, Written
 from tiered_memory.core import Core, chunks
 from tiered_memory.drafts import Draft
@@ -39,8 +38,10 @@ from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.formats.record import decode_fields, encode_record, vectors_of
 from tiered_memory.held_records import indexed_turn
 from tiered_memory.inflight import InFlight
+from tiered_memory.intake import Accepted
 from tiered_memory.ledger import leaf_for
-from tiered_memory.model import Memory, Sensitivity, SourceKind
+from tiered_memory.masking import Masker
+from tiered_memory.model import Interaction, Memory, Sensitivity, SourceKind
 from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.scoring.importance import score_importance
 from tiered_memory.state import commands as c
@@ -52,7 +53,6 @@ from tiered_memory.tiers.base import TierRecord
 GROUP = 100
 ASKED = 500
 MOST_LINES = 1_000_000
-LISTED = 1_000
 FOREIGN_TRUST = 0.5
 """What another store says of a memory is worth at most this much."""
 IMPORTED = Placement(True, True, True, REQUIRED, "it was imported")
@@ -66,59 +66,6 @@ OTHER_PERSON = (
     "the archive is of somebody else than this user: if they are known by another id here, accept another subject; "
     "nothing was stored"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
-    """What a caller asks of an import; see `User.import_archive`."""
-
-    purpose: str | None = None
-    public_key: bytes | None = None
-    accept_other_subject: bool = False
-    progress: Progress | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A memory of the archive (by its id there) that was not taken in, and why."""
-
-    id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportReport:
-    """What became of an archive's memories: `added` + `skipped` (held already) + those refused are all of them.
-
-    `refused` counts by reason; `listed` names the first 1000 of them.
-    """
-
-    archive: str
-    added: int
-    skipped: int
-    refused: Mapping[str, int]
-    listed: tuple[Refusal, ...] = ()
-
-
-@dataclass(slots=True)
-class _Plan:
-    """What is to be done with each memory, by the id it has in the archive."""
-
-    ids: dict[str, str] = field(default_factory=dict)
-    """The id each has here, or will have."""
-    levels: dict[str, tuple[str, Sensitivity]] = field(default_factory=dict)
-    wanted: set[str] = field(default_factory=set)
-    skipped: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    listed: list[Refusal] = field(default_factory=list)
-
-    def refuse(self, memory_id: str, reason: str) -> None:
-        """Leave one out, and say why."""
-        self.wanted.discard(memory_id)
-        self.ids.pop(memory_id, None)
-        self.refused[reason] += 1
-        if len(self.listed) < LISTED:
-            self.listed.append(Refusal(memory_id, reason))
 
 
 class Importer:
@@ -137,6 +84,7 @@ class Importer:
         self._committer = committer
         self._flusher = flusher
         self._inflight = inflight
+        self._masker = Masker(core)
 
     async def take_in(self, active: ActiveSubject, path: Path, options: ImportOptions) -> ImportReport:
         """Store an archive's memories, in groups that are stored whole; a repeated call goes on where one ended.
@@ -145,6 +93,7 @@ class Importer:
             ArchiveError: it is no archive, was altered, or a line of it is wrong; nothing was stored.
             InvalidInputError: it is of another store or person, or its purpose is unknown; nothing was stored.
             ConsentRequiredError: there is no lawful basis for a purpose; nothing was stored.
+            PiiRefusedError: one holds what the policy refuses; the groups before are stored.
             QuotaExceededError: what is protected fills the quota; the groups before are stored.
         """
         reader = await anyio.to_thread.run_sync(ArchiveReader, path)
@@ -179,9 +128,9 @@ class Importer:
         if not (options.accept_other_subject or _is_of(active, manifest)):
             raise InvalidInputError(OTHER_PERSON)
 
-    def _plan(self, reader: ArchiveReader, options: ImportOptions) -> _Plan:
+    def _plan(self, reader: ArchiveReader, options: ImportOptions) -> Plan:
         """Read every line once; what is wrong with any of them keeps all from being stored."""
-        plan, ceilings = _Plan(), self._ceilings(reader)
+        plan, ceilings = Plan(), self._ceilings(reader)
         for incoming in self._incoming(reader):
             memory = incoming.memory
             if memory.id in plan.levels:
@@ -214,7 +163,7 @@ class Importer:
         days = ceilings.get(memory.sensitivity)
         return days is not None and memory.ingested_at + timedelta(days=days) <= self._core.clock.now()
 
-    def _check_grounds(self, active: ActiveSubject, plan: _Plan) -> list[str]:
+    def _check_grounds(self, active: ActiveSubject, plan: Plan) -> list[str]:
         """Refuse what no lawful basis covers: a whole purpose loudly, what is too sensitive for one by itself."""
         policy, now_us = self._core.policy, self._core.now_us()
         consents = open_consents(active.consents, now_us)
@@ -223,11 +172,14 @@ class Importer:
             if purpose not in policy.purposes:
                 known = ", ".join(sorted(policy.purposes))
                 raise InvalidInputError(f"the policy knows no such purpose, give another; it has: {known}")
-            ground = decide_grounds(policy, consents, purpose, Sensitivity.PUBLIC, now_us)
+            ground = decide_grounds(
+                policy, consents, purpose, Sensitivity.PUBLIC, now_us, objections=active.objections
+            )
             if not ground.durable:
                 raise ConsentRequiredError(f"{ground.reason}; grant consent first, nothing was stored")
         for memory_id in sorted(plan.wanted):
-            ground = decide_grounds(policy, consents, *plan.levels[memory_id], now_us)
+            chosen = plan.levels[memory_id]
+            ground = decide_grounds(policy, consents, *chosen, now_us, objections=active.objections)
             if not ground.durable:
                 plan.refuse(memory_id, ground.reason)
         return purposes
@@ -237,7 +189,7 @@ class Importer:
         for purpose in purposes:
             await self._directory.key_for(active, purpose)
 
-    async def _compare(self, active: ActiveSubject, manifest: f.ArchiveManifest, plan: _Plan) -> None:
+    async def _compare(self, active: ActiveSubject, manifest: f.ArchiveManifest, plan: Plan) -> None:
         """Find out what is here already, or was, under the id it would have or, in its own store, under its own."""
         if not plan.wanted:
             return
@@ -257,7 +209,7 @@ class Importer:
                 elif fresh in gone or (own and one in gone):
                     plan.refuse(one, DELETED_HERE)
 
-    async def _note(self, active: ActiveSubject, manifest: f.ArchiveManifest, plan: _Plan) -> None:
+    async def _note(self, active: ActiveSubject, manifest: f.ArchiveManifest, plan: Plan) -> None:
         """What comes in is in the ledger first: a kill between the two leaves a leaf too many, not one too few."""
         leaf = leaf_for(
             active,
@@ -271,7 +223,7 @@ class Importer:
         await self._core.state.write(c.AppendLeaves((leaf,)))
 
     async def _store(
-        self, active: ActiveSubject, reader: ArchiveReader, plan: _Plan, options: ImportOptions
+        self, active: ActiveSubject, reader: ArchiveReader, plan: Plan, options: ImportOptions
     ) -> int:
         added, groups = 0, self._groups(reader, plan)
         while group := await anyio.to_thread.run_sync(next, groups, None):
@@ -286,7 +238,7 @@ class Importer:
                 options.progress(added, len(plan.wanted))
         return added
 
-    def _groups(self, reader: ArchiveReader, plan: _Plan) -> Iterator[tuple[str, list[Incoming]]]:
+    def _groups(self, reader: ArchiveReader, plan: Plan) -> Iterator[tuple[str, list[Incoming]]]:
         """Yield what is wanted in groups of one purpose each."""
         waiting: dict[str, list[Incoming]] = {}
         for incoming in self._incoming(reader):
@@ -303,15 +255,20 @@ class Importer:
         self,
         active: ActiveSubject,
         manifest: f.ArchiveManifest,
-        plan: _Plan,
+        plan: Plan,
         purpose: str,
         every: Sequence[Incoming],
     ) -> list[Draft]:
         own = bytes.fromhex(manifest.public_key) == self._core.notary.public_key
-        memories = [await self._memory(active, one, plan, purpose) for one in every]
+        treated = await self._masker.treated(active, [_given(one.memory) for one in every])
+        memories = [
+            self._memory(active, one, plan, purpose, said.interaction)
+            for one, said in zip(every, treated, strict=True)
+        ]
         if not own:
             memories = [replace(one, trust=min(one.trust, FOREIGN_TRUST)) for one in memories]
-        features = await features_of(self._core, [one.content for one in memories])
+        contents = [one.content for one in memories]
+        features = await features_of(self._core, await self._masker.indexable(active, contents))
         drafts = []
         for memory, found in zip(memories, features, strict=True):
             plaintext = encode_record(memory, found)
@@ -321,13 +278,16 @@ class Importer:
             drafts.append(Draft(memory, IMPORTED, plaintext, turn))
         return drafts
 
-    async def _memory(self, active: ActiveSubject, incoming: Incoming, plan: _Plan, purpose: str) -> Memory:
+    def _memory(
+        self, active: ActiveSubject, incoming: Incoming, plan: Plan, purpose: str, said: Interaction
+    ) -> Memory:
         """Return the memory as it will be held here: with ids, order and grounds of its own."""
-        there, core = incoming.memory, self._core
-        content = there.content if core.pii is None else await core.pii(there.content)
+        there, core, content = incoming.memory, self._core, said.content
         now_us, named = core.now_us(), plan.ids
         consents = open_consents(active.consents, now_us)
-        ground = decide_grounds(core.policy, consents, purpose, there.sensitivity, now_us)
+        ground = decide_grounds(
+            core.policy, consents, purpose, there.sensitivity, now_us, objections=active.objections
+        )
         importance, reasons = there.importance, there.reasons
         if not incoming.scored:
             scored = score_importance(content, there.role, None)
@@ -337,6 +297,7 @@ class Importer:
             id=named[there.id],
             order=active.next_order(),
             content=content,
+            metadata=said.metadata,
             importance=importance,
             reasons=reasons,
             purpose=purpose,
@@ -380,16 +341,10 @@ class Importer:
             active.users -= 1
 
 
-def archived_ceilings(reader: ArchiveReader) -> dict[Sensitivity, float]:
-    """Return the ceilings in days under which the archive's memories were held; none where it does not say."""
-    if f.RETENTION not in reader.manifest.files:
-        return {}
-    try:
-        rules = json.loads(b"".join(reader.lines(f.RETENTION)))["rules"]
-        days = {Sensitivity(level): rule["ceiling_days"] for level, rule in rules.items()}
-        return {level: float(one) for level, one in days.items() if one is not None}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ArchiveError(f"the archive's {f.RETENTION} cannot be read; nothing was stored") from error
+def _given(memory: Memory) -> Accepted:
+    """Return a memory as whoever looks for personal data takes it."""
+    said = Interaction(content=memory.content, sensitivity=memory.sensitivity, metadata=memory.metadata)
+    return Accepted(said, memory.occurred_at)
 
 
 def _is_of(active: ActiveSubject, manifest: f.ArchiveManifest) -> bool:

@@ -10,7 +10,7 @@ from typing import Unpack
 import anyio.to_thread
 
 from tiered_memory.archive import Archive, Progress
-from tiered_memory.archive_import import ImportOptions, ImportReport
+from tiered_memory.archive_plan import ImportOptions, ImportReport
 from tiered_memory.consent_face import Consent
 from tiered_memory.corrections import Asked, Changes, Correction, checked
 from tiered_memory.decisions_face import DecisionsFace

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import stat
 import zipfile
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -220,44 +222,40 @@ async def test_a_file_that_came_meanwhile_stays(alice: User, tmp_path: Path) -> 
 
 
 async def test_who_is_erased_during_an_export_is_not_handed_out(
-    memory: TieredMemory, alice: User, tmp_path: Path
+    memory: TieredMemory, alice: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await alice.add_many([Interaction(content=f"fact {n}", importance=0.9) for n in range(450)])
-    erased = anyio.Event()
-
-    async def erase() -> None:
-        await alice.erase(reason="request")
-        erased.set()
-
-    async with anyio.create_task_group() as tasks:
-        begun = False
-
-        def progress(done: int, total: int) -> None:
-            nonlocal begun
-            if not begun:
-                begun = True
-                tasks.start_soon(erase)
-
-        with pytest.raises(SubjectErasedError):
-            await alice.export(tmp_path / "gone.zip", progress=progress)
-        await erased.wait()
+    meanwhile(memory, monkeypatch, lambda: alice.erase(reason="request"))
+    with pytest.raises(SubjectErasedError):
+        await alice.export(tmp_path / "gone.zip")
     assert exports_in(tmp_path) == []
 
 
-async def test_a_consent_withdrawn_during_an_export_ends_it(alice: User, tmp_path: Path) -> None:
+async def test_a_consent_withdrawn_during_an_export_ends_it(
+    memory: TieredMemory, alice: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await alice.add_many([Interaction(content=f"fact {n}", importance=0.9) for n in range(450)])
-    async with anyio.create_task_group() as tasks:
-
-        def progress(done: int, total: int) -> None:
-            if done == 200:
-                tasks.start_soon(alice.consent.withdraw, PURPOSE)
-
-        with pytest.raises(ConsentRequiredError, match="repeat"):
-            await alice.export(tmp_path / "gone.zip", progress=progress)
+    meanwhile(memory, monkeypatch, lambda: alice.consent.withdraw(PURPOSE))
+    with pytest.raises(ConsentRequiredError, match="repeat"):
+        await alice.export(tmp_path / "gone.zip")
     assert exports_in(tmp_path) == []
 
 
-async def test_a_full_disk_leaves_no_file_and_no_leaf(
+def meanwhile(
+    memory: TieredMemory, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Awaitable[object]]
+) -> None:
+    """Let something happen when the memories are written and the file has no name yet."""
+    sources = parts_of(memory).exporter._sources
+    turns = sources.turns
+
+    async def later(*given: Any) -> Any:
+        await work()
+        return await turns(*given)
+
+    monkeypatch.setattr(sources, "turns", later)
+
+
+async def test_a_disk_that_fails_leaves_no_file(
     alice: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await alice.add("I prefer tea", importance=0.9)

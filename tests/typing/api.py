@@ -24,7 +24,7 @@ from tiered_memory import (
 from tiered_memory.analytics.duckdb_views import Stats
 from tiered_memory.archive import Archive
 from tiered_memory.archive_files import verify_archive
-from tiered_memory.archive_import import ImportReport
+from tiered_memory.archive_plan import ImportReport
 from tiered_memory.caller import Caller
 from tiered_memory.consent_records import ConsentTerms, verify_receipt
 from tiered_memory.core import ForgetHook
