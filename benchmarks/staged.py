@@ -220,6 +220,10 @@ class GatedTier:
         """Have the tier compact what it has of a subject."""
         await self._through("compact", subject)
 
+    async def scrub(self, subject: SubjectRef) -> None:
+        """Have the tier scrub what it has of a subject."""
+        await self._through("scrub", subject)
+
     def exists(self, subject: SubjectRef) -> bool:
         """See `ColdTier`."""
         return bool(self._tier.exists(subject))

@@ -101,8 +101,8 @@ async def _sealed_values(memory: TieredMemory) -> list[Sealed]:
         for name in USERS:
             user = memory.user(name, tenant=tenant)
             async with memory._parts().directory.using(user.subject) as active:  # noqa: SLF001 - as above
-                epochs = await memory._parts().directory._epochs_of(active.tenant)  # noqa: SLF001 - as above
-                values += await _of_one(_core(memory), active, epochs)
+                epochs = await memory._parts().directory.epochs.of(active.tenant)  # noqa: SLF001 - as above
+                values += await _of_one(_core(memory), active, epochs.live)
     return values
 
 

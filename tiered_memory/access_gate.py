@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from tiered_memory.access_writer import AccessWriter
 from tiered_memory.active import ActiveSubject
-from tiered_memory.caller import Caller
+from tiered_memory.caller import AGENT, Caller
 from tiered_memory.core import Core
 from tiered_memory.errors import AccessDeniedError, NotFoundError, StorageError
 from tiered_memory.formats.leaf import AuditEvent
@@ -45,7 +45,11 @@ class AccessGate:
 
         Raises:
             AccessDeniedError: with none; the refusal is in the ledger.
+            AgentNotAllowedError: an agent calls that the tenant does not allow.
         """
+        book = self._core.tenancy
+        if caller.role == AGENT and caller.actor and book.entries:
+            book.check_agent(self._core.names.tenant(subject.tenant), caller.actor)
         found = decide_call(self._core.policy, caller, op, names_memories=names_memories)
         if isinstance(found, Refused):
             await self.refuse(subject, caller, found)
@@ -99,7 +103,7 @@ class AccessGate:
     def note(self, active: ActiveSubject, caller: Caller, op: str, shown: int) -> None:
         """Count a call that showed memories; it reaches the ledger behind the reads."""
         call = _CALLS.get(op)
-        if call is not None:
+        if call is not None and self._core.tenancy.audits(active.tenant):
             actor = self.actor_of(caller)
             self._writer.record(active, call, shown, category=caller.context, role=caller.role, actor=actor)
 

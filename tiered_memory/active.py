@@ -12,11 +12,12 @@ import anyio
 
 from tiered_memory.core import Sealer
 from tiered_memory.crypto.envelope import SealingKey, key_id_of
-from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
+from tiered_memory.crypto.keyring import EPOCH_ENDED, SUBJECT_PURPOSE
 from tiered_memory.errors import (
     CorruptionError,
     KeyUnavailableError,
     NotFoundError,
+    RestrictedError,
     SubjectErasedError,
     TieredMemoryError,
 )
@@ -29,11 +30,12 @@ from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
 from tiered_memory.privacy.holds import HoldBook
 from tiered_memory.privacy.objections import ObjectionStatus
 from tiered_memory.privacy.pii_masking import Placeholders
+from tiered_memory.privacy.restriction import is_frozen
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.reconcile import Claim
 from tiered_memory.scoring.supersession import Statement
 from tiered_memory.state.base import ConsentRow, MemoryRow
-from tiered_memory.tiers.base import SubjectRef, TierRecord
+from tiered_memory.tiers.base import SubjectRef
 
 HELD_BYTES = 520
 CLAIMS_KEPT = 500
@@ -68,6 +70,10 @@ class HeldMemory:
     wording: int = 0
     """A digest of its index terms, within this process."""
     profile_key: str | None = None
+    settled_order: int = 0
+    """What memories of up to this order said against it, they said against a text that was corrected since."""
+    trust: float = 1.0
+    quarantined: bool = False
 
     def held_good(self, at_us: int) -> bool:
         """Tell whether it was so at a moment, as far as is known now."""
@@ -127,6 +133,8 @@ class ActiveSubject:
     objection_changes: int = 0
     spread: ImportanceSpread = field(default_factory=ImportanceSpread)
     held: dict[str, HeldMemory] = field(default_factory=dict)
+    quarantined: dict[str, HeldMemory] = field(default_factory=dict)
+    """Kept apart from `held` and from every index of it: nothing that reads or judges meets them."""
     tracked: dict[str, Tracked] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     superseded: set[str] = field(default_factory=set)
@@ -137,6 +145,8 @@ class ActiveSubject:
     claims: OrderedDict[str, Claim] = field(default_factory=OrderedDict)
     damaged: set[str] = field(default_factory=set)
     damaged_keys: set[str] = field(default_factory=set)
+    ended: bool = False
+    """Whether some of its keys are of an epoch that has ended: a restored backup, or a lost guard."""
     sessions: set[str] = field(default_factory=set)
     session_names: dict[str, bytes] = field(default_factory=dict)
     ephemeral_sessions: set[str] = field(default_factory=set)
@@ -162,6 +172,7 @@ class ActiveSubject:
     users: int = 0
     last_order: int = 0
     alive: bool = True
+    restricted: bool = False
 
     def mark_held(self, holds: HoldBook) -> None:
         """Have every memory say whether a hold covers it: a strength that RAM writes sets its deadline by that."""
@@ -170,10 +181,21 @@ class ActiveSubject:
             if held != one.row.held:
                 one.row = replace(one.row, held=held)
 
+    def check_readable(self) -> None:
+        """Refuse what cannot be answered truly: part of what is held cannot be read any more."""
+        if self.ended:
+            raise KeyUnavailableError(EPOCH_ENDED)
+
     def check_alive(self) -> None:
         """Refuse to go on for a subject that was erased meanwhile."""
         if not self.alive:
             raise SubjectErasedError
+
+    def check_usable(self, op: str, *, done: bool = False) -> None:
+        """Refuse to begin a call, or to hand over what it read, on a subject that is erased or restricted by now."""
+        self.check_alive()
+        if self.restricted and is_frozen(op, done=done):
+            raise RestrictedError
 
     def next_order(self) -> int:
         """Return the next record's order."""
@@ -205,6 +227,8 @@ class ActiveSubject:
 
     def missing(self, memory_id: str) -> TieredMemoryError:
         """Return why a memory is not there: nobody may take a damaged one for one that never was."""
+        if memory_id in self.quarantined:
+            return NotFoundError("this memory is quarantined: see `quarantine.list`, `quarantine.release`")
         if memory_id in self.damaged:
             return CorruptionError(
                 "this memory is held, but what is stored of it does not verify: restore a backup, or delete it"
@@ -224,7 +248,13 @@ class ActiveSubject:
         return Sealer(self.tenant, self.ref, purpose or "", self.ram_key)
 
     def hold(self, entries: Sequence[HeldMemory], turns: Sequence[IndexedTurn]) -> None:
-        """Make memories searchable."""
+        """Make memories searchable; quarantined ones are kept apart, and need no turn."""
+        apart = {entry.id: entry for entry in entries if entry.quarantined}
+        if apart:
+            self.quarantined.update(apart)
+            self.held_bytes += sum(len(entry.plaintext) + HELD_BYTES for entry in apart.values())
+            entries = [entry for entry in entries if entry.id not in apart]
+            turns = [turn for turn in turns if turn.id not in apart]
         self.index.add(turns)
         self.changes += 1
         wordings = {turn.id: wording_of(turn.terms) for turn in turns}
@@ -244,15 +274,21 @@ class ActiveSubject:
         """Note what took a memory's place, and what it stands against."""
         if entry.superseded_by is not None:
             self.superseded.add(entry.id)
+        else:
+            self.superseded.discard(entry.id)
         for other in entry.conflicts:
-            self.contested.setdefault(entry.id, set()).add(other)
-            self.contested.setdefault(other, set()).add(entry.id)
+            if other not in self.held or self.held[other].settled_order < entry.order:
+                self.contested.setdefault(entry.id, set()).add(other)
+                self.contested.setdefault(other, set()).add(entry.id)
+        for other in tuple(self.contested.get(entry.id, ())) if entry.settled_order else ():
+            if other not in self.held or self.held[other].order <= entry.settled_order:
+                self._reconcile(entry.id, other)
 
     def revise(self, entry: HeldMemory) -> None:
         """Put a memory's next version in the place of the one before it; its content is the same."""
         before = self.held.get(entry.id)
         if before is None or before.version != entry.version - 1:
-            return  # it was removed meanwhile
+            return  # it was removed, or quarantined, meanwhile
         self.changes += 1
         entry.wording, entry.profile_key = before.wording, before.profile_key
         self.held[entry.id] = entry
@@ -261,6 +297,19 @@ class ActiveSubject:
         tracked = self.tracked.get(entry.id)
         if tracked is not None:
             tracked.row = replace(tracked.row, version=entry.version, bytes=len(entry.plaintext))
+
+    def reword(self, entry: HeldMemory, turn: IndexedTurn, tracked: Tracked | None) -> None:
+        """Put a corrected memory in the place of the version before it: it is found by its new words alone."""
+        used, paged = entry.id in self.used, entry.id in self.pages
+        self.release([entry.id])
+        self.left.discard(entry.id)
+        if tracked is not None:
+            self.tracked[entry.id] = tracked
+        if used:
+            self.used.add(entry.id)
+        if paged:
+            self.pages[entry.id] = None
+        self.hold([entry], [turn])
 
     def claim(self, memory_id: str) -> Claim:
         """Return a held memory as it is compared; what was read of the latest compared is kept with them."""
@@ -282,10 +331,11 @@ class ActiveSubject:
         if self.bringing:
             self.left.update(ids)
         gone = [self.held.pop(one) for one in ids if one in self.held]
+        apart = [self.quarantined.pop(one) for one in ids if one in self.quarantined]
         self.changes += 1
         self.damaged.difference_update(ids)
         self.index.remove(one.id for one in gone)
-        for entry in gone:
+        for entry in (*gone, *apart):
             self.tracked.pop(entry.id, None)
             self.pages.pop(entry.id, None)
             self.used.discard(entry.id)
@@ -293,6 +343,10 @@ class ActiveSubject:
             self._unrelate(entry)
             self.held_bytes -= len(entry.plaintext) + HELD_BYTES
         return [entry.id for entry in gone]
+
+    def known(self, memory_id: str) -> HeldMemory | None:
+        """Return a memory in RAM, quarantined or not."""
+        return self.held.get(memory_id) or self.quarantined.get(memory_id)
 
     def _unrelate(self, entry: HeldMemory) -> None:
         """Take back what the memory itself says of others; what others say of it may come true again."""
@@ -304,10 +358,13 @@ class ActiveSubject:
             if name in members and not members[name]:
                 del members[name]
         for other in entry.conflicts:
-            for one, against in ((entry.id, other), (other, entry.id)):
-                self.contested.get(one, set()).discard(against)
-                if not self.contested.get(one):
-                    self.contested.pop(one, None)
+            self._reconcile(entry.id, other)
+
+    def _reconcile(self, memory_id: str, other: str) -> None:
+        for one, against in ((memory_id, other), (other, memory_id)):
+            self.contested.get(one, set()).discard(against)
+            if not self.contested.get(one):
+                self.contested.pop(one, None)
 
     def expire(self, now_us: int) -> None:
         """Drop volatile memories whose time in hot has passed."""
@@ -332,7 +389,8 @@ class ActiveSubject:
 
     def tier_of(self, memory_id: str) -> TierName:
         """Return the tier a held memory rests in."""
-        return TierName.HOT if self.held[memory_id].volatile else TierName.COLD
+        held = self.held.get(memory_id)
+        return TierName.HOT if held is not None and held.volatile else TierName.COLD
 
     @property
     def bytes_used(self) -> int:
@@ -352,6 +410,7 @@ def _claim_of(held: HeldMemory) -> Claim:
         sensitivity=Sensitivity(fields["sensitivity"]),
         agent=held.agent,
         metadata=fields.get("metadata", {}),
+        trust=held.trust,
     )
 
 
@@ -371,14 +430,3 @@ def consent_event(row: ConsentRow, details: dict[str, Any]) -> ConsentEvent:
     """Return the event a consent row and its opened details describe."""
     action = ConsentAction(row.action)
     return ConsentEvent(row.event_id, action, row.purpose, row.at_us, row.expires_us, row.explicit, details)
-
-
-def is_current(row: MemoryRow, stored: Mapping[str, TierRecord]) -> bool:
-    """Tell whether a memory's record is there, and none older than its row says."""
-    record = stored.get(row.memory_id)
-    return record is not None and record.version >= row.version
-
-
-def lasting(record: TierRecord) -> TierRecord:
-    """What is in cold has no expiry of its own; damage that looks like one must not end a memory."""
-    return record if record.expires_at_us is None else replace(record, expires_at_us=None)

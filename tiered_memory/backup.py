@@ -1,8 +1,8 @@
 """Backups: taken while the store runs, restored to an empty directory, never bringing the erased back.
 
 An archive is a directory: the state store as of one moment, its wrapped page key, the cold tables, and a manifest
-with the SHA-256 of each file. Everything in it is sealed; the root key is not in it, and neither are the erased
-list and the high-water mark, which must outlive every backup. Records that were on their way to cold at that
+with the SHA-256 of each file. Everything in it is sealed; the root key and the epochs' guards are not in it, and
+neither are the erased list and the high-water mark, which must outlive every backup. Records that were on their way to cold at that
 moment are in the archive's journal; those that arrived there meanwhile are in both, which does no harm.
 """
 
@@ -57,9 +57,10 @@ class Backup:
             StorageError: it could not be written; what was written so far is removed.
         """
         await anyio.to_thread.run_sync(_claim, archive)
+        taken_at = self._core.clock.now().isoformat()
         try:
             users = await self._copy(archive, progress)
-            files = await anyio.to_thread.run_sync(_seal_archive, archive)
+            files = await anyio.to_thread.run_sync(_seal_archive, archive, taken_at)
         except BaseException:
             shutil.rmtree(archive, ignore_errors=True)
             raise
@@ -101,17 +102,18 @@ def verify_archive(archive: Path) -> dict[str, Any]:
     return manifest
 
 
-def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = None) -> None:
+def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = None) -> str | None:
     """Put an archive's files into `data_dir`, which must not hold a store; opening it finishes the restore.
 
     `erased_list` is the `erased.log` of the store the archive was taken from: whom it names is erased again when
-    the store is opened. Without it, erasures after the backup are unknown to the restored store.
+    the store is opened. Without it, erasures after the backup are unknown to the restored store. Returns when the
+    backup was begun (ISO 8601), if the archive says so.
 
     Raises:
         CorruptionError: the archive is damaged; nothing was written.
         ConfigurationError: the directory holds a store already, or the list cannot be read; nothing was written.
     """
-    verify_archive(archive)
+    taken_at: str | None = verify_archive(archive).get("taken_at")
     if (data_dir / STATE).exists() or (data_dir / COLD).exists():
         raise ConfigurationError("the directory holds a store: restore into an empty one")
     listed = None if erased_list is None else _read_list(erased_list)
@@ -127,6 +129,7 @@ def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = No
     sync_files(data_dir, set())
     replace_file(data_dir / RESTORED_NAME, b"restored\n")
     sync_path(data_dir)
+    return taken_at
 
 
 def _read_list(path: Path) -> bytes:
@@ -144,11 +147,11 @@ def _claim(archive: Path) -> None:
     archive.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _seal_archive(archive: Path) -> dict[str, tuple[str, int]]:
+def _seal_archive(archive: Path, taken_at: str) -> dict[str, tuple[str, int]]:
     """The manifest comes last, after every file is on disk: an archive with one is complete."""
     files = _digests(archive)
     sync_files(archive, set())
-    manifest = {"format": ARCHIVE_FORMAT, "files": files}
+    manifest = {"format": ARCHIVE_FORMAT, "taken_at": taken_at, "files": files}
     replace_file(archive / MANIFEST, json.dumps(manifest, sort_keys=True, indent=1).encode())
     sync_path(archive)
     return files

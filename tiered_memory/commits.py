@@ -14,6 +14,7 @@ from tiered_memory.drafts import Amendment, Draft, DraftWriter
 from tiered_memory.errors import ConsentRequiredError, QuotaExceededError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
+from tiered_memory.guard import quarantine_leaf
 from tiered_memory.leaving import Quotas
 from tiered_memory.metrics import Routed
 from tiered_memory.state.base import JournalEntry, MemoryRow, OperationRow, Repeated, Stale, WriteBatch
@@ -101,6 +102,9 @@ class Committer:
             operation=given.remembered,
             key_id=key.key_id,
             purpose=given.purpose,
+            leaves=tuple(
+                quarantine_leaf(active, one.memory, now_us) for one in durable if one.memory.quarantined
+            ),
         )
         put = [*entries, *(one.entry for one in revisions)]
         reach("append.before")
@@ -124,7 +128,7 @@ class Committer:
         """Make what was committed findable; what is in no cold tier ends at `expires_us`."""
         active.release([draft.memory.id for draft in given.promoted])
         active.tracked.update({row.memory_id: Tracked(row, state_of(row)) for row in rows})
-        found = [draft for draft in given.every if draft.placement.searchable]
+        found = [one for one in given.every if one.placement.searchable or _is_apart(one)]
         held = [draft.held(None if draft.placement.cold else expires_us) for draft in found]
         active.hold(held, [draft.turn for draft in found])
         active.claims.update({one.memory.id: one.claim for one in found if one.claim is not None})
@@ -145,3 +149,8 @@ class Committer:
         # It was used while this was on its way to the disk: the store hears of both with the next uses.
         tracked.state = self._core.curve.use(tracked.state, amendment.state.t_last_us)
         active.used.add(amendment.held.id)
+
+
+def _is_apart(draft: Draft) -> bool:
+    """Tell whether it is kept, where nothing finds it."""
+    return draft.memory.quarantined and draft.placement.cold

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """The root key itself: 64 hex digits. Takes the place of the key file."""
     root_key_file: Path | None = None
     """Where the root key is kept; default `<data_dir>/keys/root.key`, made on first use."""
+    root_key_provider: str = "file"
+    """Who keeps the root key: `file`, `env`, `aws-kms:<key ARN or alias>` or `vault:<mount>/<key>`."""
     max_content_bytes: int = Field(256 * 1024, ge=1, le=16 << 20)
     """Longest content of one interaction, in bytes of UTF-8."""
     active_users_mib: int = Field(1024, ge=16, le=1 << 20)
@@ -71,6 +73,8 @@ class Settings(BaseSettings):
     """Largest share of a score that weakness may take away; a memory is never filtered out by strength."""
     ballast_mib: int = Field(16, ge=0, le=4096)
     """Disk kept in reserve, so that erasing works when the disk is full; 0 keeps none."""
+    residencies: dict[str, Path] = Field(default_factory=dict)
+    """Where the data of tenants with a residency lies: its name and a directory, e.g. `{"eu": "./data-eu"}`."""
     accept_rollback: bool = False
     """Open a state store that is older than it was; see RolledBackError."""
     background: bool = True

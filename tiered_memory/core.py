@@ -12,6 +12,7 @@ import anyio
 from tiered_memory.ballast import Ballast
 from tiered_memory.clock import Clock, Entropy, to_us
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
+from tiered_memory.crypto.guards import GuardFolder
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.forgetting.decay import Curve
@@ -28,6 +29,7 @@ from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
 from tiered_memory.state.base import MemoryRow, StateStore
 from tiered_memory.state.commands import GetSubject, Position
+from tiered_memory.tenant_book import TenantBook
 from tiered_memory.terms import TermsBook
 from tiered_memory.tiers.base import Probe, Reveal, SubjectRef, Tier, TierRecord
 from tiered_memory.tiers.session_tier import SessionTier
@@ -68,6 +70,10 @@ class ColdTier(Tier, Protocol):
 
     async def copy(self, subject: SubjectRef, folder: Path) -> None:
         """Copy what is stored of the subject into `folder`, as it is at one moment."""
+        ...
+
+    async def scrub(self, subject: SubjectRef) -> None:
+        """Rewrite what is stored, so that no byte of what was replaced stays in the subject's files."""
         ...
 
     def exists(self, subject: SubjectRef) -> bool:
@@ -133,6 +139,7 @@ class Core:
     entropy: Entropy
     observer: Observer
     keyring: Keyring
+    guards: GuardFolder
     names: Pseudonyms
     count_tokens: TokenCounter
     limits: Limits
@@ -160,6 +167,9 @@ class Core:
             ingested_us=row.ingested_us,
             terms=self.terms.of(row.subject),
         )
+
+    tenancy: TenantBook = field(default_factory=TenantBook)
+    hot_address: str = "local"
 
     def now_us(self) -> int:
         """Return the clock's moment in microseconds since 1970; read once per operation."""

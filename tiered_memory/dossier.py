@@ -17,6 +17,10 @@ from tiered_memory.clock import from_us
 from tiered_memory.core import Core
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.ledger import subject_commitment
+from tiered_memory.privacy.decisions import DecisionRecord
+from tiered_memory.privacy.disclosure import NoticeSeen, ObjectionShown, RetentionShown, RightOffered
+from tiered_memory.privacy.requests import Request
+from tiered_memory.privacy.restriction import Restriction
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow
 
@@ -54,11 +58,23 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
-    """Everything together; `subject` is the person's name in the ledger (hex)."""
+    """Everything together; `subject` is the person's name in the ledger (hex).
+
+    `restriction` is the one in force; `next_leaving` is when the next memory leaves by itself, None while it is
+    restricted.
+    """
 
     subject: str
     held: tuple[HeldClass, ...]
     recorded: tuple[Recorded, ...]
+    notices: tuple[NoticeSeen, ...] = ()
+    rights: tuple[RightOffered, ...] = ()
+    retention: tuple[RetentionShown, ...] = ()
+    requests: tuple[Request, ...] = ()
+    decisions: tuple[DecisionRecord, ...] = ()
+    restriction: Restriction | None = None
+    objections: tuple[ObjectionShown, ...] = ()
+    next_leaving: datetime | None = None
 
 
 async def dossier(core: Core, active: ActiveSubject) -> Dossier:

@@ -24,7 +24,7 @@ from tiered_memory.formats.record import (
     vectors_of,
 )
 from tiered_memory.held_records import held_memory, indexed_turn
-from tiered_memory.model import Memory, Repeat, Role
+from tiered_memory.model import Memory, Repeat, Role, SourceKind
 from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.scoring.recall_index import IndexedTurn
 from tiered_memory.scoring.reconcile import Claim
@@ -61,6 +61,11 @@ class Draft:
     def stored_as(self) -> str | None:
         """Return the id of the memory in cold that it became part of, if there is one."""
         return self.merged_into or (self.memory.id if self.placement.cold else None)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it joins its session: what is quarantined does only where the user said it, who is there."""
+        return not self.memory.quarantined or self.memory.provenance.source is SourceKind.USER
 
     def superseding(self, old_id: str) -> Draft:
         """Return the draft of a memory that takes another's place."""
@@ -115,6 +120,8 @@ class Draft:
             memory.superseded_by,
             memory.conflicts_with,
             memory.sensitivity.value,
+            trust=memory.trust,
+            quarantined=memory.quarantined,
         )
 
 
@@ -270,7 +277,7 @@ class DraftWriter:
                 expires_us=expires_us,
             )
             for draft in drafts
-            if draft.memory.session is not None
+            if draft.memory.session is not None and draft.is_heard
         ]
 
     def _session(self, active: ActiveSubject, session: str) -> bytes:

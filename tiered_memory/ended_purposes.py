@@ -76,7 +76,8 @@ class EndedPurposes:
 
     async def _object(self, active: ActiveSubject, purpose: str, said: ErasedEntry | None) -> bool:
         """An objection that stands and that the restored store does not know, or knows an older state of."""
-        if said is None or said.cause == OBJECTION_LIFTED:
+        if said is None or said.cause == OBJECTION_LIFTED or active.ended:
+            # Who is of an ended key epoch is unreadable; a guard that comes back has the list applied again.
             return False
         held = await self._register.get(active, OBJECTION, purpose)
         if held is not None and held.at_us >= said.at_us:

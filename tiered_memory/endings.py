@@ -93,7 +93,8 @@ class Endings:
 
         Sessions and hot mix purposes: they are caches, so all of the subject's goes.
         """
-        covered = [one.id for one in active.held.values() if one.memory().purpose == purpose]
+        every = (*active.held.values(), *active.quarantined.values())
+        covered = [one.id for one in every if one.memory().purpose == purpose]
         await self._sweeper.take_out(active, covered)
         await self._core.warm.drop(active.ref)
         active.sessions.clear()

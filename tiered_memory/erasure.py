@@ -140,6 +140,10 @@ class Eraser:
             raise failure
         return len(interrupted)
 
+    async def finish(self, row: SubjectRow) -> None:
+        """Finish the erasure of a subject that is fenced already; raises ErasureIncompleteError."""
+        await self._finish(row)
+
     async def apply_list(self) -> int:
         """Erase again what the erased list names and an older state brought back; return how many subjects."""
         if self._core.marks.list_was_cut:

@@ -21,6 +21,10 @@ class InvalidInputError(TieredMemoryError, ValueError):
     """The call's arguments are not acceptable; nothing was stored."""
 
 
+class ArchiveError(InvalidInputError):
+    """This is no archive, or it was altered; nothing was stored. Get it again from where it was made."""
+
+
 class NotFoundError(TieredMemoryError, LookupError):
     """No such memory is held for this subject."""
 
@@ -31,6 +35,14 @@ class ConflictError(TieredMemoryError):
 
 class QuotaExceededError(TieredMemoryError):
     """The subject's quota is used up by protected memories; nothing was stored."""
+
+
+class TenantUnknownError(TieredMemoryError, LookupError):
+    """This tenant is not registered: register it first (`tenants register`)."""
+
+
+class AgentNotAllowedError(TieredMemoryError, PermissionError):
+    """This agent is not on the tenant's list of allowed agents; nothing was stored."""
 
 
 # --- the person's rights stand in the way --------------------------------------------------------------------
@@ -46,6 +58,13 @@ class AccessDeniedError(TieredMemoryError, PermissionError):
 
 class SubjectErasedError(TieredMemoryError):
     """The subject was erased while this operation was under way; its result was discarded."""
+
+
+class RestrictedError(TieredMemoryError, PermissionError):
+    """The processing of this user's data is restricted (GDPR Art. 18(2)): it is stored, and nothing else happens to it.
+
+    Export, about, consents, requests, decisions and erasure still work; `rights.lift_restriction` ends it.
+    """
 
 
 class ObjectionNotApplicableError(TieredMemoryError, ValueError):
@@ -118,8 +137,16 @@ class BacklogFullError(StorageError):
     """The journal has reached its limit; nothing was stored. Retry after a pause."""
 
 
+class EpochEndedError(StorageError):
+    """The key epoch ended while a key was being made; nothing was stored. Repeat the call."""
+
+
 class OutcomeUnknownError(StorageError):
     """The deadline passed before the outcome was known; repeat the call with the same operation id."""
+
+
+class TenantUnavailableError(StorageError):
+    """This tenant cannot be used now: its own directory could not be opened, or it is being erased."""
 
 
 class ErasureIncompleteError(StorageError):

@@ -39,6 +39,12 @@ class EventStream:
         """Let go of what waits of a subject."""
         self._waiting = deque(event for event in self._waiting if event.subject != subject)
 
+    def drop_tenant(self, tenant: str) -> None:
+        """Let go of what waits of a tenant's users."""
+        self._waiting = deque(
+            event for event in self._waiting if event.subject is None or event.subject.tenant != tenant
+        )
+
     def close(self) -> None:
         """End the stream after what waits in it; safe to call twice."""
         self._closed = True
@@ -91,6 +97,11 @@ class Events:
         """Let go of what no listener has heard of a subject yet: it was erased."""
         for stream in list(self._streams):
             stream.drop(subject)
+
+    def drop_tenant(self, tenant: str) -> None:
+        """Let go of what no listener has heard of a tenant's users yet: it was erased."""
+        for stream in list(self._streams):
+            stream.drop_tenant(tenant)
 
     def close(self) -> None:
         """End every stream."""

@@ -58,8 +58,38 @@ REEMBED_POINTS = (
 )
 """Those of moving a store to another embedder: nobody uses the store then, so the crash suite passes none of them."""
 
+CORRECTION_POINTS = (
+    "correct.before",
+    "correct.after",
+    "correct.after_flush",
+    "correct.after_scrub",
+    "correct.after_checkpoint",
+)
+"""Those of correcting a memory, which the crash suite's workload does not."""
+TENANT_POINTS = (
+    "tenant.after_mark",
+    "tenant.before_fence",
+    "tenant.after_fence",
+    "tenant.after_subject",
+    "tenant.after_emptied",
+    "tenant.after_keys",
+    "tenant.after_directory",
+    "tenant.after_end",
+)
+"""Those of erasing a whole tenant; the tests of tenants pass them."""
+
 SHARED_POINTS = ("shared.after_establish", "shared.after_membership", "shared.after_leaving")
 """Those of shared memories, passed by tests of their own."""
+KEY_POINTS = (
+    "keys.after_guard",
+    "keys.after_begin",
+    "keys.after_batch",
+    "keys.before_end",
+    "keys.after_end",
+    "keys.after_destroy",
+    "keys.after_checkpoint",
+)
+"""Those of ending a key epoch, passed by the rotation's own tests."""
 
 Hook = Callable[[str], None]
 
@@ -71,7 +101,7 @@ class _Armed:
 
 
 def reach(point: str) -> None:
-    """Say that the process has come to `point` (one of `POINTS`, `REEMBED_POINTS` or `HOLD_POINTS`)."""
+    """Say that the process has come to `point`, one of those named above."""
     if _Armed.hook is not None:
         _Armed.hook(point)
 

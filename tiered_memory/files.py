@@ -17,6 +17,15 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def create_private(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner may read; FileExistsError when there is one already."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
+    try:
+        _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
 def replace_file(path: Path, data: bytes, *, durable: bool = True, mode: int = PRIVATE_MODE) -> None:
     """Put `data` in the place of a file, whole or not at all; forced to disk when `durable`.
 
@@ -32,6 +41,24 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True, mode: int = P
         os.close(descriptor)
     fresh.replace(path)
     if durable:
+        sync_path(path.parent)
+
+
+def destroy_file(path: Path) -> None:
+    """Write zeros over a small file and remove it; forced to disk, and no error when it is not there.
+
+    On a disk that never writes in place the old block may outlive this until the disk reuses it.
+    """
+    if path.exists():
+        path.chmod(PRIVATE_MODE)
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        path.unlink()
+    if path.parent.exists():
         sync_path(path.parent)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tiered_memory.active import HeldMemory
@@ -11,6 +12,7 @@ from tiered_memory.scoring import text
 from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.recall_index import IndexedTurn
 from tiered_memory.scoring.signs import signs_of
+from tiered_memory.state.base import MemoryRow
 from tiered_memory.tiers.base import TierRecord
 
 
@@ -32,7 +34,10 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
         valid_to_us=fields.get("valid_to"),
         superseded_by=fields.get("superseded_by"),
         conflicts=tuple(fields.get("conflicts", ())),
+        settled_order=fields.get("settled", 0),
         sensitivity=fields["sensitivity"],
+        trust=fields.get("trust", 1.0),
+        quarantined=fields.get("quarantined", False),
     )
 
 
@@ -60,3 +65,14 @@ def indexed_turn(record: TierRecord, fields: dict[str, Any], vector: Any) -> Ind
         importance=fields["importance"],
         passages=_passages(fields, vector) if fresh and "passages" in fields else (),
     )
+
+
+def is_current(row: MemoryRow, stored: Mapping[str, TierRecord]) -> bool:
+    """Tell whether a memory's record is there, and none older than its row says."""
+    record = stored.get(row.memory_id)
+    return record is not None and record.version >= row.version
+
+
+def lasting(record: TierRecord) -> TierRecord:
+    """What is in cold has no expiry of its own; damage that looks like one must not end a memory."""
+    return record if record.expires_at_us is None else replace(record, expires_at_us=None)

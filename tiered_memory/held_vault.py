@@ -14,12 +14,13 @@ from typing import Any
 
 import msgpack
 
-from tiered_memory.active import ActiveSubject, lasting
+from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import CorruptionError, StateStoreError
+from tiered_memory.held_records import lasting
 from tiered_memory.privacy.holds import EVIDENCE, stays
 from tiered_memory.register import Entry, Register
 from tiered_memory.state import commands as c

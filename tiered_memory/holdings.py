@@ -6,13 +6,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
-from tiered_memory.active import ActiveSubject, Tracked, is_current, lasting, state_of
+from tiered_memory.active import ActiveSubject, Tracked, state_of
 from tiered_memory.bulk import in_bulk
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
 from tiered_memory.errors import CorruptionError, HotTierError, KeyUnavailableError
 from tiered_memory.formats.record import decode_fields, vectors_of
-from tiered_memory.held_records import held_memory, indexed_turn
+from tiered_memory.held_records import held_memory, indexed_turn, is_current, lasting
 from tiered_memory.metrics import CorruptionDetected, TierLookup
 from tiered_memory.state.base import MemoryRow
 from tiered_memory.tiers.base import TierRecord
@@ -55,7 +55,7 @@ class Holdings:
         states = {row.memory_id: Tracked(row, state_of(row)) for row in rows}
         active.tracked.update({r.id: states[r.id] for r, _ in opened})
         await in_bulk(len(found), self.admit, active, opened)
-        active.damaged.update(states.keys() - active.held.keys())
+        active.damaged.update(states.keys() - active.held.keys() - active.quarantined.keys())
 
     def report_damage(self, memories: int) -> None:
         """Count memories that the state store knows and cold has not, or not whole."""

@@ -101,6 +101,10 @@ class KeyedLocks(Generic[K]):
     def __init__(self) -> None:
         self._locks: dict[K, anyio.Lock] = {}
 
+    def keys(self) -> list[K]:
+        """Return the keys whose locks somebody has."""
+        return list(self._locks)
+
     @asynccontextmanager
     async def held(self, key: K) -> AsyncIterator[None]:
         """Hold the lock of `key`."""

@@ -37,6 +37,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTEXT = re.compile(r"(?:[^\W\d]|[ -]){0,40}")
 _MEMORY_ID = re.compile(r"[0-9a-f]{32}")
+_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,13 @@ def check_memory_id(value: object) -> str:
     if not isinstance(value, str) or not _MEMORY_ID.fullmatch(value):
         raise InvalidInputError("a memory id is 32 lower-case hex digits, as receipts and hits give it")
     return value
+
+
+def check_key(value: object) -> bytes:
+    """Return the 32 bytes of a public key given as 64 hex digits."""
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
+        raise InvalidInputError("a public key is 64 hex digits")
+    return bytes.fromhex(value)
 
 
 def check_text(value: object, what: str, limit_bytes: int) -> str:
@@ -209,10 +217,12 @@ def check_filter(where: object) -> Filter | None:
             check_moment(moment, name, moment, future=True)
     if where.min_importance is not None:
         check_share(where.min_importance, "min_importance")
+    if not isinstance(where.include_quarantined, bool):
+        raise InvalidInputError("include_quarantined must be true or false")
     return replace(
         where,
-        kinds=_each(where.kinds, "kinds", lambda one: _word(Kind, one, "kinds")),
-        roles=_each(where.roles, "roles", lambda one: _word(Role, one, "roles")),
+        kinds=_each(where.kinds, "kinds", lambda one: check_word(Kind, one, "kinds")),
+        roles=_each(where.roles, "roles", lambda one: check_word(Role, one, "roles")),
         sessions=_each(where.sessions, "sessions", lambda one: check_id(one, "sessions")),
         agents=_each(where.agents, "agents", lambda one: check_id(one, "agents")),
         metadata=check_metadata(where.metadata),
@@ -233,7 +243,7 @@ def narrowed(where: object, as_of: object = None, *, include_superseded: object 
 
 def check_durability(value: object) -> Durability | None:
     """Return the durability a caller requires, if any."""
-    checked: Durability | None = None if value is None else _word(Durability, value, "durability")
+    checked: Durability | None = None if value is None else check_word(Durability, value, "durability")
     return checked
 
 
@@ -260,9 +270,9 @@ def accept(interaction: Interaction, now: datetime, max_content_bytes: int) -> A
     checked = replace(
         interaction,
         content=check_text(interaction.content, "content", max_content_bytes),
-        role=_word(Role, interaction.role, "role"),
-        kind=_word(Kind, interaction.kind, "kind"),
-        sensitivity=_word(Sensitivity, interaction.sensitivity, "sensitivity"),
+        role=check_word(Role, interaction.role, "role"),
+        kind=check_word(Kind, interaction.kind, "kind"),
+        sensitivity=check_word(Sensitivity, interaction.sensitivity, "sensitivity"),
         author=_optional_id(interaction.author, "author"),
         session=_optional_id(interaction.session, "session"),
         agent=_optional_id(interaction.agent, "agent"),
@@ -280,7 +290,7 @@ def check_provenance(value: object) -> Provenance | None:
     if not isinstance(value, Provenance):
         raise InvalidInputError(f"provenance must be a Provenance, got {type(value).__name__}")
     return Provenance(
-        source=_word(SourceKind, value.source, "provenance.source"),
+        source=check_word(SourceKind, value.source, "provenance.source"),
         channel=_optional_id(value.channel, "provenance.channel"),
         model=_optional_id(value.model, "provenance.model"),
         derived_from=_parents(value.derived_from, "provenance.derived_from"),
@@ -298,7 +308,8 @@ def _optional_id(value: object, what: str) -> str | None:
     return None if value is None else check_id(value, what)
 
 
-def _word(kind: type[Any], value: object, what: str) -> Any:
+def check_word(kind: type[Any], value: object, what: str) -> Any:
+    """Return `value` as a member of an enum of words."""
     try:
         return kind(value)
     except ValueError:

@@ -41,10 +41,13 @@ from tiered_memory.state.base import (
     Stale,
     StateChange,
     Totals,
+    Write,
     WriteBatch,
 )
 from tiered_memory.state.forgetting import Leaving, TotalsOf
+from tiered_memory.tenant_quota import TenantQuotas
 
+Written = Appended | Repeated | Stale | Crowded
 LOOKED_AT = 16
 ATTEMPTS = 8
 TOO_LARGE = (
@@ -131,6 +134,7 @@ class Quotas:
         self._announcer = announcer
         self._hands = hands
         self._turns = KeyedLocks[bytes]()
+        self._tenants = TenantQuotas(core)
 
     def turn(self, active: ActiveSubject) -> AbstractAsyncContextManager[None]:
         """Let one write of a subject at a time go from its commit to where it is found.
@@ -141,16 +145,36 @@ class Quotas:
         return self._turns.held(active.ref.pseudonym) if self._core.policy.quota.bounded else nullcontext()
 
     async def append(
-        self, active: ActiveSubject, batch: WriteBatch, landed: Callable[[Appended], None]
+        self,
+        active: ActiveSubject,
+        batch: WriteBatch,
+        landed: Callable[[Appended], None],
+        command: Callable[[WriteBatch], Write[Written]] = c.Append,
     ) -> Appended | Repeated | Stale:
         """Commit a batch; raises QuotaExceededError, and stores nothing, when what is protected fills the quota.
 
-        `landed` is called as soon as it is durable, before anything else is waited for.
+        `landed` is called as soon as it is durable, before anything else is waited for; `command` makes of the batch
+        the change that carries it.
         """
         size, revised = _size(active, batch), frozenset(one.entry.memory_id for one in batch.revisions)
+        async with self._tenants.reserved(active.tenant, size.bytes) as reservation:
+            outcome = await self._append(
+                active, lambda room: command(replace(batch, room=room)), landed, size, revised
+            )
+            reservation.stored = isinstance(outcome, Appended)
+            return outcome
+
+    async def _append(
+        self,
+        active: ActiveSubject,
+        command: Callable[[Room | None], Write[Written]],
+        landed: Callable[[Appended], None],
+        size: Totals,
+        revised: frozenset[str],
+    ) -> Appended | Repeated | Stale:
         room = await self._first_room(active, size, revised)
         for _ in range(ATTEMPTS):
-            outcome = await self._core.state.write(c.Append(replace(batch, room=room)))
+            outcome = await self._core.state.write(command(room))
             if isinstance(outcome, Appended):
                 landed(outcome)
                 await self._leave(active, room)
@@ -161,7 +185,11 @@ class Quotas:
 
     async def restore(self, active: ActiveSubject, command: c.RestoreMemory, size: int) -> bool:
         """Commit a restoring; raises like `append`."""
-        wanted = Totals(1, size)
+        async with self._tenants.reserved(active.tenant, size) as reservation:
+            reservation.stored = await self._restore(active, command, Totals(1, size))
+            return reservation.stored
+
+    async def _restore(self, active: ActiveSubject, command: c.RestoreMemory, wanted: Totals) -> bool:
         room = await self._first_room(active, wanted)
         for _ in range(ATTEMPTS):
             outcome = await self._core.state.write(replace(command, room=room))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tiered_memory.branches import Branches
 from tiered_memory.config import Settings, load_settings
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.errors import ConfigurationError
@@ -22,7 +25,7 @@ async def reembed_store(
 ) -> ReembedReport:
     """Move a store that nobody has open to another embedder; a dry run only counts and estimates.
 
-    `to` is an embedder, or what the setting `embedder` says of one. Cut short anywhere, it goes on where it was
+    The directories that tenants have of their own are moved after the store's. `to` is an embedder, or what the setting `embedder` says of one. Cut short anywhere, it goes on where it was
     when it is called again; until it is through, opening the store raises ReembeddingUnfinishedError.
     Going back is the same call with the embedder the store had. `progress` hears of memories done and in all,
     `parts` are those of `TieredMemory.open` but the embedder.
@@ -43,15 +46,40 @@ async def reembed_store(
         overrides = Overrides(**parts)
     else:
         overrides = Overrides(embedder=to, **parts)
-    runtime = await build(given.model_copy(update=changed), overrides, moving=True)
+    settings, named = given.model_copy(update=changed), to if isinstance(to, str) else ""
+    move = partial(_moved, overrides=overrides, named=named, dry_run=dry_run, hear=progress or _nobody)
+    report, own = await move(settings)
+    for one in own:
+        report = _summed(report, (await move(one))[0])
+    return report
+
+
+async def _moved(
+    settings: Settings, *, overrides: Overrides, named: str, dry_run: bool, hear: Progress
+) -> tuple[ReembedReport, list[Settings]]:
+    """Move one directory; return what came of it, and the settings of its tenants' own directories."""
+    branches = Branches(settings, overrides)
+    branches.main_runtime = runtime = await build(settings, overrides, moving=True)
     await runtime.start()
     try:
-        reembedder, hear = runtime.parts.reembedder, progress or _nobody
+        reembedder, own = runtime.parts.reembedder, await branches.own_settings()
         if dry_run:
-            return await reembedder.estimate(hear)
-        return await reembedder.run(to if isinstance(to, str) else "", hear)
+            return await reembedder.estimate(hear), own
+        return await reembedder.run(named, hear), own
     finally:
         await runtime.stop()
+
+
+def _summed(one: ReembedReport, other: ReembedReport) -> ReembedReport:
+    return replace(
+        one,
+        subjects=one.subjects + other.subjects,
+        memories=one.memories + other.memories,
+        skipped=one.skipped + other.skipped,
+        damaged=one.damaged + other.damaged,
+        left=one.left + other.left,
+        seconds=one.seconds + other.seconds,
+    )
 
 
 def _nobody(done: int, total: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,26 +12,31 @@ import anyio.to_thread
 from tiered_memory.analytics.duckdb_views import Stats
 from tiered_memory.auditing import Ledger
 from tiered_memory.backup import BackupReport, Progress, restore_archive
+from tiered_memory.branches import Branches
 from tiered_memory.caller import Caller
 from tiered_memory.config import Settings, load_settings
-from tiered_memory.errors import ClosedError, InvalidInputError
+from tiered_memory.errors import InvalidInputError
 from tiered_memory.events import BUFFERED, EventStream
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.hold_model import PurgeRun
 from tiered_memory.holds_face import HoldsFace
 from tiered_memory.intake import check_caller, check_count, check_id, check_subject
+from tiered_memory.keys_face import Keys
 from tiered_memory.maintenance import reembed_store
+from tiered_memory.merging import merged_forecasts, merged_reports, merged_stats
 from tiered_memory.metrics import timed
-from tiered_memory.model import ForgetReport
+from tiered_memory.model import ForgetReport, Subject
 from tiered_memory.notices_face import Notices
 from tiered_memory.policy.rules import Policy
 from tiered_memory.privacy.sharing import Member, MemberKind
+from tiered_memory.requests_face import StoreRequests
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.scope import Scope
 from tiered_memory.shared import space_of
 from tiered_memory.shared_face import SharedMemory
+from tiered_memory.tenants_face import TenantsFace
 from tiered_memory.user import MOST_DAYS, User, candidate_policy
-from tiered_memory.wiring import Overrides, build
+from tiered_memory.wiring import Overrides
 
 
 class TieredMemory:
@@ -45,7 +51,8 @@ class TieredMemory:
     def __init__(self, settings: Settings, overrides: Overrides) -> None:
         self._settings = settings
         self._overrides = overrides
-        self._runtime: Runtime | None = None
+        self._branches = Branches(settings, overrides)
+        self.tenants = TenantsFace(self._branches)
 
     @classmethod
     def open(cls, where: str | Path | Settings = "./data", **parts: Any) -> Self:
@@ -61,9 +68,7 @@ class TieredMemory:
         return cls(settings, Overrides(**parts))
 
     async def __aenter__(self) -> Self:
-        runtime = await build(self._settings, self._overrides)
-        self._runtime = runtime
-        await runtime.start()
+        await self._branches.open()
         return self
 
     async def __aexit__(
@@ -73,15 +78,14 @@ class TieredMemory:
 
     async def close(self) -> None:
         """Bring everything to rest and release the directory; safe to call twice."""
-        if self._runtime is not None:
-            await self._runtime.stop()
+        await self._branches.close()
 
     def user(self, user: str, tenant: str = "default", *, caller: Caller | None = None) -> User:
         """Return the face of one subject; ids are opaque text of 1 to 256 characters.
 
         `caller` says who asks: the policy's access table decides what that role may do. None is an agent.
         """
-        return User(Scope(self._parts, check_subject(tenant, user), check_caller(caller)))
+        return User(self._scope(check_subject(tenant, user), check_caller(caller)))
 
     def shared(
         self, name: str, tenant: str = "default", *, user: str | None = None, caller: Caller | None = None
@@ -92,7 +96,7 @@ class TieredMemory:
         if user is None and not who.actor:
             raise InvalidInputError("say who asks: user=..., or caller=Caller(actor=...) for an agent")
         member = Member(who.actor, MemberKind.AGENT) if user is None else Member(check_id(user, "user"))
-        return SharedMemory(Scope(self._parts, space_of(tenant, name), who), member)
+        return SharedMemory(self._scope(space_of(tenant, name), who), member)
 
     async def forget(self, *, dry_run: bool = False, confirmed: bool = False) -> ForgetReport:
         """Forget what is due of every user; a dry run says what would go and changes nothing.
@@ -102,7 +106,12 @@ class TieredMemory:
         """
         parts = self._parts()
         with timed(parts.core.observer, "forget"):
-            return await parts.sweeper.cycle(dry_run=dry_run, confirmed=confirmed)
+            return merged_reports(
+                [
+                    await one.parts.sweeper.cycle(dry_run=dry_run, confirmed=confirmed)
+                    for one in self._branches.runtimes()
+                ]
+            )
 
     async def forecast(
         self, days: int = 90, *, policy: Policy | str | Path | None = None
@@ -114,9 +123,12 @@ class TieredMemory:
         """
         check_count(days, "days", high=MOST_DAYS)
         parts, candidate = self._parts(), await candidate_policy(policy)
+        found = []
         with timed(parts.core.observer, "explain"):
-            await parts.sweeper.write_uses()
-            return await parts.forecaster.forecast(days, candidate)
+            for one in self._branches.runtimes():
+                await one.parts.sweeper.write_uses()
+                found.append(await one.parts.forecaster.forecast(days, candidate))
+        return merged_forecasts(found)
 
     def events(self, *, buffered: int = BUFFERED) -> EventStream:
         """Return a stream of `MemoryEvent` for `async for`: each memory forgotten, evicted, purged or restored.
@@ -141,45 +153,64 @@ class TieredMemory:
         return Ledger(self._parts)
 
     @property
+    def requests(self) -> StoreRequests:
+        """The open requests of every user to exercise a right, with their deadlines."""
+        return StoreRequests(self._parts)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of this memory: ending their epochs, and how they stand."""
+        return Keys(self._parts)
+
+    @property
     def notices(self) -> Notices:
         """The privacy notices of this memory."""
         return Notices(self._parts)
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""
-        self._parts()
-        if self._runtime is None:
-            raise ClosedError
-        return await self._runtime.stats()
+        return merged_stats([await one.stats() for one in self._branches.runtimes()])
 
     async def backup(self, archive: str | Path, progress: Progress | None = None) -> BackupReport:
         """Write a consistent archive into the directory `archive` while everything goes on.
 
-        The root key is not in it: keep that apart. `progress` hears of users done and users in all.
+        The root key and the epochs' guards are not in it: keep them apart. Tenants with a data directory of their own are not in it either:
+        `tenants.backup` writes theirs, where their residency wants it. `progress` hears of users done and users in all.
         """
         return await self._parts().backup.take(Path(archive), progress)
 
     @staticmethod
     async def restore(
         archive: str | Path, where: str | Path, *, erased_list: str | Path | None = None
-    ) -> None:
+    ) -> str | None:
         """Put an archive into an empty directory; opening it there finishes the restore.
 
         Give the `erased.log` of the store that was backed up: whom it names is erased again. CorruptionError
         when the archive is damaged, ConfigurationError when the directory holds a store; nothing is written then.
+        The keys must come along (`keys` of that store, or `tiered-memory keys recover`); users of a key epoch that
+        has ended since cannot be read. Returns when the backup was begun (ISO 8601), if the archive says so.
         """
         listed = None if erased_list is None else Path(erased_list)
-        await anyio.to_thread.run_sync(restore_archive, Path(archive), Path(where), listed)
+        return await anyio.to_thread.run_sync(restore_archive, Path(archive), Path(where), listed)
 
     reembed = staticmethod(reembed_store)
 
     async def drain(self) -> None:
         """Return when everything acknowledged so far is in the cold tier."""
-        parts = self._parts()
-        await parts.sweeper.write_uses()
-        await parts.flusher.drain()
+        for one in self._branches.runtimes():
+            await one.parts.sweeper.write_uses()
+            await one.parts.flusher.drain()
+
+    @property
+    def _runtime(self) -> Runtime | None:
+        return self._branches.main_runtime
+
+    @_runtime.setter
+    def _runtime(self, runtime: Runtime | None) -> None:
+        self._branches.main_runtime = runtime
+
+    def _scope(self, subject: Subject, caller: Caller) -> Scope:
+        return Scope(partial(self._branches.parts_of, subject.tenant), subject, caller)
 
     def _parts(self) -> Parts:
-        if self._runtime is None or not self._runtime.open:
-            raise ClosedError
-        return self._runtime.parts
+        return self._branches.main

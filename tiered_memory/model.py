@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from tiered_memory.fencing import fenced, on_one_item
+
 
 class Role(StrEnum):
     """Who speaks in an interaction."""
@@ -86,13 +88,18 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a memory came from and what it was derived from."""
+    """Where a memory came from and what it was derived from.
+
+    Of an import, `origin_id` is the id it had where it was exported, and `origin_source` where it came from there.
+    """
 
     source: SourceKind = SourceKind.USER
     channel: str | None = None
     model: str | None = None
     derived_from: tuple[str, ...] = ()
     merged_from: tuple[str, ...] = ()
+    origin_id: str | None = None
+    origin_source: SourceKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +179,7 @@ class Filter:
 
     `sessions`, `since` (inclusive) and `until` (exclusive) must hold together for one of the times it was said,
     first or again; `metadata` entries must be equal. What is superseded does not match, unless `include_superseded`; with `as_of`, what held good at that moment matches.
+    What is quarantined is listed with `include_quarantined` alone; a search finds it never.
     """
 
     kinds: frozenset[Kind] | None = None
@@ -184,6 +192,7 @@ class Filter:
     min_importance: float | None = None
     as_of: datetime | None = None
     include_superseded: bool = False
+    include_quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +207,7 @@ class Receipt:
     durability: Durability
     routing: str
     repeated: bool = False
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,18 +227,25 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """One of the memories that took each other's place, with the time it held good and why that ended."""
+    """One of the memories that took each other's place, with the time it held good and why that ended.
+
+    A corrected memory has an entry per version: `corrected_at` (None: the present one), `reason` and `corrected_by`
+    say how a former one ended; its text is empty where `text_kept` is False.
+    """
 
     memory: Memory
     valid_from: datetime
     valid_to: datetime | None
     superseded_by: str | None
     reason: str | None
+    corrected_at: datetime | None = None
+    corrected_by: str | None = None
+    text_kept: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextItem:
-    """One piece of a packed context."""
+    """One piece of a packed context. `source` names where a text came from that is to be read as data only."""
 
     section: str
     content: str
@@ -237,6 +254,7 @@ class ContextItem:
     occurred_at: datetime | None
     author: str | None = None
     memory_id: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,17 +277,19 @@ class Context:
     token_budget: int
 
     def render(self) -> str:
-        """Return the context as plain text, one line per item, oldest section first."""
+        """Return the context as plain text, each item from a line of its own on, oldest section first."""
         return "\n".join(_line(item) for item in self.items)
 
     def messages(self) -> list[dict[str, str]]:
         """Return the context as role/content messages in order."""
-        return [{"role": item.role.value, "content": item.content} for item in self.items]
+        return [
+            {"role": item.role.value, "content": fenced(item.content, item.source)} for item in self.items
+        ]
 
 
 def _line(item: ContextItem) -> str:
     when = f"[{item.occurred_at:%Y-%m-%d}] " if item.section == "recalled" and item.occurred_at else ""
-    return f"{when}{item.author or item.role.value}: {item.content}"
+    return f"{when}{item.author or item.role.value}: {on_one_item(fenced(item.content, item.source))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

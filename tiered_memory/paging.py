@@ -13,11 +13,12 @@ from collections.abc import Collection, Mapping, Sequence
 import anyio.lowlevel
 import numpy as np
 
-from tiered_memory.active import ActiveSubject, Tracked, is_current, lasting, state_of
+from tiered_memory.active import ActiveSubject, Tracked, state_of
 from tiered_memory.core import Core, chunks
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import CorruptionError, SubjectErasedError
 from tiered_memory.formats.record import decode_fields, vectors_of
+from tiered_memory.held_records import is_current, lasting
 from tiered_memory.model import Kind, Sensitivity
 from tiered_memory.scoring import text
 from tiered_memory.scoring.recall_index import Query
@@ -86,7 +87,7 @@ class Pager:
         for one in memory_ids:
             if one in active.pages:
                 active.pages.move_to_end(one)
-        missing = [one for one in memory_ids if one not in active.held]
+        missing = [one for one in memory_ids if active.known(one) is None]
         if not missing:
             return
         active.bringing += 1
@@ -124,7 +125,7 @@ class Pager:
         self, active: ActiveSubject, rows: Sequence[MemoryRow], records: Mapping[str, TierRecord]
     ) -> None:
         """Nothing is awaited here: what left since the rows were read is known, and stays away."""
-        fresh = [r for r in rows if r.memory_id not in active.left and r.memory_id not in active.held]
+        fresh = [r for r in rows if r.memory_id not in active.left and active.known(r.memory_id) is None]
         there = [records[row.memory_id] for row in fresh if is_current(row, records)]
         opened = self._directory.holdings.open_all(active, there)
         states = {row.memory_id: Tracked(row, state_of(row)) for row in fresh}
@@ -173,7 +174,7 @@ class Revealer:
             fields = [decode_fields(plaintext) for _, plaintext in opened]
         except CorruptionError:
             return concealed
-        if not fields or fields[0]["sensitivity"] not in OPEN_LEVELS:
+        if not fields or fields[0]["sensitivity"] not in OPEN_LEVELS or fields[0].get("quarantined"):
             return concealed
         terms = dict(text.analyze(fields[0]["content"]).terms)
         for name in text.analyze(fields[0].get("author") or "").terms:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
+from tiered_memory.active import ActiveSubject, HeldMemory, state_of
 from tiered_memory.bulk import in_bulk
 from tiered_memory.clock import stopwatch, to_us
 from tiered_memory.core import Core
+from tiered_memory.corroboration import standings
 from tiered_memory.embedding.related_terms import related_terms
 from tiered_memory.explaining import explained, explained_volatile, gone
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.heirs import Wanted
+from tiered_memory.held_records import is_current
 from tiered_memory.holdings import Opened
 from tiered_memory.masking import Masker
 from tiered_memory.metrics import ContextPacked, Embedded
@@ -23,11 +25,13 @@ from tiered_memory.model import (
     HistoryEntry,
     Hit,
     Memory,
+    SourceKind,
 )
 from tiered_memory.paging import FILTERED, NOMINATED, Pager
+from tiered_memory.past_versions import entries_of
 from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
-from tiered_memory.scoring.ranking import Scored, apply_strength
+from tiered_memory.scoring.ranking import Scored, apply_standing, apply_strength
 from tiered_memory.scoring.recall_index import PER_ARM, Query, RecallIndex
 from tiered_memory.scoring.succession import current_first
 from tiered_memory.sessions import Sessions
@@ -40,6 +44,12 @@ OVERSAMPLE = 2
 RECALL_LIMIT = 30
 FORERUNNERS = 100
 PAGE = 200
+SOURCE_LABELS = {
+    SourceKind.TOOL: "a tool",
+    SourceKind.DOCUMENT: "a document",
+    SourceKind.IMPORT: "an import",
+}
+"""What a prompt says of a recalled text that neither the user nor the agent said: it is data, not a turn."""
 NEVER_US = 2**63
 """Later than any moment."""
 
@@ -91,6 +101,7 @@ class Recall:
         scored = _found(index, query, wanted, limit)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
+        weighed = apply_standing(weighed, standings(active, scored, self._core.policy.guard))
         chosen = current_first(weighed, wanted.successions(active, weighed, query))[:limit]
         self._retrieved(active, chosen)
         hits = [_hit(active, one, self._strength(active, one.id, now_us)) for one in chosen]
@@ -140,7 +151,7 @@ class Recall:
         ids = active.held.keys() - active.superseded if where is None else _matching(active, where)
         if sight is not None:
             ids &= sight.ids(active)
-        chosen = [active.held[one] for one in ids]
+        chosen = [active.held[one] if one in active.held else active.quarantined[one] for one in ids]
         if before is not None:
             chosen = [held for held in chosen if held.order < before]
         chosen.sort(key=lambda held: held.order, reverse=True)
@@ -161,7 +172,9 @@ class Recall:
             page = await self._pager.page(active, max(limit, PAGE), before)
             lowest = page[-1].order if page else 0
             volatile = (one for one in active.held.values() if one.volatile)
-            here = [active.held[one.memory_id] for one in page if one.memory_id in active.held]
+            known = [active.known(one.memory_id) for one in page]
+            passing_by = where is not None and where.include_quarantined
+            here = [one for one in known if one is not None and (passing_by or not one.quarantined)]
             here += [
                 one for one in volatile if lowest <= one.order and (before is None or one.order < before)
             ]
@@ -194,7 +207,8 @@ class Recall:
                 found.add(one)
                 ahead += linked.get(one, ())
         held = [active.held[one] for one in found if one in active.held]
-        return [_entry(one.memory()) for one in sorted(held, key=lambda one: (one.occurred_us, one.order))]
+        ordered = sorted(held, key=lambda one: (one.occurred_us, one.order))
+        return [entry for one in ordered for entry in entries_of(one)]
 
     async def _bring_chain(self, active: ActiveSubject, memory_id: str) -> None:
         known, ahead = set[str](), [memory_id]
@@ -211,7 +225,8 @@ class Recall:
         rows = [row for row in rows if row.purpose not in active.objections]
         ids = {row.memory_id for row in rows if row.state == MemoryState.FORGOTTEN}
         found = [] if not ids else await self.from_cold(active, ids)
-        return sorted(found, key=lambda memory: memory.order, reverse=True)
+        shown = (memory for memory in found if not memory.quarantined)
+        return sorted(shown, key=lambda memory: memory.order, reverse=True)
 
     async def from_cold(self, active: ActiveSubject, ids: Iterable[str]) -> list[Memory]:
         """Return memories read and verified from cold, for those that are not in RAM."""
@@ -250,7 +265,7 @@ class Recall:
     async def explain(self, active: ActiveSubject, memory_id: str) -> Explanation:
         """Return why a memory is kept, how strong it is, and when it will be forgotten."""
         tracked = active.tracked.get(memory_id)
-        if tracked is not None:
+        if tracked is not None and memory_id in active.held:
             return explained(self._core, active.held[memory_id].memory(), tracked.row, tracked.state)
         if memory_id in active.held:
             return explained_volatile(self._core, active, active.held[memory_id])
@@ -320,20 +335,11 @@ def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
 def _wanted(active: ActiveSubject, where: Filter | None, sight: Sight | None = None) -> Wanted:
     current = where is None or (where.as_of is None and not where.include_superseded)
     if sight is None:
-        return Wanted.by(active, None if where is None else _matching(active, where), current=current)
+        matching = None if where is None else _matching(active, where) & active.held.keys()
+        return Wanted.by(active, matching, current=current)
     seen = sight.ids(active)
     matching = active.held.keys() - active.superseded if where is None else _matching(active, where)
     return Wanted.by(active, matching & seen, current=current).among(seen)
-
-
-def _entry(memory: Memory) -> HistoryEntry:
-    return HistoryEntry(
-        memory=memory,
-        valid_from=memory.valid_from or memory.occurred_at,
-        valid_to=memory.valid_to,
-        superseded_by=memory.superseded_by,
-        reason=memory.superseded_because,
-    )
 
 
 def _piece(memory: Memory) -> Piece:
@@ -343,6 +349,7 @@ def _piece(memory: Memory) -> Piece:
         occurred_at=memory.occurred_at,
         author=memory.author,
         memory_id=memory.id,
+        source=SOURCE_LABELS.get(memory.provenance.source),
     )
 
 
@@ -361,7 +368,8 @@ def _matching(active: ActiveSubject, where: Filter) -> set[str]:
         (said, lambda held: said is not None and said.ever(held)),
     )
     wanted = [check for given, check in checks if given is not None]
-    passing = [held for held in active.held.values() if all(check(held) for check in wanted)]
+    apart = active.quarantined.values() if where.include_quarantined else ()
+    passing = [held for held in (*active.held.values(), *apart) if all(check(held) for check in wanted)]
     if where.metadata:
         passing = [held for held in passing if _has_metadata(held, where)]
     return {held.id for held in passing}

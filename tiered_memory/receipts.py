@@ -30,7 +30,7 @@ def receipt_for(draft: Draft, operation_id: str, *, in_hot: bool) -> Receipt:
     """Return the receipt of a written interaction."""
     placement, memory = draft.placement, draft.memory
     tiers = [TierName.HOT] if in_hot and placement.searchable else []
-    tiers += [TierName.WARM] if memory.session is not None else []
+    tiers += [TierName.WARM] if memory.session is not None and draft.is_heard else []
     tiers += [TierName.COLD] if placement.kept else []
     durability = placement.durability
     if durability is Durability.SESSION and memory.session is None:
@@ -43,6 +43,7 @@ def receipt_for(draft: Draft, operation_id: str, *, in_hot: bool) -> Receipt:
         tiers=tuple(tiers),
         durability=durability,
         routing=placement.explanation,
+        quarantined=memory.quarantined,
     )
 
 
@@ -115,9 +116,20 @@ class Operations:
         drafts: Sequence[Draft],
     ) -> OperationRow:
         """Return the row that remembers an operation; it can be read as long as the purpose's key lives."""
+        receipts = [receipt_for(draft, operation_id, in_hot=False) for draft in drafts]
+        return self.row_of(active, purpose, operation_id, fingerprint, receipts)
+
+    def row_of(
+        self,
+        active: ActiveSubject,
+        purpose: str,
+        operation_id: str,
+        fingerprint: bytes,
+        receipts: Sequence[Receipt],
+    ) -> OperationRow:
+        """Return the same for what has receipts already."""
         sealer = active.sealer(purpose)
         name = self._core.names.operation(active.ref.pseudonym, operation_id)
-        receipts = [receipt_for(draft, operation_id, in_hot=False) for draft in drafts]
         plaintext = msgpack.packb([_fields_of(receipt) for receipt in receipts])
         context = sealer.context(Place.OPERATION, name.hex())
         return OperationRow(
@@ -155,6 +167,7 @@ def _fields_of(receipt: Receipt) -> dict[str, Any]:
         "tiers": [tier.value for tier in receipt.tiers],
         "durability": receipt.durability.value,
         "routing": receipt.routing,
+        **({"quarantined": True} if receipt.quarantined else {}),
     }
 
 
@@ -168,4 +181,5 @@ def _receipt_of(fields: dict[str, Any]) -> Receipt:
         durability=Durability(fields["durability"]),
         routing=fields["routing"],
         repeated=True,
+        quarantined=fields.get("quarantined", False),
     )

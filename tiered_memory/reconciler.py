@@ -68,7 +68,7 @@ class Reconciler:
 
     def __init__(self, core: Core, pager: Pager) -> None:
         self._core = core
-        self._pager = pager
+        self.pager = pager
 
     async def settle(
         self, active: ActiveSubject, drafts: Sequence[Draft], besides: Collection[str] = ()
@@ -82,7 +82,7 @@ class Reconciler:
             if number % AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
             if _comparable(draft):
-                await self._pager.bring_for(active, [Query(draft.turn.terms, draft.turn.vector)], RIVALS)
+                await self.pager.bring_for(active, [Query(draft.turn.terms, draft.turn.vector)], RIVALS)
                 rivals = work.remaining(await self._judged(draft, work.rivals(draft)))
             work.take(draft, rivals, last=number == len(drafts))
         return Settled(work.drafts, work.amendments, work.promoted, since)
@@ -142,6 +142,7 @@ class _Work:
         self._active = active
         self._core = core
         self._purpose, self._besides, self._now_us = scope.purpose, scope.besides, scope.now_us
+        self._full_trust = core.policy.guard.full_trust
         self._earlier = _Earlier()
         self._places: dict[str, int] = {}
         self._bases: dict[str, HeldMemory] = {}
@@ -189,7 +190,7 @@ class _Work:
         place, claim = len(self.drafts), claim_of(draft) if rivals else None
         self.drafts.append(replace(draft, claim=claim))
         self._places[draft.memory.id] = place
-        for finding in () if claim is None else reconcile(claim, rivals):
+        for finding in () if claim is None else reconcile(claim, rivals, self._full_trust):
             self._carry_out(finding, place)
         if not last:
             self._earlier.add(self.drafts[place], place)
@@ -343,6 +344,7 @@ def claim_of(draft: Draft) -> Claim:
         agent=memory.agent,
         metadata=memory.metadata,
         mergeable=draft.mergeable,
+        trust=memory.trust,
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import msgpack
 
-from tiered_memory.active import ActiveSubject, is_current
+from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
@@ -29,6 +29,7 @@ from tiered_memory.errors import (
 )
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
+from tiered_memory.held_records import is_current
 from tiered_memory.reseal import Fate, Opened, Resealer
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState, SubjectRow, SubjectState, TailRow

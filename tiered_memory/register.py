@@ -19,7 +19,8 @@ from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import ConflictError, CorruptionError
 from tiered_memory.formats.leaf import AuditLeaf
 from tiered_memory.metrics import CorruptionDetected
-from tiered_memory.state.register import UNFENCED, DropEntries, Entries, EntryRow, PutEntries
+from tiered_memory.state.archive import EntriesOf
+from tiered_memory.state.register import UNFENCED, DropEntries, Entries, EntriesOfKind, EntryRow, PutEntries
 
 CHANGED = "this entry was changed by somebody else meanwhile; read it again and repeat the call"
 
@@ -70,6 +71,12 @@ class Register:
         sealer = active.sealer(SUBJECT_PURPOSE)
         return self._opened([(row, _context_of(sealer, row)) for row in rows], sealer.key)
 
+    async def every(self, active: ActiveSubject) -> list[Entry]:
+        """Return a person's entries of every kind, by kind, oldest first."""
+        rows = await self._core.state.read(EntriesOf(active.ref.pseudonym))
+        sealer = active.sealer(SUBJECT_PURPOSE)
+        return self._opened([(row, _context_of(sealer, row)) for row in rows], sealer.key)
+
     async def get(self, active: ActiveSubject, kind: str, entry_id: str) -> Entry | None:
         """Return one of a person's entries, if there is one."""
         return next((one for one in await self.of(active, kind) if one.id == entry_id), None)
@@ -89,6 +96,15 @@ class Register:
         rows = await self._core.state.read(Entries(owner, kind))
         contexts = [(row, _common_context(owner, kind, row.entry_id, row.version)) for row in rows]
         return self._opened(contexts, self._core.names.register_key)
+
+    async def everywhere(self, kind: str, status: str) -> list[tuple[bytes, Entry | None]]:
+        """Return all tenants' entries of a kind in a status with their owners; None for one that does not open."""
+        found = []
+        for row in await self._core.state.read(EntriesOfKind(kind, status)):
+            context = _common_context(row.owner, kind, row.entry_id, row.version)
+            opened = self._opened([(row, context)], self._core.names.register_key)
+            found.append((row.owner, opened[0] if opened else None))
+        return found
 
     async def drop(self, owner: bytes, kind: str, ids: Sequence[str], *leaves: AuditLeaf) -> int:
         """Remove entries; return how many there were."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from tiered_memory.core import Core
 from tiered_memory.leaving import deadline_anew
 from tiered_memory.metrics import Reindexed
-from tiered_memory.state.base import DeadlineUpdate, MemoryRow
+from tiered_memory.state.base import DeadlineUpdate, MemoryRow, SubjectState
+from tiered_memory.state.commands import SubjectsInState
 from tiered_memory.state.forgetting import CountOfOtherPolicies, OfOtherPolicies, Reindex
 
 COMMITTED = 500
@@ -44,7 +45,9 @@ class Reindexer:
     async def overlooked(self, now_us: int, pseudonym: bytes | None) -> list[MemoryRow]:
         """Return what the next step would find to be due by now, of one subject or all."""
         rows = await self._of_other_policies()
-        chosen = [row for row in rows if pseudonym in {None, row.subject}]
+        restricted = await self._core.state.read(SubjectsInState(SubjectState.RESTRICTED)) if rows else []
+        frozen = {one.subject for one in restricted}
+        chosen = [row for row in rows if pseudonym in {None, row.subject} and row.subject not in frozen]
         return [row for row in chosen if _is_new(deadline_anew(self._core, row), now_us)]
 
     async def enter(self, updates: Sequence[DeadlineUpdate]) -> None:

@@ -25,13 +25,15 @@ from tiered_memory.errors import (
 )
 from tiered_memory.features import features_of
 from tiered_memory.flusher import Flusher
-from tiered_memory.forgetting.routing import Placement, place
+from tiered_memory.forgetting.routing import Placement, kept_apart, place
 from tiered_memory.formats.record import Features, encode_record, offset_minutes
+from tiered_memory.guard import Guard
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
 from tiered_memory.masking import Masker
-from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role, SourceKind
+from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role
 from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
+from tiered_memory.privacy.trust import source_of
 from tiered_memory.receipts import Operations, fingerprint_of, receipt_for, remember
 from tiered_memory.reconciler import Reconciler, Settled
 from tiered_memory.scoring import text
@@ -41,8 +43,6 @@ from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.sessions import Sessions, buffered
 from tiered_memory.state.base import MemoryRow, Repeated, Stale
 from tiered_memory.subjects import SubjectDirectory
-
-SOURCE_OF_ROLE = {Role.ASSISTANT: SourceKind.AGENT, Role.SYSTEM: SourceKind.AGENT, Role.TOOL: SourceKind.TOOL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class Router:
         self._reconciler = reconciler
         self._operations = Operations(core)
         self._inflight = inflight
+        self._guard = Guard(core, reconciler.pager)
 
     async def add(
         self, active: ActiveSubject, interactions: Sequence[Interaction], options: WriteOptions
@@ -92,6 +93,7 @@ class Router:
         if not accepted:
             return []
         _check_required(accepted, options.require)
+        self._core.tenancy.check_agents(active.tenant, (one.interaction.agent for one in accepted))
         fingerprint = fingerprint_of([one.interaction for one in accepted], options.purpose)
         earlier = await self._operations.earlier(active, options.operation_id, fingerprint)
         if earlier is not None:
@@ -135,6 +137,7 @@ class Router:
         options: WriteOptions,
     ) -> list[Draft]:
         masked = await self._masker.treated(active, accepted)
+        await self._guard.bring_parents(active, masked)
         contents = [one.interaction.content for one in masked]
         found = await features_of(self._core, await self._masker.indexable(active, contents))
         active.check_alive()
@@ -146,6 +149,7 @@ class Router:
             importance = _importance(one.interaction, _novelty(active.index, terms, seen), answers=answers)
             seen.update(terms)
             memory = self._memory(active, one, importance, _Frame(options.purpose, ground, now_us))
+            memory = self._guard.judged(active, memory)
             placement = self._place(active, memory, ground, options.require)
             plaintext = encode_record(memory, features, volatile=not placement.cold)
             draft = Draft(memory, placement, plaintext, _turn(memory, features))
@@ -160,6 +164,8 @@ class Router:
     def _place(
         self, active: ActiveSubject, memory: Memory, ground: Grounds, require: Durability | None
     ) -> Placement:
+        if memory.quarantined:
+            return kept_apart(ground, memory.reasons[-1])
         rules, required = self._core.policy.routing, _needs_cold(memory.session, require)
         spread = active.spread
         placed = place(memory.importance, memory.role, ground, rules, required=required, spread=spread)
@@ -171,7 +177,6 @@ class Router:
         self, active: ActiveSubject, accepted: Accepted, importance: Importance, frame: _Frame
     ) -> Memory:
         given = accepted.interaction
-        source = SOURCE_OF_ROLE.get(given.role, SourceKind.USER)
         return Memory(
             id=self._core.new_id(),
             order=active.next_order(),
@@ -190,7 +195,7 @@ class Router:
             session=given.session,
             agent=given.agent,
             metadata=given.metadata,
-            provenance=given.provenance or Provenance(source),
+            provenance=given.provenance or Provenance(source_of(given.role)),
         )
 
     async def _put_down(self, active: ActiveSubject, work: _Work, settled: Settled) -> list[Receipt]:
@@ -302,7 +307,7 @@ class Router:
         """Make acknowledged interactions findable and part of their session."""
         self._committer.publish(active, given, rows, self._expires_us())
         for draft in given.drafts:
-            if draft.memory.session is not None:
+            if draft.memory.session is not None and draft.is_heard:
                 await self._join_session(active, draft, draft.memory.session)
 
     async def _join_session(self, active: ActiveSubject, draft: Draft, session: str) -> None:

@@ -16,12 +16,16 @@ from tiered_memory.access_gate import AccessGate
 from tiered_memory.access_writer import AccessWriter
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
 from tiered_memory.announcing import Announcer
+from tiered_memory.archive import Exporter
+from tiered_memory.archive_import import Importer
 from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
 from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
 from tiered_memory.consents import Consents
 from tiered_memory.core import Core
+from tiered_memory.correcting import Corrector, CorrectorParts
+from tiered_memory.deciding import Decisions
 from tiered_memory.ended_purposes import EndedPurposes
 from tiered_memory.endings import Endings
 from tiered_memory.erasure import Eraser
@@ -34,16 +38,23 @@ from tiered_memory.fulfil import Fulfil
 from tiered_memory.held_vault import Vault
 from tiered_memory.holds import Holds
 from tiered_memory.inflight import InFlight
+from tiered_memory.key_epochs import KeyEpochs
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
 from tiered_memory.notices import NoticeBoard
 from tiered_memory.objecting import Objecting
+from tiered_memory.overwriting import Overwriting
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
 from tiered_memory.purge_log import PurgeLog
+from tiered_memory.quarantine import Quarantine
 from tiered_memory.recall import Recall
 from tiered_memory.reconciler import Reconciler
 from tiered_memory.reembed import Reembedder
+from tiered_memory.requesting import Requests
+from tiered_memory.restricting import Restrictions
+from tiered_memory.revising import Reviser
+from tiered_memory.rollback import Rollback
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
 from tiered_memory.shared import Acting, SharedSpaces
@@ -51,6 +62,7 @@ from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.sweep import Sweeper
+from tiered_memory.tenants import Tenants
 from tiered_memory.tiers.base import SubjectRef
 
 logger = logging.getLogger("tiered_memory")
@@ -78,6 +90,13 @@ class Parts:
     reembedder: Reembedder
     announcer: Announcer
     forecaster: Forecaster
+    corrector: Corrector
+    overwriting: Overwriting
+    restrictions: Restrictions
+    decisions: Decisions
+    requests: Requests
+    key_epochs: KeyEpochs
+    tenants: Tenants
     consents: Consents
     expiry: Expiry
     notices: NoticeBoard
@@ -86,8 +105,12 @@ class Parts:
     accesses: AccessWriter
     access: AccessGate
     shared: SharedSpaces
+    exporter: Exporter
+    importer: Importer
     holds: Holds
     purges: PurgeLog
+    quarantine: Quarantine
+    rollback: Rollback
 
 
 PartsNow = Callable[[], Parts]
@@ -96,6 +119,7 @@ PartsNow = Callable[[], Parts]
 
 def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Parts:
     """Return the acting modules over `core`."""
+    core.terms.tenant_ceiling_days = core.tenancy.ceiling_days
     flusher = Flusher(core)
     inflight = InFlight(core.limits.commit_deadline_seconds)
     directory = SubjectDirectory(core, flusher.pending, inflight)
@@ -115,6 +139,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     accesses = AccessWriter(core.state, core.clock)
     access = AccessGate(core, directory, accesses)
     eraser = Eraser(core, directory, flusher, analytics.discard)
+    overwriting = Overwriting(core, flusher, inflight)
     router = Router(
         core,
         directory,
@@ -128,6 +153,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     consents = Consents(core, directory, endings, notices, inflight)
     shared = SharedSpaces(core, Acting(directory, pager, router, recall, fulfil, consents, access))
     eraser.leave_spaces = shared.leave_all
+    reviser = Reviser(core, flusher, directory.holdings, sweeper)
+    quarantine = Quarantine(core, directory, pager, reviser, inflight)
     return Parts(
         core=core,
         directory=directory,
@@ -145,7 +172,26 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         reembedder=Reembedder(core, directory, flusher),
         announcer=announcer,
         forecaster=Forecaster(core),
+        overwriting=overwriting,
+        restrictions=Restrictions(core, directory, sweeper, inflight),
+        decisions=Decisions(core, directory),
+        requests=Requests(core, directory, announcer),
+        corrector=Corrector(
+            core,
+            CorrectorParts(
+                directory=directory,
+                overwriting=overwriting,
+                flusher=flusher,
+                sessions=sessions,
+                inflight=inflight,
+                committer=committer,
+                quotas=quotas,
+                sweeper=sweeper,
+            ),
+        ),
+        tenants=Tenants(core),
         consents=consents,
+        key_epochs=KeyEpochs(core, directory.epochs),
         expiry=expiry,
         notices=notices,
         objecting=Objecting(core, directory, endings, inflight),
@@ -153,8 +199,12 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         accesses=accesses,
         access=access,
         shared=shared,
+        exporter=Exporter(core, directory, sessions),
+        importer=Importer(core, directory, committer, flusher, inflight),
         holds=Holds(core, directory, sweeper, inflight, Vault(core)),
         purges=PurgeLog(core),
+        quarantine=quarantine,
+        rollback=Rollback(core, directory, pager, sweeper, inflight, reviser=reviser, quarantine=quarantine),
     )
 
 
@@ -210,8 +260,10 @@ class Runtime:
         """Erasures first: nothing of an erased subject may be replayed."""
         begun, parts = stopwatch(), self.parts
         await parts.holds.load()
+        await parts.key_epochs.check_guards()
         await parts.eraser.apply_list()
         await parts.ended_purposes.apply_list()
+        await _attempt(parts.key_epochs.resume, "an ended key epoch")
         await _attempt(parts.eraser.resume, "an interrupted erasure")
         reach("open.after_resume")
         entries = await parts.core.state.read(c.Journal())
@@ -222,6 +274,7 @@ class Runtime:
             await self._replay(pseudonym, waiting)
         reach("open.after_replay")
         await _attempt(parts.sweeper.remove_pending, "an interrupted removal")
+        await _attempt(parts.overwriting.resume, "an interrupted correction")
         await _attempt(parts.core.mark, "the high-water mark")
         await parts.core.marks.settle()
         parts.core.observer.observe(Recovered(len(entries), stopwatch() - begun))
@@ -263,9 +316,11 @@ class Runtime:
         settings, parts = self._settings, self.parts
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(parts.flusher.run)
+            tasks.start_soon(parts.key_epochs.finish_begun)
             tasks.start_soon(self._repeat, settings.uses_flush_seconds, self._tend)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sweeper.cycle)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sessions.end_idle)
+            tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.overwriting.resume)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.core.notary.tend)
 
     async def _tend(self) -> None:

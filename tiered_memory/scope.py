@@ -60,6 +60,8 @@ class Scope:
             named = bool(memory_ids)
             allowed = await parts.access.permit(self.subject, self.caller, op, names_memories=named)
             async with parts.directory.using(self.subject) as active:
+                active.check_usable(op)
+                active.check_readable()
                 # Forgetting ends what expired by itself, and its dry run changes nothing.
                 if op != "forget":
                     await parts.expiry.settle(active)
@@ -67,8 +69,8 @@ class Scope:
                 await parts.access.permit_memories(active, self.caller, allowed, op, memory_ids)
                 call = Call.of(parts, active, allowed, len(memory_ids))
                 yield call
-                # What was read before an erasure and would be handed over after it is discarded.
-                active.check_alive()
+                # What was read before an erasure or a restriction and would be handed over after it is discarded.
+                active.check_usable(op, done=True)
                 parts.access.note(active, self.caller, op, call.shown)
 
     async def permit(self, op: str, levels: Sequence[Sensitivity] = ()) -> None:

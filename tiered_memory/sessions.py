@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import msgpack
@@ -142,16 +142,36 @@ class Sessions:
 
     async def strike(self, active: ActiveSubject, session: str, ids: Collection[str]) -> None:
         """Take turns out of the session's snapshot, if there is one: it must not keep what was removed."""
-        turns = await self._saved(active, session)
+        turns = await self.saved(active, session)
         if turns is not None:
             await self._save(active, session, tuple(turn for turn in turns if not _is_of(turn, ids)))
 
+    async def reword(self, active: ActiveSubject, memory: Memory) -> None:
+        """Have a corrected memory's text in place of the one before, in every session that shows it."""
+        ids = {memory.id}
+        for session in active.sessions_of(memory.id) | self.holding(active, ids):
+            turns = self._core.warm.turns(active.ref, session)
+            if any(_is_of(turn, ids) for turn in turns):
+                placed = self._core.warm.replace(active.ref, session, self._reworded(turns, memory))
+                await self.leave(placed.ended)
+            saved = await self.saved(active, session) or []
+            if any(_is_of(turn, ids) for turn in saved):
+                await self._save(active, session, tuple(self._reworded(saved, memory)))
+
+    def _reworded(self, turns: Iterable[BufferedTurn], memory: Memory) -> list[BufferedTurn]:
+        tokens = self._core.count_tokens(memory.content)
+        return [
+            replace(turn, content=memory.content, tokens=tokens) if _is_of(turn, {memory.id}) else turn
+            for turn in turns
+        ]
+
     async def _snapshot(self, active: ActiveSubject, session: str) -> list[BufferedTurn]:
-        turns = await self._saved(active, session) or []
+        turns = await self.saved(active, session) or []
         await self._pager.bring(active, [turn.memory_id for turn in turns if turn.memory_id is not None])
         return [turn for turn in turns if turn.memory_id is None or turn.memory_id in active.held]
 
-    async def _saved(self, active: ActiveSubject, session: str) -> list[BufferedTurn] | None:
+    async def saved(self, active: ActiveSubject, session: str) -> list[BufferedTurn] | None:
+        """Return the turns of the session's snapshot; None where there is none that opens."""
         name = self._core.names.session(active.ref.pseudonym, session).hex()
         try:
             sealed = await self._core.hot.load_snapshot(active.ref, name)

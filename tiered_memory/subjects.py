@@ -20,8 +20,10 @@ from tiered_memory.core import Core, Sealer
 from tiered_memory.crypto.envelope import Place, SealingKey
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE, KeyOwner, KeyRecord
 from tiered_memory.embedding.base import check_embedder
+from tiered_memory.epochs import EpochKeys
 from tiered_memory.errors import (
     CorruptionError,
+    EpochEndedError,
     SubjectErasedError,
 )
 from tiered_memory.forgetting.gate import ImportanceSpread
@@ -43,6 +45,7 @@ from tiered_memory.tiers.base import SubjectRef, TierRecord
 logger = logging.getLogger("tiered_memory")
 
 LOADS_PER_TRIM = 64
+OF_ANOTHER = "the state store says that this subject is another tenant's: restore it from a backup"
 
 
 class SubjectDirectory:
@@ -54,9 +57,8 @@ class SubjectDirectory:
         self.holdings = Holdings(core, pending)
         self._active: OrderedDict[Subject, ActiveSubject] = OrderedDict()
         self._by_pseudonym: dict[bytes, Subject] = {}
-        self._epochs: dict[bytes, dict[int, SealingKey]] = {}
+        self.epochs = EpochKeys(core)
         self._loading = KeyedLocks[Subject]()
-        self._epoch_locks = KeyedLocks[bytes]()
         self._taken_out: dict[bytes, set[str]] = {}
         self._loads = 0
 
@@ -117,6 +119,21 @@ class SubjectDirectory:
         if self._active.get(active.subject) is active:
             del self._active[active.subject]
             self._by_pseudonym.pop(active.ref.pseudonym, None)
+
+    async def expel(self, tenant: str) -> list[Subject]:
+        """Put a tenant's users out of RAM for good, and its key; return whose memories were in RAM only.
+
+        What is being loaded is waited for: it would have keys in RAM that are not held any more.
+        """
+        volatile = []
+        for subject in {one for one in (*self._active, *self._loading.keys()) if one.tenant == tenant}:
+            async with self._loading.held(subject):
+                active = self._active.get(subject)
+                if active is not None:
+                    self.forget(active)
+                    volatile += [] if active.durable else [subject]
+        self.epochs.forget(self._core.names.tenant(tenant))
+        return volatile
 
     def trim(self) -> None:
         """Evict the least recently used subjects beyond the RAM budget.
@@ -183,7 +200,9 @@ class SubjectDirectory:
     async def _held(self, subject: Subject, row: SubjectRow) -> ActiveSubject:
         check_embedder(row.embedder, self._core.embedder.name)
         active = self._fresh(subject, row.subject, row.generation)
-        active.durable = True
+        if row.tenant != active.tenant:
+            raise CorruptionError(OF_ANOTHER)
+        active.durable, active.restricted = True, row.state == SubjectState.RESTRICTED
         active.ref = replace(active.ref, incarnation=row.incarnation)
         await self.load_keys(active)
         await self.load_consents(active)
@@ -245,18 +264,13 @@ class SubjectDirectory:
 
     async def load_keys(self, active: ActiveSubject) -> None:
         """Unwrap the subject's keys; a damaged key record is counted and left out, the others serve."""
-        records = await self._core.state.read(c.Keys(active.ref.pseudonym))
+        opened = await self.epochs.open_keys(active.tenant, active.ref.pseudonym)
         active.keys.clear()
-        active.damaged_keys.clear()
-        for record in records:
-            try:
-                epochs = await self._epochs_of(active.tenant)
-                key = self._core.keyring.open_data_key(epochs[record.epoch], active.tenant, record)
-            except (CorruptionError, KeyError):
-                self._core.observer.observe(CorruptionDetected("keyring"))
-                active.damaged_keys.add(record.purpose)
-                continue
-            active.keys[record.purpose] = key
+        active.keys.update(opened.keys)
+        active.damaged_keys = {*opened.damaged, *opened.ended}
+        active.ended = bool(opened.ended)
+        for _ in opened.damaged:
+            self._core.observer.observe(CorruptionDetected("keyring"))
 
     async def load_consents(self, active: ActiveSubject) -> None:
         """Read the subject's consent events; details that do not open are counted and left out."""
@@ -286,10 +300,19 @@ class SubjectDirectory:
             if purpose not in active.keys:
                 active.check_alive()
                 active.check_key(purpose)
-                key, record = await self.new_key(active, purpose)
-                await self._core.state.write(c.PutKey(record))
-                active.keys[purpose] = key
+                active.keys[purpose] = await self._new_key_stored(active, purpose)
         return active.keys[purpose]
+
+    async def _new_key_stored(self, active: ActiveSubject, purpose: str) -> SealingKey:
+        """An epoch may end between a key's making and its commit: then it is made under the next."""
+        while True:
+            key, record = await self.new_key(active, purpose)
+            try:
+                await self._core.state.write(c.PutKey(record))
+            except EpochEndedError:
+                await self.epochs.reload(active.tenant)
+            else:
+                return key
 
     async def establish(self, active: ActiveSubject) -> None:
         """Begin holding the subject durably: its row, its own key, and its identity sealed under that key."""
@@ -301,47 +324,37 @@ class SubjectDirectory:
             if active.durable:
                 return
             active.check_alive()
-            core, now_us = self._core, self._core.now_us()
-            key, record = await self.new_key(active, SUBJECT_PURPOSE)
-            sealer = Sealer(active.tenant, active.ref, SUBJECT_PURPOSE, key)
-            identity = msgpack.packb([active.subject.tenant, active.subject.user])
-            row = SubjectRow(
-                subject=active.ref.pseudonym,
-                tenant=active.tenant,
-                generation=active.ref.generation,
-                incarnation=active.ref.incarnation,
-                state=SubjectState.ACTIVE.value,
-                embedder=core.embedder.name,
-                identity=key.seal(identity, sealer.context(Place.SUBJECT, "identity"), core.keyring.nonce()),
-                created_us=now_us,
-            )
-            leaf = leaf_for(active, key, AuditEvent.KEY_CREATED, now_us)
-            await core.state.write(c.PutSubject(row, (record,), leaf))
-            active.keys[SUBJECT_PURPOSE] = key
-            active.durable = True
+            while not active.durable:
+                key, record = await self.new_key(active, SUBJECT_PURPOSE)
+                try:
+                    await self._core.state.write(self._first_row(active, key, record))
+                except EpochEndedError:
+                    await self.epochs.reload(active.tenant)
+                else:
+                    active.keys[SUBJECT_PURPOSE] = key
+                    active.durable = True
+
+    def _first_row(self, active: ActiveSubject, key: SealingKey, record: KeyRecord) -> c.PutSubject:
+        core, now_us = self._core, self._core.now_us()
+        sealer = Sealer(active.tenant, active.ref, SUBJECT_PURPOSE, key)
+        identity = msgpack.packb([active.subject.tenant, active.subject.user])
+        row = SubjectRow(
+            subject=active.ref.pseudonym,
+            tenant=active.tenant,
+            generation=active.ref.generation,
+            incarnation=active.ref.incarnation,
+            state=SubjectState.ACTIVE.value,
+            embedder=core.embedder.name,
+            identity=key.seal(identity, sealer.context(Place.SUBJECT, "identity"), core.keyring.nonce()),
+            created_us=now_us,
+        )
+        return c.PutSubject(row, (record,), leaf_for(active, key, AuditEvent.KEY_CREATED, now_us))
 
     async def new_key(self, active: ActiveSubject, purpose: str) -> tuple[SealingKey, KeyRecord]:
         """Return a new data key and its record, not yet stored."""
-        epochs = await self._epochs_of(active.tenant)
+        newest = await self.epochs.newest(active.tenant)
         owner = KeyOwner(active.ref.pseudonym, purpose, active.ref.generation)
-        newest = epochs[max(epochs)]
         return self._core.keyring.new_data_key(newest, active.tenant, owner, self._core.now_us())
-
-    async def _epochs_of(self, tenant: bytes) -> dict[int, SealingKey]:
-        epochs = self._epochs.get(tenant)
-        if epochs is None:
-            async with self._epoch_locks.held(tenant):
-                epochs = self._epochs[tenant] = self._epochs.get(tenant) or await self._load_epochs(tenant)
-        return epochs
-
-    async def _load_epochs(self, tenant: bytes) -> dict[int, SealingKey]:
-        records = await self._core.state.read(c.Epochs(tenant))
-        epochs = {r.epoch: self._core.keyring.open_epoch(r) for r in records}
-        if not epochs:
-            key, record = self._core.keyring.new_epoch(tenant, 1, self._core.now_us())
-            await self._core.state.write(c.PutEpoch(record))
-            epochs = {1: key}
-        return epochs
 
 
 def _may_be_held(active: ActiveSubject, row: MemoryRow) -> bool:

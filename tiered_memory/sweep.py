@@ -17,7 +17,7 @@ from tiered_memory.announcing import Announcer
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core, chunks
 from tiered_memory.drafts import strength_update
-from tiered_memory.errors import HotTierError, StorageError, SubjectErasedError
+from tiered_memory.errors import HotTierError, RestrictedError, StorageError, SubjectErasedError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forgetting.placement import Due, Forget, Keep, Plan, Purge, plan_forgetting
@@ -272,9 +272,15 @@ class Sweeper:
     async def take_out(self, active: ActiveSubject, memory_ids: Sequence[str]) -> None:
         """Make memories unfindable everywhere but in cold: RAM, sessions, hot."""
         sessions = {session for one in memory_ids for session in active.sessions_of(one)}
-        sessions |= self._sessions.holding(active, memory_ids)
         active.release(memory_ids)
         self._directory.take_out(active.ref.pseudonym, memory_ids)
+        await self.take_out_copies(active, memory_ids, sessions)
+
+    async def take_out_copies(
+        self, active: ActiveSubject, memory_ids: Sequence[str], said_in: Iterable[str] = ()
+    ) -> None:
+        """Take memories out of sessions and hot; `said_in` names sessions that may have left warm."""
+        sessions = {*said_in, *self._sessions.holding(active, memory_ids)}
         await self._core.warm.remove(active.ref, memory_ids)
         for session in sessions:
             await self._sessions.strike(active, session, memory_ids)
@@ -335,7 +341,7 @@ class Sweeper:
                 command = c.ChangeStates(subject, stored.generation, changes, leaves)
                 await self._inflight.complete(self._move(active, command))
                 self._announcer.moved(self._announcer.subject_of(active, stored), changes, now_us)
-        except SubjectErasedError:
+        except (SubjectErasedError, RestrictedError):
             return Counter()
         return counted(rows, plan.decisions)
 

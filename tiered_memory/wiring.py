@@ -17,9 +17,9 @@ from tiered_memory.ballast import Ballast
 from tiered_memory.checkpoint_file import CheckpointFile
 from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy, to_us
 from tiered_memory.config import Settings
-from tiered_memory.core import Core, ForgetHook, HotTier, Limits, PiiHook, PiiRecogniser, SupersessionHook
+from tiered_memory.core import Core, ForgetHook, Limits, PiiHook, PiiRecogniser, SupersessionHook
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
-from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_or_create_state_key, read_root_key
+from tiered_memory.crypto.kms import read_or_create_state_key
 from tiered_memory.crypto.signing import Signer
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.embedding.load import load_embedder
@@ -34,6 +34,7 @@ from tiered_memory.files import sync_path
 from tiered_memory.forgetting.decay import curve_for
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import Mark
+from tiered_memory.key_files import guards_of, load_or_create_root
 from tiered_memory.marks import RESTORED_NAME, Marks
 from tiered_memory.metrics import CorruptionDetected, FanOut, JournalCommitted, NullObserver, Observer
 from tiered_memory.notary import Notary
@@ -105,7 +106,9 @@ async def _engines(
     await anyio.to_thread.run_sync(_own, data_dir, stack)
     ballast = Ballast(data_dir / "ballast.bin", settings.ballast_mib)
     await anyio.to_thread.run_sync(ballast.lend)
-    keyring = Keyring(_root_key(settings, entropy), entropy)
+    guards = guards_of(settings)
+    root = await anyio.to_thread.run_sync(load_or_create_root, settings, entropy)
+    keyring = Keyring(root, entropy, guards)
     state = await _state(data_dir, keyring, entropy, observer, stack)
     names = Pseudonyms(await _master(state, keyring, entropy))
     marks, notary = await _marks(settings, state, names, overrides)
@@ -117,10 +120,12 @@ async def _engines(
     stack.push_async_callback(cold.close)
     analytics = AnalyticsProjection(data_dir / "analytics.duckdb")
     stack.callback(analytics.close)
+    hot = await _hot(settings, policy, clock, observer, stack)
     core = Core(
         state=state,
         cold=cold,
-        hot=await _hot(settings, policy, clock, observer, stack),
+        hot=hot,
+        hot_address=hot.address,
         warm=SessionTier(policy.warm, clock),
         embedder=embedder,
         policy=policy,
@@ -130,6 +135,7 @@ async def _engines(
         entropy=entropy,
         observer=observer,
         keyring=keyring,
+        guards=guards,
         names=names,
         count_tokens=overrides.count_tokens or count_tokens,
         limits=_limits(settings),
@@ -193,20 +199,6 @@ def _own(data_dir: Path, stack: AsyncExitStack) -> None:
     ownership = Ownership(data_dir)
     ownership.acquire()
     stack.callback(ownership.release)
-
-
-def _root_key(settings: Settings, entropy: Entropy) -> bytes:
-    if settings.root_key is not None:
-        return parse_root_key(settings.root_key.get_secret_value())
-    path = settings.root_key_file or settings.data_dir / "keys" / "root.key"
-    if path.exists():
-        return read_root_key(path)
-    if (settings.data_dir / "state.db").exists():
-        raise RootKeyError(
-            "this store has a root key, but its file is missing: restore it from your backup "
-            "(root_key_file or TIERED_MEMORY_ROOT_KEY); nothing was changed"
-        )
-    return create_root_key(path, entropy)
 
 
 async def _state(
@@ -285,7 +277,7 @@ def _indexed(settings: Settings, names: Pseudonyms, embedder: Embedder) -> Index
 
 async def _hot(
     settings: Settings, policy: Policy, clock: Clock, observer: Observer, stack: AsyncExitStack
-) -> HotTier:
+) -> ObservedHot:
     capacity, ttl_seconds = max(1, policy.hot.recent_limit), policy.hot.ttl_seconds
     url = settings.redis_url
     if url == PRIVATE:
@@ -301,7 +293,7 @@ async def _hot(
     damaged = partial(observer.observe, CorruptionDetected("hot"))
     tier = RedisTier(url, clock=clock, capacity=capacity, ttl_seconds=ttl_seconds, on_damage=damaged)
     stack.push_async_callback(tier.close)
-    return ObservedHot(tier, observer, breaker=lambda: tier.breaker_state)
+    return ObservedHot(tier, observer, breaker=lambda: tier.breaker_state, address=url)
 
 
 async def _private_redis(settings: Settings, stack: AsyncExitStack) -> str:

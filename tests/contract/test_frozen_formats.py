@@ -18,6 +18,7 @@ import frozen
 
 from tiered_memory.clock import SeededEntropy
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey, key_id_of
+from tiered_memory.crypto.escrow import open_escrow
 from tiered_memory.crypto.keyring import EpochRecord, KeyRecord, Keyring, Pseudonyms
 from tiered_memory.errors import CorruptionError, KeyUnavailableError, RootKeyError
 from tiered_memory.formats.record import decode_fields, encode_record, memory_of, passages_of, vectors_of
@@ -78,6 +79,25 @@ def test_a_frozen_key_record_opens() -> None:
     assert key.epoch == 3
     names = Pseudonyms(bytes(range(64, 96)))
     assert names.subject(Subject("acme", "alice")).hex() == golden["pseudonym"]
+
+
+def test_a_frozen_guarded_record_opens_what_its_key_had_sealed_before() -> None:
+    golden = frozen.stored("key_record_v2")
+    guards = frozen.OneGuard()
+    keyring = Keyring(frozen.ROOT, SeededEntropy(9), guards)
+    epoch, record = EpochRecord(**_bytes(golden["epoch"])), KeyRecord(**_bytes(golden["record"]))
+    with pytest.raises(KeyUnavailableError, match="has ended"):
+        keyring.open_epoch(epoch)
+    guards.put(*map(bytes.fromhex, golden["guard"].values()))
+    key = keyring.open_data_key(keyring.open_epoch(epoch), frozen.TENANT, record)
+    assert (record.format, record.epoch, key.epoch) == (2, 4, 3)
+    assert key.open(bytes.fromhex(golden["envelope"]), frozen.CONTEXT) == b"plaintext"
+
+
+def test_a_frozen_escrow_file_opens() -> None:
+    golden = frozen.stored("escrow_v1")
+    keys = open_escrow(golden["file"].encode(), golden["passphrase"])
+    assert (keys.root, keys.guards) == (frozen.ROOT, {b"g" * 16: bytes(range(128, 160))})
 
 
 def test_a_frozen_tail_opens() -> None:

@@ -16,6 +16,7 @@ from tiered_memory.errors import (
     ConfigurationError,
     CorruptionError,
     InvalidInputError,
+    KeyUnavailableError,
     NotFoundError,
     RolledBackError,
     RootKeyError,
@@ -37,12 +38,11 @@ async def filled(path: Path) -> None:
 
 
 def moved_in(archive: Path, target: Path, source: Path, **given: Any) -> Any:
-    """Restore an archive and bring the root key along, as an operator does."""
+    """Restore an archive and bring the keys along, as an operator does."""
 
     async def restored() -> None:
         await TieredMemory.restore(archive, target, **given)
-        (target / "keys").mkdir(exist_ok=True)
-        shutil.copy(source / "keys" / "root.key", target / "keys" / "root.key")
+        shutil.copytree(source / "keys", target / "keys")
 
     return restored()
 
@@ -93,6 +93,63 @@ async def test_the_erased_stay_erased_after_a_restore(tmp_path: Path) -> None:
         await again.add("a new beginning", importance=0.9)
     async with opened(fresh, settings=LOCAL) as memory:
         assert await contents(memory.user("alice", tenant="acme")) == ["a new beginning"]
+
+
+TWO_BASES = "schema = 1\ndefault_purpose = 'personalization'\n" + "".join(
+    f"[purposes.{name}]\nlawful_basis = '{basis}'\ndocumentation = 'file 7'\nmax_sensitivity = 'restricted'\n"
+    for name, basis in {"personalization": "consent", "insight": "legitimate_interests"}.items()
+)
+
+
+async def _ended_in_every_way(store: Path, archive: Path, settings: dict[str, Any]) -> None:
+    """Take a backup, then erase one user, and let others' memory, consent and purpose end."""
+    async with opened(store, settings=settings) as memory:
+        carol, dave = await consenting(memory, "carol"), await consenting(memory, "dave")
+        await carol.add("we chose the blue plan", importance=0.9)
+        await dave.add("we chose the blue plan", purpose="insight", importance=0.9)
+        await memory.backup(archive)
+        bob = memory.user("bob", tenant="acme")
+        await bob.delete((await bob.list())[0].id)
+        await memory.user("alice", tenant="acme").erase(reason="request")
+        await carol.consent.withdraw("personalization")
+        await dave.object_to("insight", compelling_grounds="claims in court, file 9")
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+async def test_a_restore_whose_guards_come_later_forgets_no_right(tmp_path: Path, rotated: bool) -> None:
+    """The list is applied to who can be read, and again when more can be."""
+    store, archive, fresh = tmp_path / "store", tmp_path / "archive", tmp_path / "fresh"
+    await filled(store)
+    (tmp_path / "bases.toml").write_text(TWO_BASES)
+    settings = {**LOCAL, "policy": str(tmp_path / "bases.toml")}
+    await _ended_in_every_way(store, archive, settings)
+    kept = tmp_path / "kept"
+    shutil.copytree(store / "keys", kept)
+    if rotated:
+        async with opened(store, settings=settings) as memory:
+            await memory.keys.rotate()
+    await TieredMemory.restore(archive, fresh, erased_list=store / "erased.log")
+    (fresh / "keys").mkdir()
+    shutil.copy(kept / "root.key", fresh / "keys")
+    for _ in range(2):
+        async with opened(fresh, settings=settings) as memory:
+            assert await contents(memory.user("alice", tenant="acme")) == []
+            for name in ("bob", "carol", "dave"):
+                with pytest.raises(KeyUnavailableError, match="has ended"):
+                    await memory.user(name, tenant="acme").list()
+    shutil.copytree(kept / "epochs", fresh / "keys" / "epochs", dirs_exist_ok=True)
+    async with opened(fresh, settings=settings) as memory:
+        held = {
+            name: await contents(memory.user(name, tenant="acme"))
+            for name in ("alice", "bob", "carol", "dave")
+        }
+        assert {name: len(found) for name, found in held.items()} == {
+            "alice": 0,
+            "bob": 4,
+            "carol": 0,
+            "dave": 0,
+        }
+        assert {one.state for one in await memory.keys.status()} == {"current"}
 
 
 async def test_without_the_list_a_restore_cannot_know(tmp_path: Path) -> None:

@@ -19,11 +19,21 @@ import numpy as np
 
 from tiered_memory.clock import SeededEntropy, to_us
 from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
+from tiered_memory.crypto.escrow import EscrowedKeys, seal_escrow
 from tiered_memory.crypto.keyring import KeyOwner, Keyring, Pseudonyms
 from tiered_memory.crypto.signing import Signer
 from tiered_memory.erasure import CERTIFICATE_FORMAT, signed_bytes
+from tiered_memory.formats.archive import (
+    ArchiveKind,
+    ArchiveManifest,
+    FileFacts,
+    inferred_fields,
+    line,
+    memory_fields,
+    provided_fields,
+)
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
-from tiered_memory.formats.record import Features, PassageFeatures, encode_record
+from tiered_memory.formats.record import Features, PassageFeatures, decode_fields, encode_record
 from tiered_memory.highwater import (
     CAUSES,
     ErasedEntry,
@@ -35,6 +45,7 @@ from tiered_memory.highwater import (
 )
 from tiered_memory.model import (
     Certificate,
+    Explanation,
     Kind,
     LawfulBasis,
     Memory,
@@ -44,6 +55,7 @@ from tiered_memory.model import (
     SourceKind,
     Subject,
     TierErasure,
+    TierName,
 )
 from tiered_memory.notary import sign_checkpoint
 from tiered_memory.privacy.checkpoint import Checkpoint, SignedCheckpoint, encode_entry, verifier_key
@@ -57,6 +69,7 @@ from tiered_memory.state.sqlite_verbs import HANDLERS
 FOLDER = Path(__file__).parent
 ROOT = bytes(range(32))
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+PASSPHRASE = "correct horse battery staple"
 TENANT, SUBJECT = b"t" * 32, b"s" * 32
 KEY = SealingKey(b"k" * 16, 3, bytes(range(32, 64)))
 CONTEXT = SealContext(
@@ -139,6 +152,44 @@ def key_record_v1() -> dict[str, Any]:
         "record": _hexed(asdict(record)),
         "pseudonym": names.subject(Subject("acme", "alice")).hex(),
         "table": names.table(SUBJECT, b"i" * 16),
+    }
+
+
+class OneGuard:
+    """Keeps guards in RAM."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, bytes] = {}
+
+    def get(self, guard_id: bytes) -> bytes | None:
+        return self.kept.get(guard_id)
+
+    def put(self, guard_id: bytes, secret: bytes) -> None:
+        self.kept[guard_id] = secret
+
+
+def key_record_v2() -> dict[str, Any]:
+    """A guarded epoch, and a data key of format 1 that was wrapped again under it."""
+    guards = OneGuard()
+    keyring = Keyring(ROOT, SeededEntropy(2), guards)
+    old, _ = keyring.new_epoch(TENANT, 3, to_us(NOW))
+    guards.kept.clear()
+    new, epoch = keyring.new_epoch(TENANT, 4, to_us(NOW))
+    key, record = keyring.new_data_key(old, TENANT, KeyOwner(SUBJECT, "personalization", 2), to_us(NOW))
+    ((guard_id, guard),) = guards.kept.items()
+    return {
+        "guard": {"id": guard_id.hex(), "secret": guard.hex()},
+        "epoch": _hexed(asdict(epoch)),
+        "record": _hexed(asdict(keyring.rewrap(old, new, TENANT, record))),
+        "envelope": key.seal(b"plaintext", CONTEXT, b"n" * 12).hex(),
+    }
+
+
+def escrow_v1() -> dict[str, Any]:
+    keys = EscrowedKeys(ROOT, {b"g" * 16: bytes(range(128, 160))})
+    return {
+        "passphrase": PASSPHRASE,
+        "file": seal_escrow(keys, PASSPHRASE, b"s" * 16, b"n" * 12, 2**10).decode("ascii"),
     }
 
 
@@ -291,11 +342,48 @@ def _plain(proof: Certificate, leave_out: tuple[str, ...] = ()) -> dict[str, Any
     return {name: value for name, value in fields.items() if name not in leave_out}
 
 
+def archive_v1() -> dict[str, Any]:
+    fields = decode_fields(encode_record(memory(), replace(features(), signs=("d-1",), passages=passages())))
+    explained = Explanation(
+        memory=memory(),
+        strength=0.5,
+        forget_at=NOW + timedelta(days=30),
+        deadline=NOW + timedelta(days=32),
+        deadline_rule="decay",
+        half_life_days=12.5,
+        spaced_uses=1.0,
+        last_used_at=NOW,
+        state="active",
+        tiers=(TierName.COLD,),
+        policy="default@0123456789ab",
+    )
+    manifest = ArchiveManifest(
+        id="0e" * 16,
+        kind=ArchiveKind.ACCESS,
+        made_at_us=to_us(NOW),
+        software="0.1.0",
+        public_key=SIGNER.public_key.hex(),
+        subject_commitment="ab" * 32,
+        salt="cd" * 16,
+        files={"memories.jsonl": FileFacts("ef" * 32, 1234, 5)},
+        left_out={"not covered": 2},
+        damaged=("0b" * 16,),
+    )
+    return {
+        "memory": line(memory_fields(memory(), "active")).decode(),
+        "provided": line(provided_fields(memory(), "active")).decode(),
+        "inferred": line(inferred_fields(explained, fields, pinned=False, held=True)).decode(),
+        "manifest": manifest.encode(SIGNER.sign).decode(),
+    }
+
+
 SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "envelope_v1": envelope_v1,
     "record_v1": record_v1,
     "record_passages_v1": record_passages_v1,
     "key_record_v1": key_record_v1,
+    "key_record_v2": key_record_v2,
+    "escrow_v1": escrow_v1,
     "audit_leaf_v1": audit_leaf_v1,
     "journal_entry_v1": journal_entry_v1,
     "session_tail_v1": session_tail_v1,
@@ -309,6 +397,7 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "certificate_v1": certificate_v1,
     "certificate_v2": certificate_v2,
     "ledger_export_v1": ledger_export_v1,
+    "archive_v1": archive_v1,
 }
 
 

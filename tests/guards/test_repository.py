@@ -15,6 +15,7 @@ HOSTS = (
     "127.0.0.1",
     "github.com",
     "huggingface.co",
+    "json-schema.org",
     "localhost",
     "prometheus.io",
     "semver.org",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from tiered_memory.state import commands, consents, forgetting, holds, paging, register
+import pkgutil
+from importlib import import_module
+
+from tiered_memory import state
 from tiered_memory.state.base import Read, Write
 from tiered_memory.state.sqlite_verbs import HANDLERS, READERS
 
 
 def values_of(verb: type) -> set[type]:
-    rights = {**vars(register), **vars(holds), **vars(consents)}
-    named = {**vars(commands), **vars(forgetting), **vars(paging), **rights}
-    every = [value for value in named.values() if isinstance(value, type)]
+    modules = [import_module(f"{state.__name__}.{one.name}") for one in pkgutil.iter_modules(state.__path__)]
+    every = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
     return {value for value in every if issubclass(value, verb) and value is not verb}
 
 

@@ -22,9 +22,13 @@ from tiered_memory import (
     User,
 )
 from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.archive import Archive
+from tiered_memory.archive_files import verify_archive
+from tiered_memory.archive_import import ImportReport
 from tiered_memory.caller import Caller
 from tiered_memory.consent_records import ConsentTerms, verify_receipt
 from tiered_memory.core import ForgetHook
+from tiered_memory.corrections import Correction
 from tiered_memory.dossier import Dossier
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.forecast_model import ForgettingForecast
@@ -34,11 +38,17 @@ from tiered_memory.privacy.audit import Verdict
 from tiered_memory.privacy.checkpoint import SignedCheckpoint
 from tiered_memory.privacy.consent import ConsentEvent
 from tiered_memory.privacy.consent_receipt import ConsentReceipt
+from tiered_memory.privacy.decisions import DecisionExplanation, DecisionRecord
 from tiered_memory.privacy.notices import Notice
 from tiered_memory.privacy.objections import Objection
+from tiered_memory.privacy.requests import Request
+from tiered_memory.privacy.restriction import Restriction
 from tiered_memory.privacy.sharing import Member, MemberKind
+from tiered_memory.privacy.tenancy import Isolation, Tenant, TenantCertificate, TenantUsage
 from tiered_memory.reembed import ReembedReport
+from tiered_memory.requesting import DueRequest
 from tiered_memory.shared_face import SharedChange, SharedMember, SharedMemory
+from tiered_memory.tenants_face import TenantsFace
 from tiered_memory.wiring import Overrides
 
 
@@ -66,6 +76,30 @@ async def write(alice: User) -> None:
     assert_type(receipt.reasons, tuple[str, ...])
     many = await alice.add_many([Interaction(content="one"), Interaction(content="two", author="Alice")])
     assert_type(many, list[Receipt])
+
+
+async def rights(memory: TieredMemory, alice: User) -> None:
+    done = await alice.update(
+        "0" * 32, "I prefer long answers", reason="misheard", sensitivity="confidential"
+    )
+    assert_type(done, Correction)
+    assert_type(done.memory, Memory)
+    assert_type(done.affected, tuple[str, ...])
+    assert_type((await alice.history(done.memory.id))[0].corrected_at, datetime | None)
+    frozen = await alice.rights.restrict(reason="contested", until=datetime(2027, 1, 1, tzinfo=UTC))
+    assert_type(frozen, Restriction)
+    assert_type(await alice.rights.lift_restriction(reason="settled"), Restriction)
+    record = await alice.decisions.record("credit", memory_ids=[done.memory.id], effect="legal")
+    assert_type(record, DecisionRecord)
+    assert_type(record.needs_review, bool)
+    assert_type(await alice.decisions.explain(record.id), DecisionExplanation)
+    assert_type(await alice.decisions.list(), list[DecisionRecord])
+    request = await alice.requests.open("access", channel="mail")
+    assert_type(request, Request)
+    assert_type(await alice.requests.list(), list[Request])
+    assert_type(await memory.requests.due(within_days=7), list[DueRequest])
+    assert_type((await memory.requests.erasures())[0].received_at, datetime | None)
+    assert_type((await alice.about()).requests, tuple[Request, ...])
 
 
 async def consent(memory: TieredMemory, alice: User) -> None:
@@ -159,6 +193,16 @@ async def share(memory: TieredMemory) -> None:
     await plan.add("x", author="alice")  # type: ignore[call-arg]
 
 
+async def take_out_and_in(alice: User) -> None:
+    made = await alice.export("alice.zip", kind="portability", progress=lambda done, total: None)
+    assert_type(made, Archive)
+    assert_type(made.path, Path)
+    report = await alice.import_archive(made.path, purpose="personalization", public_key=made.public_key)
+    assert_type(report, ImportReport)
+    assert_type(report.refused, Mapping[str, int])
+    assert_type(verify_archive(made.path).manifest.damaged, tuple[str, ...])
+
+
 async def keep_all(batch: ForgetBatch) -> set[str]:
     return {one.memory_id for one in batch.memories}
 
@@ -192,3 +236,27 @@ async def hold_and_release(memory: TieredMemory) -> None:
     assert_type(await memory.holds.release("case-7", "settled"), Hold)
     assert_type(await memory.purge_runs(), list[PurgeRun])
     await memory.user("alice").retention.event("contract_end", at=review_at)
+
+
+async def operate_tenants(memory: TieredMemory) -> None:
+    assert_type(memory.tenants, TenantsFace)
+    made = await memory.tenants.register(
+        "acme",
+        quota_mib=5,
+        allowed_agents={"helper"},
+        isolation="strict",
+        residency=None,
+        retention_days=30.0,
+    )
+    assert_type(made, Tenant)
+    assert_type(made.rules.isolation, Isolation)
+    assert_type(await memory.tenants.change("acme", quota_mib=None, audit=False), Tenant)
+    assert_type(await memory.tenants.get("acme"), Tenant)
+    assert_type(await memory.tenants.list(), list[Tenant])
+    assert_type(await memory.tenants.usage("acme", since=datetime.now(UTC)), TenantUsage)
+    assert_type(await memory.tenants.erase("acme", "contract ended"), TenantCertificate)
+    assert_type(await memory.tenants.ledger("acme").verify(), Verdict)
+    assert_type(memory.tenants.directory("acme"), Path)
+    await memory.tenants.register("acme", quota="5")  # type: ignore[call-arg]
+    await memory.tenants.register("acme", audit="no")  # type: ignore[arg-type]
+    await memory.tenants.erase("acme")  # type: ignore[call-arg]

@@ -22,7 +22,8 @@ from tiered_memory.cli.demo.facts import Traces
 from tiered_memory.clock import SystemEntropy
 from tiered_memory.config import Settings
 from tiered_memory.crypto.keyring import Keyring
-from tiered_memory.crypto.kms import parse_root_key, read_or_create_state_key, read_root_key
+from tiered_memory.crypto.kms import read_or_create_state_key
+from tiered_memory.key_files import load_root
 
 LIVE_FILES = ("state.db", "owner.lock")
 """Opening and closing these from inside their owner would let go of the locks on them."""
@@ -120,11 +121,8 @@ def _lance(directory: Path, finder: _Finder) -> int:
 def _state_key(settings: Settings) -> bytes:
     """Return the key of the state store's pages, as whoever holds the root key can get it."""
     entropy = SystemEntropy()
-    if settings.root_key is not None:
-        root = parse_root_key(settings.root_key.get_secret_value())
-    else:
-        root = read_root_key(settings.root_key_file or settings.data_dir / "keys" / "root.key")
-    return read_or_create_state_key(settings.data_dir / "state.key", Keyring(root, entropy), entropy)
+    keyring = Keyring(load_root(settings), entropy)
+    return read_or_create_state_key(settings.data_dir / "state.key", keyring, entropy)
 
 
 def _sqlite(path: Path, key: bytes, finder: _Finder) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tiered_memory.memory import TieredMemory
     from tiered_memory.reembed import ReembedReport
 
+UNREADABLE = "unreadable"
 Archive = Annotated[Path, typer.Argument(show_default=False, help="Directory of the archive.")]
 
 
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(archive: Archive, store: Store) -> None:
-    """Write a consistent archive of the store. The root key is not in it: keep that apart."""
+    """Write a consistent archive of the store. The keys are not in it: keep them apart."""
     output = output_of(store)
     with output.progress("copying") as progress:
         task = progress.task_ids[0]
@@ -56,18 +57,33 @@ def restore(
 
     settings, output = settings_of(store), output_of(store)
 
-    async def copy() -> None:
-        await TieredMemory.restore(archive, settings.data_dir, erased_list=erased_list)
+    async def copy() -> str | None:
+        return await TieredMemory.restore(archive, settings.data_dir, erased_list=erased_list)
 
-    async def statistics(memory: TieredMemory) -> Any:
-        return await memory.stats()
+    async def look(memory: TieredMemory) -> tuple[Any, int]:
+        return await memory.stats(), sum(
+            one.subjects for one in await memory.keys.status() if one.state == UNREADABLE
+        )
 
     with output.progress("restoring"):
-        anyio.run(copy)
-        found = run(store, statistics)
+        taken_at = anyio.run(copy)
+        found, unreadable = run(store, look)
     if erased_list is None:
-        output.note("no erased list was given: erasures after this backup are unknown to the restored store")
-    document = {"users": found.subjects, "memories": found.memories, "erased_list": erased_list is not None}
+        since = "this backup" if taken_at is None else taken_at
+        output.note(
+            f"no erased list was given: erasures after {since} could not be known to the restored store"
+        )
+    if unreadable:
+        output.note(
+            f"{unreadable} users of ended key epochs: unreadable, with any key; erase them to begin anew"
+        )
+    document = {
+        "users": found.subjects,
+        "memories": found.memories,
+        "erased_list": erased_list is not None,
+        "taken_at": taken_at,
+        "unreadable_users": unreadable,
+    }
     output.show(document, Text(f"restored {found.memories} memories of {found.subjects} users"))
 
 

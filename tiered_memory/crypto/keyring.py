@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from tiered_memory.clock import Entropy
 from tiered_memory.crypto.envelope import (
@@ -18,19 +19,31 @@ from tiered_memory.crypto.envelope import (
     SealContext,
     SealingKey,
     derive,
+    key_id_of,
 )
 from tiered_memory.errors import KeyUnavailableError, RootKeyError
 from tiered_memory.model import Subject
 
 KEY_ID_BYTES = 16
+EPOCH_BYTES = 4
 KEY_RECORD_FORMAT = 1
+GUARDED_FORMAT = 2
+"""An epoch record that needs a guard besides the root key; a data key's record that was wrapped again."""
+EPOCH_ENDED = (
+    "the key epoch of these records has ended, or its guard is not here: they cannot be read. If it has not ended, put "
+    "the store's keys/epochs back, or run `tiered-memory keys recover`; otherwise erase the user to begin anew"
+)
 SUBJECT_PURPOSE = "_subject"
 """Reserved purpose: seals what is about the subject itself (identity, consent details, session tails)."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A wrapped data key as the state store keeps it (format 1, `tests/golden/key_record_v1.json`)."""
+    """A wrapped data key as the state store keeps it (`tests/golden/key_record_v1.json`, `key_record_v2.json`).
+
+    `epoch` is the one it is wrapped under. In format 1 the key was also made in it; format 2, which a rotation
+    writes, carries the epoch of its making inside, because that stands in every envelope the key has sealed.
+    """
 
     subject: bytes
     purpose: str
@@ -44,13 +57,25 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """A tenant's wrapping key of one epoch, wrapped under the root key."""
+    """A tenant's wrapping key of one epoch, wrapped under the root key (format 1), or under it and a guard (2)."""
 
     tenant: bytes
     epoch: int
     wrapped: bytes
     created_us: int
     format: int = KEY_RECORD_FORMAT
+
+
+class GuardStore(Protocol):
+    """Keeps the epochs' guards (32 bytes each, by a random id of 16) where no backup of the state store goes."""
+
+    def get(self, guard_id: bytes) -> bytes | None:
+        """Return a guard, None when there is none."""
+        ...
+
+    def put(self, guard_id: bytes, secret: bytes) -> None:
+        """Keep a guard; on disk when this returns."""
+        ...
 
 
 class Pseudonyms:
@@ -103,10 +128,11 @@ class Pseudonyms:
 class Keyring:
     """Makes, wraps and unwraps keys under one root key (32 bytes)."""
 
-    def __init__(self, root: bytes, entropy: Entropy) -> None:
+    def __init__(self, root: bytes, entropy: Entropy, guards: GuardStore | None = None) -> None:
         if len(root) != KEY_BYTES:
             raise RootKeyError(f"the root key must be {KEY_BYTES} bytes, got {len(root)}")
         self._entropy = entropy
+        self._guards = guards
         self._root = SealingKey(derive(root, "root-id", KEY_ID_BYTES), 0, derive(root, "wrap"))
 
     def nonce(self) -> bytes:
@@ -135,15 +161,36 @@ class Keyring:
         return self._open_under_root(wrapped, _STATE_KEY)
 
     def new_epoch(self, tenant: bytes, epoch: int, now_us: int) -> tuple[SealingKey, EpochRecord]:
-        """Return a tenant's new wrapping key and its record."""
+        """Return a tenant's new wrapping key and its record; its guard is kept before this returns."""
         secret = self._entropy.token(KEY_BYTES)
-        wrapped = self._root.seal(secret, _epoch_context(tenant, epoch), self.nonce())
-        return _epoch_key(epoch, secret), EpochRecord(tenant, epoch, wrapped, now_us)
+        if self._guards is None:
+            wrapped = self._root.seal(secret, _epoch_context(tenant, epoch), self.nonce())
+            return _epoch_key(epoch, secret), EpochRecord(tenant, epoch, wrapped, now_us)
+        guard_id, guard = self._entropy.token(KEY_ID_BYTES), self._entropy.token(KEY_BYTES)
+        self._guards.put(guard_id, guard)
+        context = _epoch_context(tenant, epoch, GUARDED_FORMAT)
+        wrapped = self._under(guard_id, guard).seal(secret, context, self.nonce())
+        return _epoch_key(epoch, secret), EpochRecord(tenant, epoch, wrapped, now_us, GUARDED_FORMAT)
 
     def open_epoch(self, record: EpochRecord) -> SealingKey:
-        """Return the tenant's wrapping key of `record`."""
-        secret = self._root.open(record.wrapped, _epoch_context(record.tenant, record.epoch))
-        return _epoch_key(record.epoch, secret)
+        """Return the tenant's wrapping key of `record`.
+
+        Raises:
+            KeyUnavailableError: its guard is not there: the epoch has ended, or the guard was lost.
+            CorruptionError: the record was altered.
+        """
+        context = _epoch_context(record.tenant, record.epoch, record.format)
+        guard_id = guard_of(record)
+        if guard_id is None:
+            return _epoch_key(record.epoch, self._root.open(record.wrapped, context))
+        guard = None if self._guards is None else self._guards.get(guard_id)
+        if guard is None:
+            raise KeyUnavailableError(EPOCH_ENDED)
+        return _epoch_key(record.epoch, self._under(guard_id, guard).open(record.wrapped, context))
+
+    def _under(self, guard_id: bytes, guard: bytes) -> SealingKey:
+        """Neither half alone says anything of what this key seals."""
+        return SealingKey(guard_id, 0, derive(self._root.secret + guard, "epoch-wrap/2"))
 
     def new_data_key(
         self, epoch: SealingKey, tenant: bytes, owner: KeyOwner, now_us: int
@@ -160,8 +207,25 @@ class Keyring:
     def open_data_key(self, epoch: SealingKey, tenant: bytes, record: KeyRecord) -> SealingKey:
         """Return the data key of `record`; raises CorruptionError when the record was altered or swapped."""
         owner = KeyOwner(record.subject, record.purpose, record.generation)
-        secret = epoch.open(record.wrapped, _key_context(tenant, owner, record.key_id))
-        return SealingKey(record.key_id, record.epoch, secret)
+        context = _key_context(tenant, owner, record.key_id, record.format)
+        opened = epoch.open(record.wrapped, context)
+        born = record.epoch
+        if record.format == GUARDED_FORMAT:
+            born, opened = int.from_bytes(opened[:EPOCH_BYTES], "big"), opened[EPOCH_BYTES:]
+        return SealingKey(record.key_id, born, opened)
+
+    def rewrap(self, old: SealingKey, new: SealingKey, tenant: bytes, record: KeyRecord) -> KeyRecord:
+        """Return `record` wrapped under another epoch's key; the data key in it stays the same.
+
+        Raises:
+            CorruptionError: the record was altered, or is not wrapped under `old`.
+        """
+        key = self.open_data_key(old, tenant, record)
+        owner = KeyOwner(record.subject, record.purpose, record.generation)
+        inner = key.epoch.to_bytes(EPOCH_BYTES, "big") + key.secret
+        context = _key_context(tenant, owner, record.key_id, GUARDED_FORMAT)
+        wrapped = new.seal(inner, context, self.nonce())
+        return replace(record, epoch=new.epoch, wrapped=wrapped, format=GUARDED_FORMAT)
 
     def _open_under_root(self, wrapped: bytes, context: SealContext) -> bytes:
         try:
@@ -197,11 +261,22 @@ def _store_context(store_id: bytes) -> SealContext:
 _STATE_KEY = SealContext(b"", b"", Place.STORE, "", "", field="state-key")
 
 
-def _epoch_context(tenant: bytes, epoch: int) -> SealContext:
-    return SealContext(tenant, b"", Place.KEY, str(epoch), "", field="epoch-key")
+def _epoch_context(tenant: bytes, epoch: int, schema: int = KEY_RECORD_FORMAT) -> SealContext:
+    return SealContext(tenant, b"", Place.KEY, str(epoch), "", field="epoch-key", schema=schema)
 
 
-def _key_context(tenant: bytes, owner: KeyOwner, key_id: bytes) -> SealContext:
+def guard_of(record: EpochRecord) -> bytes | None:
+    """Return the id of the guard that an epoch record needs, None for one of format 1, which needs none.
+
+    Raises:
+        CorruptionError: the record is no envelope.
+    """
+    return None if record.format == KEY_RECORD_FORMAT else key_id_of(record.wrapped)
+
+
+def _key_context(
+    tenant: bytes, owner: KeyOwner, key_id: bytes, schema: int = KEY_RECORD_FORMAT
+) -> SealContext:
     return SealContext(
         tenant,
         owner.subject,
@@ -209,6 +284,7 @@ def _key_context(tenant: bytes, owner: KeyOwner, key_id: bytes) -> SealContext:
         key_id.hex(),
         owner.purpose,
         field="data-key",
+        schema=schema,
         generation=owner.generation,
     )
 

@@ -12,6 +12,7 @@ from tiered_memory.privacy.consent import Grounds
 NO_GROUNDS, SYSTEM_PROMPT, ABOVE, BELOW = "no_basis", "system_prompt", "above_threshold", "below_threshold"
 TOP_SHARE = "above_quantile"
 REQUIRED, UPDATE, DUPLICATE, USED_AGAIN = "explicit", "update", "duplicate", "promoted"
+QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +84,10 @@ PROMOTED = Placement(True, True, True, USED_AGAIN, "it was used or said again af
 
 MERGED = Placement(True, False, False, DUPLICATE, "duplicate of a memory that is held, which it strengthened")
 """Where one goes that says what is known: it becomes no second memory."""
+
+
+def kept_apart(grounds: Grounds, because: str) -> Placement:
+    """Return where a quarantined interaction goes: to cold where there are grounds, and never where it is found."""
+    durable = grounds.durable
+    where = "kept apart, not retrievable" if durable else f"not kept, {grounds.reason}"
+    return Placement(durable, durable, False, QUARANTINED, f"{because}; {where}")

@@ -35,6 +35,7 @@ SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 """Below it float32 has no steps left to divide by: such a vector is no direction, it is kept as the zero vector."""
 MOST_OFFSET_MINUTES = 24 * 60 - 1
 REPEATS_KEPT = 50
+CLOSING_KEYS = frozenset({"valid_to", "superseded_by", "because"})
 
 
 PassageFeatures = tuple[Mapping[str, int], NDArray[np.float32]]
@@ -151,6 +152,13 @@ def closed(plaintext: bytes, by: str, at_us: int, reason: str) -> bytes:
     return amended(plaintext, {"valid_to": at_us, "superseded_by": by, "because": reason})
 
 
+def reopened(plaintext: bytes) -> bytes:
+    """Return the plaintext of a memory that holds good again: nothing takes its place any more."""
+    fields = decode_fields(plaintext)
+    packed: bytes = msgpack.packb({k: v for k, v in fields.items() if k not in CLOSING_KEYS})
+    return packed
+
+
 def repeated(plaintext: bytes, repeat: Repeat) -> bytes:
     """Return the plaintext of a memory that was said once more; of its repeats the newest are kept."""
     fields = decode_fields(plaintext)
@@ -179,6 +187,8 @@ def _provenance_fields(provenance: Provenance) -> dict[str, Any]:
         "model": provenance.model,
         "derived_from": list(provenance.derived_from) or None,
         "merged_from": list(provenance.merged_from) or None,
+        "origin_id": provenance.origin_id,
+        "origin_source": provenance.origin_source and provenance.origin_source.value,
     }
     return {key: value for key, value in values.items() if value is not None}
 
@@ -269,6 +279,8 @@ def _provenance(fields: Mapping[str, Any]) -> Provenance:
         model=fields.get("model"),
         derived_from=tuple(fields.get("derived_from", ())),
         merged_from=tuple(fields.get("merged_from", ())),
+        origin_id=fields.get("origin_id"),
+        origin_source=SourceKind(origin) if (origin := fields.get("origin_source")) else None,
     )
 
 

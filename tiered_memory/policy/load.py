@@ -13,6 +13,7 @@ from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
 from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
 from tiered_memory.policy.consent_rules import ConsentRules
+from tiered_memory.policy.guard_rules import GuardRules
 from tiered_memory.policy.load_retention import parse_rules
 from tiered_memory.policy.pii_rules import PiiRules, rules_from
 from tiered_memory.policy.rules import (
@@ -32,6 +33,7 @@ from tiered_memory.policy.rules import (
     undocumented,
 )
 from tiered_memory.policy.specs import SPEC, NumberSpec
+from tiered_memory.policy.tenancy_rules import TenancyRules
 
 NO_BOUND = "none"
 SECTIONS: Mapping[str, type] = MappingProxyType(
@@ -42,7 +44,9 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "decay": DecayRules,
         "forgetting": ForgettingRules,
         "quota": QuotaRules,
+        "tenancy": TenancyRules,
         "consent": ConsentRules,
+        "guard": GuardRules,
     }
 )
 RulesT = TypeVar("RulesT")

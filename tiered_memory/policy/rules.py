@@ -15,6 +15,7 @@ from tiered_memory.model import LawfulBasis, Sensitivity
 from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
 from tiered_memory.policy.compose import check_retention
 from tiered_memory.policy.consent_rules import ConsentRules, names, stated
+from tiered_memory.policy.guard_rules import GuardRules
 from tiered_memory.policy.pii_rules import PiiRules
 from tiered_memory.policy.retention_rules import KeepRule
 from tiered_memory.policy.specs import (
@@ -29,6 +30,7 @@ from tiered_memory.policy.specs import (
     switch,
     text,
 )
+from tiered_memory.policy.tenancy_rules import TenancyRules
 
 SCHEMA = 1
 
@@ -222,7 +224,9 @@ class Policy(Checked):
     decay: DecayRules = field(default_factory=DecayRules)
     forgetting: ForgettingRules = field(default_factory=ForgettingRules)
     quota: QuotaRules = field(default_factory=QuotaRules)
+    tenancy: TenancyRules = field(default_factory=TenancyRules)
     consent: ConsentRules = field(default_factory=ConsentRules)
+    guard: GuardRules = field(default_factory=GuardRules)
     retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
     pii: PiiRules = field(default_factory=PiiRules)

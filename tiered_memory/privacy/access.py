@@ -16,7 +16,7 @@ ACTION_OF: Mapping[str, AccessAction] = MappingProxyType(
     {
         **dict.fromkeys(("search", "context", "use"), _A.SEARCH),
         **dict.fromkeys(("get", "list", "history", "explain", "damaged", "profile"), _A.READ),
-        **dict.fromkeys(("add", "add_many", "import"), _A.WRITE),
+        **dict.fromkeys(("add", "add_many", "import", "decide"), _A.WRITE),
         **dict.fromkeys(("update", "pin", "restore"), _A.CORRECT),
         **dict.fromkeys(("export",), _A.EXPORT),
         **dict.fromkeys(("delete", "erase", "forget"), _A.ERASE),

@@ -19,6 +19,7 @@ OVER_BUDGET = "over budget"
 IN_RECENT = "already in recent turns"
 IN_RECALLED = "already recalled"
 CUT = "cut to fit the budget"
+RECENT_SOURCES = {Role.TOOL: "a tool"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,7 @@ class Piece:
     occurred_at: datetime | None = None
     author: str | None = None
     memory_id: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +197,7 @@ def _item(section: str, source: Piece | BufferedTurn, count: TokenCounter) -> Co
         occurred_at=source.occurred_at,
         author=source.author,
         memory_id=source.memory_id,
+        source=source.source if isinstance(source, Piece) else RECENT_SOURCES.get(source.role),
     )
     return _counted(item, count)
 

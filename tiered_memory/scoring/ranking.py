@@ -152,11 +152,19 @@ def apply_strength(
     return sorted(weakened, key=lambda one: -round(one.score, _TIE_DECIMALS))
 
 
-def _weakened(one: Scored, strength: float, weight: float) -> Scored:
+def apply_standing(scored: Sequence[Scored], standings: Mapping[str, float]) -> list[Scored]:
+    """Multiply scores by the factors (0..1) of memories on probation, and order anew; the term is named "trust"."""
+    if not standings:
+        return list(scored)
+    lowered = [_weakened(one, standings.get(one.id, 1.0), 1.0, "trust") for one in scored]
+    return sorted(lowered, key=lambda one: -round(one.score, _TIE_DECIMALS))
+
+
+def _weakened(one: Scored, strength: float, weight: float, term: str = "strength") -> Scored:
     lost = -abs(one.score) * weight * (1.0 - min(1.0, max(0.0, strength)))
     if not lost:
         return one
-    return Scored(one.id, one.score + lost, {**one.terms, "strength": lost})
+    return Scored(one.id, one.score + lost, {**one.terms, term: lost})
 
 
 def _weighted_arms(candidates: Candidates, trust: Floats, weights: Weights) -> Floats:

@@ -30,7 +30,7 @@ _LEVELS = {level: rank for rank, level in enumerate(Sensitivity)}
 class Claim:
     """A memory as it is compared. `order` (unique per user) breaks ties of time.
 
-    `mergeable` tells of a new one whether it may strengthen another in place of standing beside it.
+    `mergeable` tells of a new one whether it may strengthen another in place of standing beside it; `trust` is 0..1.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Claim:
     agent: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     mergeable: bool = False
+    trust: float = 1.0
 
     @property
     def profile_key(self) -> str | None:
@@ -92,11 +93,12 @@ def profile_key(kind: Kind, metadata: Mapping[str, Any]) -> str | None:
     return key if isinstance(key, str) else None
 
 
-def reconcile(new: Claim, rivals: Sequence[Rival]) -> list[Finding]:
+def reconcile(new: Claim, rivals: Sequence[Rival], full_trust: float = 0.0) -> list[Finding]:
     """Return what follows for `new` and the current memories among which it comes.
 
     A merge comes alone. A memory that arrives late, after a later one that brings it up to date, is closed itself;
-    of several such the earliest closes it.
+    of several such the earliest closes it. What is trusted less than `full_trust` (0..1) takes the place of nothing
+    that is trusted more than itself: it stands against it.
     """
     related = list(zip(rivals, _relations(new, rivals), strict=True))
     same = [
@@ -107,14 +109,13 @@ def reconcile(new: Claim, rivals: Sequence[Rival]) -> list[Finding]:
     if same:
         nearest = max(same, key=lambda rival: (rival.similarity, -rival.claim.order))
         return [Merge(nearest.claim.id, new.id)]
-    closing = [
-        _closing(new, rival.claim, found) for rival, found in related if found.relation is Relation.UPDATES
-    ]
+    updates = [(rival, found) for rival, found in related if found.relation is Relation.UPDATES]
+    refused = [rival for rival, _ in updates if _is_refused(new, rival.claim, full_trust)]
+    closing = [_closing(new, rival.claim, found) for rival, found in updates if rival not in refused]
     late = [one for one in closing if one is not None and one.old_id == new.id]
     closed = [one for one in closing if one is not None and one.old_id != new.id]
-    contested = [
-        Conflict(rival.claim.id, new.id) for rival, found in related if found.relation is Relation.CONFLICTS
-    ]
+    against = [rival for rival, found in related if found.relation is Relation.CONFLICTS]
+    contested = [Conflict(rival.claim.id, new.id) for rival in (*against, *refused)]
     return [*closed, *sorted(late, key=lambda one: one.at_us)[:1], *contested]
 
 
@@ -152,6 +153,12 @@ def _closing(new: Claim, held: Claim, found: Judgement) -> Close | None:
     if _LEVELS[later.sensitivity] < _LEVELS[earlier.sensitivity]:
         return None
     return Close(earlier.id, later.id, later.statement.occurred_at_us, found.reason)
+
+
+def _is_refused(new: Claim, held: Claim, full_trust: float) -> bool:
+    """Tell whether the later of both is not trusted enough to take the other's place."""
+    later, earlier = (new, held) if _moment(new) >= _moment(held) else (held, new)
+    return later.trust < full_trust and later.trust < earlier.trust
 
 
 def _merges(new: Claim, held: Claim) -> bool:

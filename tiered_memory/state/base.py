@@ -251,6 +251,7 @@ class WriteBatch:
     key_id: bytes = b""
     """The purpose's key it is sealed under: when that is gone nothing is written. Empty: not asked."""
     room: Room | None = None
+    leaves: tuple[AuditLeaf, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from tiered_memory.state.sqlite_rows import first_row
 from tiered_memory.state.sqlite_steps import add_leaves, check_generation
 
 
-def _entry_of(row: Sequence[Any]) -> r.EntryRow:
+def entry_of(row: Sequence[Any]) -> r.EntryRow:
+    """Return the entry a row describes."""
     owner, kind, entry_id, version, generation, fmt, status, at_us, due_us, sealed = row
     return r.EntryRow(
         owner=owner,
@@ -57,16 +58,16 @@ def _drop_entries(db: apsw.Connection, command: r.DropEntries) -> int:
 
 
 def _entries(db: apsw.Connection, query: r.Entries) -> list[r.EntryRow]:
-    return [_entry_of(row) for row in db.execute(SQL["register_of"], (query.owner, query.kind))]
+    return [entry_of(row) for row in db.execute(SQL["register_of"], (query.owner, query.kind))]
 
 
 def _entries_of_kind(db: apsw.Connection, query: r.EntriesOfKind) -> list[r.EntryRow]:
-    return [_entry_of(row) for row in db.execute(SQL["register_of_kind"], (query.kind, query.status))]
+    return [entry_of(row) for row in db.execute(SQL["register_of_kind"], (query.kind, query.status))]
 
 
 def _entries_due(db: apsw.Connection, query: r.EntriesDue) -> list[r.EntryRow]:
     values = (query.kind, query.now_us, query.limit)
-    return [_entry_of(row) for row in db.execute(SQL["register_due"], values)]
+    return [entry_of(row) for row in db.execute(SQL["register_due"], values)]
 
 
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {

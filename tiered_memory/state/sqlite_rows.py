@@ -62,7 +62,8 @@ def _journal_of(row: Row) -> JournalEntry:
     )
 
 
-def _memory_of(row: Row) -> MemoryRow:
+def memory_of(row: Row) -> MemoryRow:
+    """Return what a row of `memories_of` and its like describes."""
     values = list(row)
     values[PINNED], values[HELD] = bool(row[PINNED]), bool(row[HELD])
     return MemoryRow(*values)
@@ -127,12 +128,12 @@ def _consents(db: apsw.Connection, query: c.Consents) -> list[ConsentRow]:
 
 
 def _memories(db: apsw.Connection, query: c.Memories) -> list[MemoryRow]:
-    return [_memory_of(row) for row in db.execute(SQL["memories_of"], (query.subject,))]
+    return [memory_of(row) for row in db.execute(SQL["memories_of"], (query.subject,))]
 
 
 def _memory_rows(db: apsw.Connection, query: p.MemoryRows) -> list[MemoryRow]:
     found = (first_row(db, "memory_of", (query.subject, one)) for one in query.memory_ids)
-    return [_memory_of(row) for row in found if row is not None]
+    return [memory_of(row) for row in found if row is not None]
 
 
 def _memory_page(db: apsw.Connection, query: p.MemoryPage) -> list[p.Placed]:
@@ -141,7 +142,7 @@ def _memory_page(db: apsw.Connection, query: p.MemoryPage) -> list[p.Placed]:
 
 
 def _resident_rows(db: apsw.Connection, query: p.ResidentRows) -> list[MemoryRow]:
-    return [_memory_of(row) for row in db.execute(SQL["memories_resident"], (query.subject,))]
+    return [memory_of(row) for row in db.execute(SQL["memories_resident"], (query.subject,))]
 
 
 def _importances(db: apsw.Connection, query: p.Importances) -> list[float]:
@@ -153,7 +154,7 @@ def _due(db: apsw.Connection, query: c.Due) -> list[MemoryRow]:
         rows = db.execute(SQL["memories_due"], (query.now_us, query.limit))
     else:
         rows = db.execute(SQL["memories_due_of"], (query.subject, query.now_us, query.limit))
-    return [_memory_of(row) for row in rows]
+    return [memory_of(row) for row in rows]
 
 
 def totals_of(db: apsw.Connection, subject: bytes) -> Totals:
@@ -176,7 +177,7 @@ def _one_after_the_other(
     """Return the rows of two statements, the second one's only as far as `limit` goes."""
     rows: list[MemoryRow] = []
     for name in names:
-        rows += [_memory_of(row) for row in db.execute(SQL[name], (key, limit - len(rows)))]
+        rows += [memory_of(row) for row in db.execute(SQL[name], (key, limit - len(rows)))]
     return rows
 
 
@@ -196,7 +197,7 @@ def _count_of_other_policies(db: apsw.Connection, query: f.CountOfOtherPolicies)
 
 def _memories_after(db: apsw.Connection, query: f.MemoriesAfter) -> list[MemoryRow]:
     rows = db.execute(SQL["memories_after"], (query.subject, query.memory_id, query.limit))
-    return [_memory_of(row) for row in rows]
+    return [memory_of(row) for row in rows]
 
 
 def _has_expired(db: apsw.Connection, query: f.HasExpired) -> bool:

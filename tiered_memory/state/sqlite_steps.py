@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import apsw
 
-from tiered_memory.errors import SubjectErasedError
+from tiered_memory.errors import EpochEndedError, RestrictedError, SubjectErasedError
 from tiered_memory.formats.leaf import LEAF_FORMAT, AuditLeaf
 from tiered_memory.privacy.merkle import leaf_hash
 from tiered_memory.state.base import Room, StateChange, SubjectState, WriteBatch
@@ -21,6 +21,21 @@ def check_generation(db: apsw.Connection, subject: bytes, generation: int) -> No
     row = first_row(db, "subject_generation", (subject,))
     if row is None or row[0] != generation or row[1] not in LIVING:
         raise SubjectErasedError
+
+
+def check_writable(db: apsw.Connection, subject: bytes, generation: int) -> None:
+    """Refuse likewise what would change the memories of a subject whose processing is restricted meanwhile."""
+    check_generation(db, subject, generation)
+    row = first_row(db, "subject_generation", (subject,))
+    if row is not None and row[1] == SubjectState.RESTRICTED:
+        raise RestrictedError
+
+
+def check_epoch(db: apsw.Connection, subject: bytes, epoch: int) -> None:
+    """Refuse a key that was wrapped while its epoch was ending: nobody would wrap it again."""
+    epochs, this = one_row(db, "epoch_of_key", (subject, epoch))
+    if epochs and not this:
+        raise EpochEndedError
 
 
 def add_leaves(db: apsw.Connection, leaves: Iterable[AuditLeaf]) -> int:

@@ -27,7 +27,15 @@ from tiered_memory.state.base import (
 from tiered_memory.state.queries import SQL
 from tiered_memory.state.register import HELD_RECORD
 from tiered_memory.state.sqlite_rows import first_row, held_of, one_row, operation_of
-from tiered_memory.state.sqlite_steps import add_leaves, check_generation, growth, make_room, move
+from tiered_memory.state.sqlite_steps import (
+    add_leaves,
+    check_epoch,
+    check_generation,
+    check_writable,
+    growth,
+    make_room,
+    move,
+)
 
 
 def _changed(db: apsw.Connection, name: str, values: tuple[Any, ...]) -> int:
@@ -63,6 +71,7 @@ def _put_subject(db: apsw.Connection, command: c.PutSubject) -> None:
 def _put_key(db: apsw.Connection, command: c.PutKey) -> None:
     r = command.record
     check_generation(db, r.subject, r.generation)
+    check_epoch(db, r.subject, r.epoch)
     values = (r.subject, r.purpose, r.key_id, r.epoch, r.generation, r.wrapped, r.created_us, r.format)
     db.execute(SQL["key_put"], values)
 
@@ -102,7 +111,7 @@ def _withdraw(db: apsw.Connection, command: c.WithdrawPurpose) -> int:
 
 def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated | Stale | Crowded:
     batch = command.batch
-    check_generation(db, batch.subject, batch.generation)
+    check_writable(db, batch.subject, batch.generation)
     _check_key(db, batch)
     operation = batch.operation
     if operation is not None:
@@ -162,6 +171,8 @@ def _append_rows(db: apsw.Connection, batch: WriteBatch) -> Appended:
     for tail in batch.tails:
         _tail_put(db, tail, batch.tail_turns)
     db.executemany(SQL["routing_add"], [(*key, count) for key, count in batch.routing.items()])
+    if batch.leaves:
+        add_leaves(db, batch.leaves)
     return Appended(seqs)
 
 
@@ -264,13 +275,13 @@ def _reindex(db: apsw.Connection, command: f.Reindex) -> int:
 
 
 def _change_states(db: apsw.Connection, command: c.ChangeStates) -> None:
-    check_generation(db, command.subject, command.generation)
+    check_writable(db, command.subject, command.generation)
     move(db, command.subject, command.changes)
     add_leaves(db, command.leaves)
 
 
 def _restore(db: apsw.Connection, command: c.RestoreMemory) -> bool | Crowded:
-    check_generation(db, command.subject, command.generation)
+    check_writable(db, command.subject, command.generation)
     update = command.update
     row = first_row(db, "memory_restorable", (command.subject, update.memory_id))
     if row is None:
@@ -283,7 +294,7 @@ def _restore(db: apsw.Connection, command: c.RestoreMemory) -> bool | Crowded:
 
 
 def _pin(db: apsw.Connection, command: c.PinMemory) -> bool:
-    check_generation(db, command.subject, command.generation)
+    check_writable(db, command.subject, command.generation)
     values = (
         command.pinned,
         command.deadline_us,

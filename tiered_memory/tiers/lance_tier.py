@@ -181,6 +181,16 @@ class LanceTier:
             if handle is not None:
                 await self._compact(name, handle)
 
+    async def scrub(self, subject: SubjectRef) -> None:
+        """Rewrite the table, so that no byte of rows that were replaced stays in its files."""
+        await self._inflight.complete(self._scrub(subject))
+
+    async def _scrub(self, subject: SubjectRef) -> None:
+        async with self._locked(subject) as name:
+            handle = await self._handle(name)
+            if handle is not None:
+                await self._rewrite(name, handle)
+
     async def copy(self, subject: SubjectRef, folder: Path) -> None:
         """Copy the subject's table into `folder`, as it is at one moment; nothing when there is none."""
         async with self._locked(subject) as name:

@@ -31,12 +31,19 @@ class ObservedHot:
 
     The tier is down from its first failure until a call that needs at least as much of it succeeds: a server that
     is out of memory and answers reads does not look up and down by turns. Errors pass through unchanged.
-    `breaker` returns the state of the breaker before the engine; None when there is none.
+    `breaker` returns the state of the breaker before the engine; None when there is none. `address` is what another
+    runtime gives as `redis_url` to use the same server.
     """
 
     def __init__(
-        self, tier: Observable, observer: Observer, breaker: Callable[[], str] | None = None
+        self,
+        tier: Observable,
+        observer: Observer,
+        breaker: Callable[[], str] | None = None,
+        *,
+        address: str = "local",
     ) -> None:
+        self.address = address
         self._tier = tier
         self._observer = observer
         self._breaker = breaker

@@ -123,7 +123,7 @@ SELECT subject, memory_id, generation, record_order, record_version, kind, sensi
        importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
        deadline_rule, pinned, held, bytes, forgotten_us
 FROM memories WHERE deadline_us <= ? AND state <> 'removing'
-  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state IN ('active', 'restricted'))
+  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state = 'active')
 ORDER BY deadline_us LIMIT ?;
 
 -- name: memories_due_of
@@ -132,7 +132,7 @@ SELECT subject, memory_id, generation, record_order, record_version, kind, sensi
        deadline_rule, pinned, held, bytes, forgotten_us
 FROM memories INDEXED BY memories_leaving
 WHERE subject = ? AND state IN ('active', 'forgotten') AND deadline_us <= ?
-  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state IN ('active', 'restricted'))
+  AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state = 'active')
 ORDER BY deadline_us LIMIT ?;
 
 -- name: memories_leaving
@@ -282,10 +282,12 @@ WHERE subject = ? AND purpose = ?;
 DELETE FROM operations WHERE subject = ? AND purpose = ?;
 
 -- name: tail_expire
-DELETE FROM session_tail WHERE expires_us <= ?;
+DELETE FROM session_tail WHERE expires_us <= ?
+  AND NOT EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = session_tail.subject AND s.state = 'restricted');
 
 -- name: has_expired
-SELECT EXISTS (SELECT 1 FROM session_tail WHERE expires_us <= ?1)
+SELECT EXISTS (SELECT 1 FROM session_tail AS t WHERE t.expires_us <= ?1 AND NOT EXISTS (
+               SELECT 1 FROM subjects AS s WHERE s.subject = t.subject AND s.state = 'restricted'))
     OR EXISTS (SELECT 1 FROM operations WHERE expires_us <= ?1);
 
 -- name: last_order
@@ -399,6 +401,47 @@ SELECT * FROM register WHERE kind = ? AND status = ? ORDER BY at_us, owner, entr
 -- name: register_due
 SELECT * FROM register WHERE kind = ? AND due_us <= ? ORDER BY due_us, owner, entry_id LIMIT ?;
 
+-- name: memory_correct
+UPDATE memories SET sensitivity = ?, importance = ? WHERE subject = ? AND memory_id = ?;
+
+-- name: journal_drop_older
+DELETE FROM journal WHERE subject = ? AND memory_id = ? AND record_version < ?;
+
+-- name: tail_reword
+UPDATE session_tail SET sealed = ? WHERE subject = ? AND record_id = ? AND sealed IS NOT NULL;
+
+-- name: subject_state
+UPDATE subjects SET state = ? WHERE subject = ? AND generation = ? AND state = ?;
+-- name: epochs_of_all
+SELECT tenant, epoch, wrapped, created_us, format FROM epoch_keys ORDER BY tenant, epoch;
+
+-- name: epoch_held
+SELECT 1 FROM epoch_keys WHERE tenant = ? AND epoch = ?;
+
+-- name: epoch_drop
+DELETE FROM epoch_keys WHERE tenant = ? AND epoch = ?;
+
+-- name: key_discard
+DELETE FROM data_keys WHERE subject = ? AND purpose = ? AND key_id = ? AND epoch = ?;
+
+-- name: epoch_use
+SELECT COUNT(DISTINCT k.subject), COUNT(*) FROM data_keys AS k JOIN subjects AS s ON s.subject = k.subject
+WHERE s.tenant = ? AND k.epoch = ?;
+
+-- name: epoch_of_key
+SELECT COUNT(*), COALESCE(SUM(e.epoch = ?2), 0)
+FROM epoch_keys AS e WHERE e.tenant = (SELECT tenant FROM subjects WHERE subject = ?1);
+
+-- name: keys_under
+SELECT k.subject, k.purpose, k.key_id, k.epoch, k.generation, k.wrapped, k.created_us, k.format
+FROM data_keys AS k JOIN subjects AS s ON s.subject = k.subject
+WHERE s.tenant = ?1 AND k.epoch = ?2 AND (k.subject, k.purpose) > (?3, ?4)
+ORDER BY k.subject, k.purpose LIMIT ?5;
+
+-- name: key_rewrap
+UPDATE data_keys SET epoch = ?, wrapped = ?, format = ?
+WHERE subject = ? AND purpose = ? AND key_id = ? AND epoch = ?;
+
 -- name: consent_latest
 SELECT event_id FROM consent_events WHERE subject = ? AND purpose = ? ORDER BY seq DESC LIMIT 1;
 
@@ -425,6 +468,18 @@ SELECT memory_id FROM memories WHERE subject = ? AND purpose = ? AND state <> 'r
 
 -- name: audit_index
 SELECT leaf_index FROM audit WHERE hash = ? ORDER BY leaf_index DESC LIMIT 1;
+
+-- name: memories_from
+SELECT subject, memory_id, generation, record_order, record_version, kind, sensitivity, purpose, basis, state,
+       importance, strength_last, t_last_us, n_spaced, policy_version, ingested_us, forget_at_us, deadline_us,
+       deadline_rule, pinned, held, bytes, forgotten_us
+FROM memories WHERE subject = ? AND record_order > ? AND record_order <= ? ORDER BY record_order LIMIT ?;
+
+-- name: tombstone_of
+SELECT 1 FROM tombstones WHERE subject = ? AND memory_id = ?;
+
+-- name: register_of_owner
+SELECT * FROM register WHERE owner = ? ORDER BY kind, at_us, entry_id;
 
 -- name: hold_mark_memory
 UPDATE memories
@@ -473,3 +528,49 @@ WHERE state <> 'removing' AND subject IN (SELECT subject FROM subjects WHERE ten
 
 -- name: hold_ends_purpose
 UPDATE memories SET held = 0 WHERE subject = ? AND purpose = ? AND state = 'removing';
+-- name: tenant_bytes
+SELECT COALESCE(SUM(t.bytes), 0) FROM subjects AS s JOIN subject_totals AS t ON t.subject = s.subject WHERE s.tenant = ?;
+
+-- name: tenant_totals
+SELECT COUNT(*), COALESCE(SUM(t.items), 0), COALESCE(SUM(t.bytes), 0)
+FROM subjects AS s LEFT JOIN subject_totals AS t ON t.subject = s.subject
+WHERE s.tenant = ? AND s.state IN ('active', 'restricted');
+
+-- name: tenant_activity
+SELECT COUNT(*) FILTER (WHERE m.state = 'forgotten'), COUNT(*) FILTER (WHERE m.ingested_us >= ? AND m.state <> 'removing'),
+       MAX(m.ingested_us), MAX(m.t_last_us)
+FROM subjects AS s JOIN memories AS m ON m.subject = s.subject
+WHERE s.tenant = ? AND s.state IN ('active', 'restricted');
+
+-- name: tenant_sessions
+SELECT COUNT(*) FROM (SELECT DISTINCT t.subject, t.session FROM subjects AS s
+                      JOIN session_tail AS t ON t.subject = s.subject WHERE s.tenant = ?);
+
+-- name: tenant_subjects
+SELECT subject, tenant, generation, incarnation, state, embedder, identity, created_us
+FROM subjects WHERE tenant = ? AND state = ?;
+
+-- name: tenant_erased
+SELECT DISTINCT e.subject FROM erased AS e JOIN subjects AS s ON s.subject = e.subject
+WHERE s.tenant = ? AND e.at_us >= ? ORDER BY e.subject;
+
+-- name: tenant_stale
+UPDATE memories SET policy_version = ''
+WHERE state <> 'removing' AND subject IN (SELECT subject FROM subjects WHERE tenant = ?);
+
+-- name: tenant_keys_destroy
+DELETE FROM data_keys WHERE subject IN (SELECT subject FROM subjects WHERE tenant = ?);
+
+-- name: tenant_epochs_destroy
+DELETE FROM epoch_keys WHERE tenant = ?;
+
+-- name: tenant_fence
+UPDATE subjects SET state = 'erasing', generation = generation + 1, identity = NULL
+WHERE tenant = ? AND state IN ('active', 'restricted');
+
+-- name: tenant_keys
+SELECT (SELECT COUNT(*) FROM subjects AS s JOIN data_keys AS k ON k.subject = s.subject WHERE s.tenant = ?)
+     + (SELECT COUNT(*) FROM epoch_keys WHERE tenant = ?);
+
+-- name: tenant_held
+SELECT COUNT(*) FROM subjects AS s JOIN memories AS m ON m.subject = s.subject WHERE s.tenant = ? AND m.held = 1;

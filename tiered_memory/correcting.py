@@ -1,0 +1,365 @@
+"""Rectification (GDPR Art. 16): a memory's text is replaced by a new version of the same memory, everywhere.
+
+The old text stays in the memory's history only, sealed with it, unless it must not stay at all. The new version is in
+force with one commit; the old one's bytes are then removed from cold, which a crash delays and does not prevent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Any
+
+from tiered_memory.active import ActiveSubject, HeldMemory, Tracked, wording_of
+from tiered_memory.commits import WITHDRAWN, Committer
+from tiered_memory.core import Core
+from tiered_memory.corrections import Asked, Correction, accepted_of, changed, fingerprint_of
+from tiered_memory.crypto.envelope import Place
+from tiered_memory.drafts import Amendment, DraftWriter, strength_update
+from tiered_memory.errors import (
+    ConflictError,
+    ConsentRequiredError,
+    HotTierError,
+    NotFoundError,
+)
+from tiered_memory.failpoints import reach
+from tiered_memory.features import features_of
+from tiered_memory.flusher import Flusher
+from tiered_memory.formats.leaf import AuditEvent
+from tiered_memory.formats.record import Features, decode_fields, vectors_of
+from tiered_memory.formats.versions import Amended, corrected
+from tiered_memory.held_records import indexed_turn
+from tiered_memory.inflight import InFlight
+from tiered_memory.leaving import Quotas
+from tiered_memory.ledger import leaf_for, said
+from tiered_memory.masking import Masker
+from tiered_memory.model import Durability, Receipt, Sensitivity, TierName
+from tiered_memory.overwriting import Overwriting, derived_from, overwritten
+from tiered_memory.privacy.consent import decide_grounds, open_consents
+from tiered_memory.receipts import Operations, remember
+from tiered_memory.reconciler import COMPARED
+from tiered_memory.scoring.recall_index import IndexedTurn
+from tiered_memory.sessions import Sessions
+from tiered_memory.state.base import Appended, MemoryState, OperationRow, Repeated, Stale, WriteBatch
+from tiered_memory.state.correction import Correct
+from tiered_memory.state.paging import MemoryRows
+from tiered_memory.subjects import SubjectDirectory
+from tiered_memory.sweep import Sweeper
+from tiered_memory.tiers.base import TierRecord
+
+ATTEMPTS = 8
+BUSY = "this memory was changed by others again and again meanwhile; nothing was changed, repeat the call"
+NEWER = (
+    "this memory is not of the expected version any more; read it again and decide anew; nothing was changed"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """One correction: the checked request and what was computed of the new text."""
+
+    memory_id: str
+    reason: str
+    asked: Asked
+    changes: Mapping[str, Any]
+    features: Features
+    fingerprint: bytes
+
+
+class _Done(Enum):
+    """What became of a correction: it is stored, or in hot alone as the memory was, or had been done before."""
+
+    STORED = auto()
+    SPOKEN = auto()
+    REPEATED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """A memory's next version as it will be held and found; `tracked` is None for one that only hot has."""
+
+    held: HeldMemory
+    turn: IndexedTurn
+    tracked: Tracked | None
+    purpose: str
+
+    @property
+    def ram_only(self) -> bool:
+        """Whether it rests under the key that is in RAM only."""
+        return self.held.ram_only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectorParts:
+    """What a corrector works with besides the core."""
+
+    directory: SubjectDirectory
+    overwriting: Overwriting
+    flusher: Flusher
+    sessions: Sessions
+    inflight: InFlight
+    committer: Committer
+    quotas: Quotas
+    sweeper: Sweeper
+
+
+class Corrector:
+    """Carries out corrections, and removes from cold what they overwrote."""
+
+    def __init__(self, core: Core, parts: CorrectorParts) -> None:
+        self._core = core
+        self._parts = parts
+        self._writer = DraftWriter(core)
+        self._operations = Operations(core)
+        self._masker = Masker(core)
+
+    async def correct(
+        self, active: ActiveSubject, memory_id: str, content: str, reason: str, asked: Asked
+    ) -> Correction:
+        """Put `content` in the place of what a memory says; its id, links and strength of use stay.
+
+        Raises:
+            NotFoundError: this user has no such memory, or it was forgotten (restore it first).
+            ConflictError: it is not of the expected version, or the operation id stands for another call.
+            ConsentRequiredError: it has become too sensitive for its purpose, or its consent was withdrawn.
+        """
+        fingerprint = fingerprint_of(memory_id, content, reason, asked)
+        earlier = await self._operations.earlier(active, asked.operation_id, fingerprint)
+        if earlier is not None:
+            return await self._correction(active, memory_id, repeated=True)
+        work = await self._work(active, memory_id, content, reason, asked)
+        done = await self._parts.inflight.finish(self._put_down(active, work))
+        if done is _Done.STORED:
+            await self._parts.overwriting.finish(active.ref)
+        active.check_alive()
+        return await self._correction(active, memory_id, repeated=done is _Done.REPEATED)
+
+    async def _work(
+        self, active: ActiveSubject, memory_id: str, content: str, reason: str, asked: Asked
+    ) -> _Work:
+        held, limits = active.held.get(memory_id), self._core.limits
+        if held is None:
+            raise active.missing(memory_id)
+        level = Sensitivity(decode_fields(held.plaintext)["sensitivity"])
+        given = accepted_of(content, asked, level, self._core.clock.now(), limits.max_content_bytes)
+        [treated] = await self._masker.treated(active, [given])
+        indexed = await self._masker.indexable(active, [treated.interaction.content])
+        features = (await features_of(self._core, indexed))[0]
+        active.check_alive()
+        return _Work(
+            memory_id=memory_id,
+            reason=reason,
+            asked=asked,
+            changes=changed(treated, asked),
+            features=features,
+            fingerprint=fingerprint_of(memory_id, content, reason, asked),
+        )
+
+    async def _put_down(self, active: ActiveSubject, work: _Work) -> _Done:
+        """The commit section. One change of a memory at a time."""
+        active.users += 1
+        try:
+            async with (
+                active.turns.held(_names(active, work)),
+                self._parts.committer.turn(active),
+                active.moving,
+            ):
+                return await self._written(active, work)
+        finally:
+            active.users -= 1
+
+    async def _written(self, active: ActiveSubject, work: _Work) -> _Done:
+        for _ in range(ATTEMPTS):
+            if self._operations.known(active, work.asked.operation_id, work.fingerprint):
+                return _Done.REPEATED
+            held = active.held.get(work.memory_id)
+            if held is None:
+                raise active.missing(work.memory_id)
+            if work.asked.expected_version not in {None, held.version}:
+                raise ConflictError(NEWER)
+            after = self._after(active, held, work)
+            outcome = await self._committed(active, work, after) if active.durable else Appended(())
+            if isinstance(outcome, Repeated):
+                self._operations.repeated(active, outcome.earlier, work.fingerprint)
+                return _Done.REPEATED
+            if isinstance(outcome, Appended):
+                return await self._shown(active, work, after)
+            await self._check_there(active, work.memory_id)
+        raise ConflictError(BUSY)
+
+    async def _shown(self, active: ActiveSubject, work: _Work, after: _Next) -> _Done:
+        active.check_alive()
+        name = work.asked.operation_id
+        if name is not None:
+            remember(active, name, work.fingerprint, [_receipt(after, name)], after.purpose)
+        await self._show(active, after)
+        return _Done.SPOKEN if after.tracked is None else _Done.STORED
+
+    async def _check_there(self, active: ActiveSubject, memory_id: str) -> None:
+        """What forgetting has taken is still in RAM for a moment."""
+        rows = await self._core.state.read(MemoryRows(active.ref.pseudonym, (memory_id,)))
+        if not any(row.state == MemoryState.ACTIVE for row in rows):
+            raise NotFoundError
+
+    def _after(self, active: ActiveSubject, held: HeldMemory, work: _Work) -> _Next:
+        """Return the memory as it will be; raises ConsentRequiredError when it may not be kept so."""
+        fields, asked, now_us = decode_fields(held.plaintext), work.asked, self._core.now_us()
+        level = Sensitivity(work.changes.get("sensitivity", fields["sensitivity"]))
+        if work.changes.get("sensitivity") not in {None, fields["sensitivity"]} and not held.ram_only:
+            self._check_grounds(active, fields["purpose"], level, now_us)
+        amended = Amended(
+            changes=work.changes,
+            order=active.last_order,
+            at_us=now_us,
+            reason=work.reason,
+            by=asked.by,
+            keep_texts=asked.keep_previous,
+        )
+        new = Amendment.of(held, corrected(fields, held.version, work.features, amended)).held
+        new.ram_only = held.ram_only
+        now = decode_fields(new.plaintext)
+        record = TierRecord(new.id, new.order, new.version, b"")
+        vector = vectors_of([now], self._core.embedder.dimensions)[0]
+        tracked = _tracked(active.tracked.get(new.id), new, level)
+        return _Next(new, indexed_turn(record, now, vector), tracked, fields["purpose"])
+
+    def _check_grounds(self, active: ActiveSubject, purpose: str, level: Sensitivity, now_us: int) -> None:
+        consents = open_consents(active.consents, now_us)
+        grounds = decide_grounds(self._core.policy, consents, purpose, level, now_us)
+        if not grounds.durable:
+            raise ConsentRequiredError(f"{grounds.reason}; the memory stays as it is")
+
+    async def _committed(
+        self, active: ActiveSubject, work: _Work, after: _Next
+    ) -> Appended | Repeated | Stale:
+        batch, command = self._batch(active, work, after), self._command(active, work, after)
+        entries = [one.entry for one in batch.revisions]
+
+        def landed(done: Appended) -> None:
+            if active.alive:
+                numbered = [replace(e, seq=seq) for e, seq in zip(entries, done.seqs, strict=True)]
+                self._parts.flusher.add(active.ref, numbered)
+
+        def correct(batch: WriteBatch) -> Correct:
+            return replace(command, batch=batch)
+
+        reach("correct.before")
+        quotas = self._parts.quotas
+        outcome = await self._core.ballast.spend(lambda: quotas.append(active, batch, landed, correct))
+        reach("correct.after")
+        return outcome
+
+    def _batch(self, active: ActiveSubject, work: _Work, after: _Next) -> WriteBatch:
+        now_us, new = self._core.now_us(), after.held
+        if after.ram_only:
+            return WriteBatch(subject=active.ref.pseudonym, generation=active.ref.generation)
+        key = active.keys.get(after.purpose)
+        if key is None:
+            raise ConsentRequiredError(WITHDRAWN)
+        revisions = []
+        if after.tracked is not None:
+            name = self._core.entropy.token(16)
+            [made] = self._writer.revisions(active, [Amendment(new)], after.purpose, name, now_us)
+            revisions = [replace(made, strength=strength_update(self._core, after.tracked))]
+        return WriteBatch(
+            subject=active.ref.pseudonym,
+            generation=active.ref.generation,
+            revisions=tuple(revisions),
+            operation=self._operation(active, work, after),
+            key_id=key.key_id,
+            purpose=after.purpose,
+        )
+
+    def _operation(self, active: ActiveSubject, work: _Work, after: _Next) -> OperationRow | None:
+        name = work.asked.operation_id
+        if name is None:
+            return None
+        receipts = [_receipt(after, name)]
+        return self._operations.row_of(active, after.purpose, name, work.fingerprint, receipts)
+
+    def _command(self, active: ActiveSubject, work: _Work, after: _Next) -> Correct:
+        key, now_us, new = active.ledger_key, self._core.now_us(), after.held
+        detail: dict[str, int | str] = {**said(key, work.reason), "version": new.version}
+        return Correct(
+            batch=WriteBatch(subject=active.ref.pseudonym, generation=active.ref.generation),
+            memory_id=new.id,
+            sensitivity=decode_fields(new.plaintext)["sensitivity"],
+            importance=new.importance,
+            tail=self._sealed(active, after, Place.TAIL),
+            leaf=leaf_for(
+                active, key, AuditEvent.MEMORY_CORRECTED, now_us, about=work.memory_id, detail=detail
+            ),
+            mark=None if after.tracked is None else overwritten(self._core, active, now_us),
+        )
+
+    def _sealed(self, active: ActiveSubject, after: _Next, where: Place) -> bytes:
+        """A tail's copy is always of version 1: it is what its session shows."""
+        new = after.held
+        sealer = active.sealer("" if after.ram_only else after.purpose)
+        version = 1 if where is Place.TAIL else new.version
+        context = sealer.context(where, new.id, order=new.order, version=version)
+        return sealer.key.seal(new.plaintext, context, self._core.keyring.nonce())
+
+    async def _show(self, active: ActiveSubject, after: _Next) -> None:
+        """Take it up in RAM, sessions and hot. A copy in hot that cannot be reached goes when it is back."""
+        new = after.held
+        active.reword(new, after.turn, after.tracked)
+        await self._parts.sessions.reword(active, new.memory())
+        try:
+            if after.tracked is not None:
+                await self._core.hot.remove(active.ref, [new.id])
+            else:
+                sealed = self._sealed(active, after, Place.HOT)
+                record = TierRecord(new.id, new.order, new.version, sealed, new.expires_us)
+                await self._core.hot.put(active.ref, [record])
+        except HotTierError:
+            if active.durable:
+                await self._parts.sweeper.drop_hot(active)
+
+    async def _correction(
+        self, active: ActiveSubject, memory_id: str, *, repeated: bool = False
+    ) -> Correction:
+        held = active.held.get(memory_id)
+        if held is None:
+            raise active.missing(memory_id)
+        affected = await derived_from(self._parts.directory, active, memory_id)
+        return Correction(memory=held.memory(), affected=affected, repeated=repeated)
+
+
+def _names(active: ActiveSubject, work: _Work) -> set[Hashable]:
+    """Return the turns of everyone who could change the memory meanwhile, or compare itself with either version."""
+    held, names = active.held.get(work.memory_id), set[Hashable]()
+    names |= {COMPARED, wording_of(work.features.terms)}
+    if held is not None:
+        names |= {held.wording} | ({held.profile_key} - {None})
+    key = work.changes.get("metadata", {}).get("key")
+    return names | ({key} if isinstance(key, str) else set())
+
+
+def _tracked(before: Tracked | None, new: HeldMemory, level: Sensitivity) -> Tracked | None:
+    """Its strength of use stays; how fast it fades follows from its importance, how long it may stay from its level."""
+    if before is None:
+        return None
+    row = replace(
+        before.row,
+        version=new.version,
+        bytes=len(new.plaintext),
+        sensitivity=level.value,
+        importance=new.importance,
+    )
+    return Tracked(row, replace(before.state, importance=new.importance))
+
+
+def _receipt(after: _Next, operation_id: str) -> Receipt:
+    durable = after.tracked is not None
+    tiers: Sequence[TierName] = [TierName.COLD if durable else TierName.HOT]
+    return Receipt(
+        id=after.held.id,
+        operation_id=operation_id,
+        importance=after.held.importance,
+        reasons=(),
+        tiers=tuple(tiers),
+        durability=Durability.JOURNALED if durable else Durability.EPHEMERAL,
+        routing="corrected",
+    )
