@@ -5,12 +5,22 @@ from __future__ import annotations
 from tiered_memory.active import ActiveSubject, HeldMemory
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
+from tiered_memory.errors import NotFoundError
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import CEILING, FLOOR, deadline
 from tiered_memory.model import Explanation, Memory, TierName
 from tiered_memory.state.base import MemoryRow, MemoryState
 
 SUPERSEDED = "superseded"
+DELETED_UNDER_HOLD = (
+    "this memory was deleted; a legal hold covers it, so that its sealed bytes stay, out of everybody's retrieval, until "
+    "the hold is released"
+)
+
+
+def gone(row: MemoryRow | None) -> NotFoundError:
+    """Return why there is nothing to explain: it never was, it is gone, or a hold keeps what nobody retrieves."""
+    return NotFoundError(DELETED_UNDER_HOLD if row is not None and row.held else None)
 
 
 def explained(core: Core, memory: Memory, row: MemoryRow, state: StrengthState) -> Explanation:

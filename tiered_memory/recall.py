@@ -11,8 +11,7 @@ from tiered_memory.clock import stopwatch, to_us
 from tiered_memory.core import Core
 from tiered_memory.corroboration import standings
 from tiered_memory.embedding.related_terms import related_terms
-from tiered_memory.errors import NotFoundError
-from tiered_memory.explaining import explained, explained_volatile
+from tiered_memory.explaining import explained, explained_volatile, gone
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.heirs import Wanted
 from tiered_memory.held_records import is_current
@@ -64,12 +63,6 @@ class ContextOptions:
     where: Filter | None = None
     recall_limit: int = RECALL_LIMIT
     sight: Sight | None = None
-
-
-DELETED_UNDER_HOLD = (
-    "this memory was deleted; a legal hold covers it, so that its sealed bytes stay, out of everybody's retrieval, until "
-    "the hold is released"
-)
 
 
 class Recall:
@@ -279,11 +272,9 @@ class Recall:
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
         readable = (row for row in rows if row.purpose not in active.objections)
         row = next((row for row in readable if row.memory_id == memory_id), None)
-        if row is not None and row.held and row.state == MemoryState.REMOVING:
-            raise NotFoundError(DELETED_UNDER_HOLD)
         memories = [] if row is None else await self.from_cold(active, [memory_id])
         if row is None or row.state == MemoryState.REMOVING:
-            raise NotFoundError
+            raise gone(row)
         if not memories:
             raise active.missing(memory_id)
         return explained(self._core, memories[0], row, state_of(row))
