@@ -34,7 +34,7 @@ from tiered_memory.privacy import manifest as m
 from tiered_memory.privacy.checkpoint import encode_entry, parse_log
 from tiered_memory.privacy.merkle import leaf_hash
 from tiered_memory.state.base import Read
-from tiered_memory.state.sqlite_rows import READERS
+from tiered_memory.state.sqlite_verbs import READERS
 
 T = TypeVar("T")
 SHOWN = 20

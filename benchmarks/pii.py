@@ -21,8 +21,8 @@ from benchmarks.datasets import load
 from benchmarks.labelled import Gold, Sentence, drawn, read
 from benchmarks.store import demo_data
 from benchmarks.suite import Benchmark, Measured, Request, Results
+from tiered_memory.policy.pii_types import PiiType, Span
 from tiered_memory.privacy.pii import find
-from tiered_memory.privacy.pii_types import PiiType, Span
 
 PATTERN_TYPES = {
     "CREDIT_CARD": PiiType.CARD,

@@ -1,4 +1,4 @@
-"""`privacy`: whether anything that is done to the audit ledger goes unnoticed, and how long verifying it takes."""
+"""`privacy`: whether anybody sees what is another's, and whether anything done to what is stored goes unnoticed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 import anyio.to_thread
 from rich.table import Table
 
+from benchmarks.hostile import try_hostile
 from benchmarks.ledger_mutations import SHOWN, try_mutations
 from benchmarks.store import fresh_folder
 from benchmarks.suite import Benchmark, Measured, Progress, Request, Results
+from benchmarks.swaps import try_swaps
 from tiered_memory.clock import stopwatch
 from tiered_memory.crypto.signing import Signer
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
@@ -23,18 +25,27 @@ from tiered_memory.privacy.merkle import Tree, leaf_hash
 EVERY = 1_000
 INCARNATION = "0f" * 16
 VERIFY_BAR_S = 15.0
+NONE_OF = {
+    "cross_subject_hits": "hostile questions are answered with another's",
+    "path_escapes": "names became paths",
+    "swaps_accepted": "sealed values open where they do not belong",
+    "ledger_mutations_missed": "mutations of the ledger are missed",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
     """How much is tried."""
 
+    subjects: int
+    attempts: int
+    swaps: int
     mutations: int
     entries: int
 
 
-QUICK = Extent(mutations=2_000, entries=1_000_000)
-FULL = Extent(mutations=10_000, entries=1_000_000)
+QUICK = Extent(subjects=400, attempts=10_000, swaps=2_000, mutations=2_000, entries=1_000_000)
+FULL = Extent(subjects=2_000, attempts=100_000, swaps=10_000, mutations=10_000, entries=1_000_000)
 
 
 async def run(request: Request) -> Measured:
@@ -43,17 +54,28 @@ async def run(request: Request) -> Measured:
 
 
 async def measure(request: Request, extent: Extent) -> Measured:
-    """Mutate the ledger, then verify a long one."""
+    """Ask for what is another's, swap what is sealed, mutate the ledger, and verify a long one."""
+    hostile = await try_hostile(extent.subjects, extent.attempts, request.seed, request.progress)
+    swapped = await try_swaps(extent.swaps, request.seed, request.progress)
     with fresh_folder() as folder:
         found = await try_mutations(folder, extent.mutations, request.seed, request.progress)
         seconds = await anyio.to_thread.run_sync(_verify_long, folder, extent.entries, request.progress)
     config = {
+        "hostile_subjects": hostile.subjects,
+        "hostile_examples": hostile.examples[:SHOWN],
+        "swaps_by_sort": dict(sorted(swapped.by_sort.items())),
+        "swaps_accepted": swapped.accepted[:SHOWN],
         "mutations": extent.mutations,
         "by_sort": dict(sorted(found.by_sort.items())),
         "missed": found.missed[:SHOWN],
         "checkpoint_every": EVERY,
     }
     results = {
+        "hostile_attempts": hostile.attempts,
+        "cross_subject_hits": hostile.cross_subject_hits,
+        "path_escapes": hostile.path_escapes,
+        "swaps": swapped.tried,
+        "swaps_accepted": len(swapped.accepted),
         "ledger_mutations": found.tried,
         "ledger_mutations_missed": len(found.missed),
         "verify_entries": extent.entries,
@@ -112,6 +134,11 @@ def tables(results: Results) -> list[Table]:
     table = Table(title="privacy")
     table.add_column("")
     table.add_column("figure", justify="right")
+    table.add_row("hostile questions", f"{results['hostile_attempts']:,}")
+    table.add_row("answered with another's", str(results["cross_subject_hits"]))
+    table.add_row("names that became paths", str(results["path_escapes"]))
+    table.add_row("sealed values swapped", f"{results['swaps']:,}")
+    table.add_row("opened where they do not belong", str(results["swaps_accepted"]))
     table.add_row("mutations of the ledger", f"{results['ledger_mutations']:,}")
     table.add_row("missed", str(results["ledger_mutations_missed"]))
     table.add_row("entries verified", f"{results['verify_entries']:,}")
@@ -121,9 +148,7 @@ def tables(results: Results) -> list[Table]:
 
 def missed(results: Results) -> list[str]:
     """Name what is worse than it may be."""
-    worse = []
-    if results["ledger_mutations_missed"]:
-        worse.append(f"{results['ledger_mutations_missed']} mutations of the ledger are missed, not 0")
+    worse = [f"{results[key]} {what}, not 0" for key, what in NONE_OF.items() if results[key]]
     if results["verify_s"] > VERIFY_BAR_S:
         worse.append(f"verifying takes {results['verify_s']:.1f} s, not under {VERIFY_BAR_S:.0f}")
     return worse

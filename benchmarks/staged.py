@@ -28,9 +28,8 @@ from tiered_memory.memory import TieredMemory
 from tiered_memory.runtime import Runtime, assemble
 from tiered_memory.state.base import Read, Write
 from tiered_memory.state.group_commit import _fail, _Job, _run_in_savepoint, _settle
-from tiered_memory.state.sqlite_rows import READERS
 from tiered_memory.state.sqlite_state import SqliteState, _connect
-from tiered_memory.state.sqlite_writes import HANDLERS
+from tiered_memory.state.sqlite_verbs import HANDLERS, READERS
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 from tiered_memory.tiers.local_tier import LocalTier
 from tiered_memory.wiring import Overrides, _engines

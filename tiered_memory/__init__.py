@@ -6,10 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tiered_memory.caller import Caller
     from tiered_memory.config import Settings
     from tiered_memory.errors import TieredMemoryError
     from tiered_memory.memory import TieredMemory
     from tiered_memory.model import Certificate, Context, Filter, Hit, Interaction, Memory, Receipt
+    from tiered_memory.privacy.sharing import Member
+    from tiered_memory.shared_face import SharedMemory
     from tiered_memory.user import User
 
 __version__ = "0.1.0"
@@ -17,6 +20,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "TieredMemory": "memory",
     "User": "user",
+    "SharedMemory": "shared_face",
+    "Caller": "caller",
+    "Member": "privacy.sharing",
     "Settings": "config",
     "TieredMemoryError": "errors",
     "Certificate": "model",
@@ -29,14 +35,17 @@ _HOMES = {
 }
 
 __all__ = [
+    "Caller",
     "Certificate",
     "Context",
     "Filter",
     "Hit",
     "Interaction",
+    "Member",
     "Memory",
     "Receipt",
     "Settings",
+    "SharedMemory",
     "TieredMemory",
     "TieredMemoryError",
     "User",

@@ -26,6 +26,8 @@ from tiered_memory.formats.record import decode_fields, memory_of, repeats_of
 from tiered_memory.inflight import Turns
 from tiered_memory.model import Kind, Memory, Repeat, Role, Sensitivity, Subject, TierName
 from tiered_memory.privacy.consent import ConsentAction, ConsentEvent
+from tiered_memory.privacy.objections import ObjectionStatus
+from tiered_memory.privacy.pii_masking import Placeholders
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.scoring.reconcile import Claim
 from tiered_memory.scoring.supersession import Statement
@@ -61,6 +63,7 @@ class HeldMemory:
     valid_to_us: int | None = None
     superseded_by: str | None = None
     conflicts: tuple[str, ...] = ()
+    sensitivity: str = Sensitivity.RESTRICTED.value
     wording: int = 0
     """A digest of its index terms, within this process."""
     profile_key: str | None = None
@@ -98,6 +101,17 @@ class Tracked:
 
 
 @dataclass(slots=True)
+class KnownValues:
+    """The placeholders of personal data that a subject's texts have; see `masking.py`."""
+
+    table: Placeholders | None = None
+    loaded: bool = False
+    version: int = 0
+    saved: int = 0
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+@dataclass(slots=True)
 class ActiveSubject:
     """One subject while active. Owned by one event loop; `alive` ends with an erasure."""
 
@@ -109,6 +123,9 @@ class ActiveSubject:
     index: RecallIndex
     keys: dict[str, SealingKey] = field(default_factory=dict)
     consents: list[ConsentEvent] = field(default_factory=list)
+    objections: dict[str, ObjectionStatus] = field(default_factory=dict)
+    """The purposes the person objected to: nothing that is held for one is in RAM."""
+    objection_changes: int = 0
     spread: ImportanceSpread = field(default_factory=ImportanceSpread)
     held: dict[str, HeldMemory] = field(default_factory=dict)
     quarantined: dict[str, HeldMemory] = field(default_factory=dict)
@@ -131,10 +148,13 @@ class ActiveSubject:
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     moving: anyio.Lock = field(default_factory=anyio.Lock)
     """Held while a volatile memory becomes a durable one, or is removed: the state store knows of none."""
+    placeholders: KnownValues = field(default_factory=KnownValues)
     held_bytes: int = 0
     changes: int = 0
     """Counts what was held, revised or released: what was worked out before is known to hold by it."""
     heirs: tuple[int, dict[str, str | None]] = (-1, {})
+    views: dict[frozenset[Sensitivity], tuple[dict[str, int], RecallIndex]] = field(default_factory=dict)
+    """What callers search who do not reach every level, and the versions in it; see `sight.py`."""
     paged: bool = False
     """Whether RAM holds some of its memories only; see `paging.py`."""
     pages: OrderedDict[str, None] = field(default_factory=OrderedDict)
@@ -329,7 +349,8 @@ class ActiveSubject:
     @property
     def bytes_used(self) -> int:
         """Estimate of the RAM this subject takes, in bytes."""
-        return self.index.bytes_used + self.held_bytes
+        views = sum(index.bytes_used for _, index in self.views.values())
+        return self.index.bytes_used + views + self.held_bytes
 
 
 def _claim_of(held: HeldMemory) -> Claim:

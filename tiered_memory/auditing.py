@@ -27,6 +27,7 @@ class Ledger:
 
     async def verify(self, known: tuple[SignedCheckpoint, ...] = ()) -> Verdict:
         """Look for any edit, drop, swap, truncation or fork, also against checkpoints `known` from earlier."""
+        await self._parts().accesses.flush()
         return await self._parts().core.notary.verify(known)
 
     async def export(self, target: str | Path) -> ExportReport:
@@ -37,4 +38,5 @@ class Ledger:
             StorageError: it could not be written.
         """
         core = self._parts().core
+        await self._parts().accesses.flush()
         return await export(core.notary, core.clock, Path(target))

@@ -18,6 +18,7 @@ from tiered_memory.marks import Marks
 from tiered_memory.metrics import Observer
 from tiered_memory.model import ForgetBatch
 from tiered_memory.notary import Notary
+from tiered_memory.policy.pii_types import Span
 from tiered_memory.policy.rules import Policy
 from tiered_memory.scoring.supersession import Judgement, Statement
 from tiered_memory.scoring.tokens import TokenCounter
@@ -35,6 +36,14 @@ It is not asked about ceilings, ended undo windows, quotas and rights. When it r
 
 PiiHook = Callable[[str], Awaitable[str]]
 """Given an interaction's text, returns the text to keep: the place for masking personal data."""
+
+
+class PiiRecogniser(Protocol):
+    """Finds personal data that needs a model (names, addresses), beside what the rules find."""
+
+    async def find(self, text: str) -> Sequence[Span]:
+        """Return spans of `text`, in any order; what overlaps a surer one, or a placeholder, is left out."""
+        ...
 
 
 class SupersessionHook(Protocol):
@@ -128,6 +137,7 @@ class Core:
     incarnation: str
     indexed: Candidates | None = None
     pii: PiiHook | None = None
+    recogniser: PiiRecogniser | None = None
     before_forget: ForgetHook | None = None
     supersession: SupersessionHook | None = None
 

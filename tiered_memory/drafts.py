@@ -118,6 +118,7 @@ class Draft:
             None if memory.valid_to is None else to_us(memory.valid_to),
             memory.superseded_by,
             memory.conflicts_with,
+            memory.sensitivity.value,
             trust=memory.trust,
             quarantined=memory.quarantined,
         )
@@ -307,7 +308,8 @@ def promoted(core: Core, active: ActiveSubject, held: HeldMemory, now_us: int) -
     fields = decode_fields(held.plaintext)
     memory = memory_of(fields, record_id=held.id, order=held.order, version=held.version)
     policy, consents = core.policy, open_consents(active.consents, now_us)
-    grounds = decide_grounds(policy, consents, memory.purpose, memory.sensitivity, now_us)
+    purpose, barred = memory.purpose, active.objections
+    grounds = decide_grounds(policy, consents, purpose, memory.sensitivity, now_us, objections=barred)
     if memory.lawful_basis is None or not grounds.durable or memory.purpose not in active.keys:
         return None
     importance = max(memory.importance, policy.routing.cold_threshold)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
@@ -61,6 +61,7 @@ class Eraser:
         self._discard_projection = discard_projection
         self._directory = directory
         self._flusher = flusher
+        self.leave_spaces: Callable[[ActiveSubject], Awaitable[None]] = _nowhere
 
     async def erase(self, subject: Subject, reason: str) -> Certificate:
         """Erase a subject, or finish an erasure of it that was interrupted, and return the certificate."""
@@ -90,6 +91,8 @@ class Eraser:
         self._directory.forget(active)
         if not active.durable:
             return _Done(0, active.ref.generation, await self._empty(active.ref, durable=False), -1)
+        # While the keys can still say where the person took part.
+        await self.leave_spaces(active)
         key, now_us = active.ledger_key, self._core.now_us()
         keys_destroyed = await self._core.ballast.spend(lambda: self._fence(active, key, reason))
         generation = active.ref.generation + 1
@@ -142,6 +145,8 @@ class Eraser:
         latest: dict[str, int] = {}
         memories: list[tuple[bytes, str]] = []
         for entry in await self._core.marks.erased():
+            if entry.purpose:
+                continue  # what ended for a purpose is applied by `ended_purposes.py`
             if entry.memory:
                 memories.append((bytes.fromhex(entry.subject), entry.memory))
             else:
@@ -157,7 +162,8 @@ class Eraser:
 
     async def _complete_list(self) -> None:
         """Enter what the state store knows of and the list has lost."""
-        listed = {(one.subject, one.memory or one.generation) for one in await self._core.marks.erased()}
+        entries = [one for one in await self._core.marks.erased() if not one.purpose]
+        listed = {(one.subject, one.memory or one.generation) for one in entries}
         known = [
             ErasedEntry(subject.hex(), generation, at_us, memory)
             for subject, generation, at_us, memory in await self._core.state.read(c.Removed())
@@ -263,6 +269,10 @@ class Eraser:
             reason="resumed",
         )
         return _Done(0, row.generation, tiers, await self._close(row.subject, row.generation, leaf))
+
+
+async def _nowhere(_: ActiveSubject) -> None:
+    """Nobody took part in anything."""
 
 
 def _with_proof(

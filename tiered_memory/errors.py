@@ -40,8 +40,16 @@ class ConsentRequiredError(TieredMemoryError, PermissionError):
     """No lawful basis covers this purpose; grant consent first or leave the memory ephemeral."""
 
 
+class AccessDeniedError(TieredMemoryError, PermissionError):
+    """The caller's role may not do this; the policy's access table decides it."""
+
+
 class SubjectErasedError(TieredMemoryError):
     """The subject was erased while this operation was under way; its result was discarded."""
+
+
+class ObjectionNotApplicableError(TieredMemoryError, ValueError):
+    """The right to object (GDPR Art. 21) does not apply to what this purpose rests on; nothing was changed."""
 
 
 class ConfirmationRequiredError(TieredMemoryError):

@@ -55,6 +55,9 @@ REEMBED_POINTS = (
 )
 """Those of moving a store to another embedder: nobody uses the store then, so the crash suite passes none of them."""
 
+SHARED_POINTS = ("shared.after_establish", "shared.after_membership", "shared.after_leaving")
+"""Those of shared memories, passed by tests of their own."""
+
 Hook = Callable[[str], None]
 
 

@@ -1,45 +1,29 @@
-"""A person's rights and a caller's wishes, carried out: consent, deletion, restoring, pinning, erasure."""
+"""A person's rights and a caller's wishes, carried out: deletion, restoring, pinning, erasure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
-
-import msgpack
 
 from tiered_memory.active import ActiveSubject, Tracked
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
-from tiered_memory.crypto.envelope import Place
-from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.erasure import Eraser
-from tiered_memory.errors import ErasureIncompleteError, InvalidInputError, NotFoundError
+from tiered_memory.errors import ErasureIncompleteError, NotFoundError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.holdings import Opened
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Leavers
 from tiered_memory.ledger import leaf_for, said
-from tiered_memory.metrics import ConsentChanged, ErasureDone
-from tiered_memory.model import Certificate, LawfulBasis, Memory, Subject
-from tiered_memory.privacy.consent import OPENING, ConsentAction, ConsentEvent, open_consents
+from tiered_memory.metrics import ErasureDone
+from tiered_memory.model import Certificate, Memory, Subject
 from tiered_memory.recall import Recall
-from tiered_memory.receipts import disremember
 from tiered_memory.state import commands as c
-from tiered_memory.state.base import ConsentRow, MemoryState, StateChange
+from tiered_memory.state.base import MemoryState, StateChange
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.sweep import Sweeper
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentGiven:
-    """What is recorded of a consent besides its purpose; see `ConsentEvent`."""
-
-    notice: str
-    explicit: bool = False
-    expires_us: int | None = None
-    details: Mapping[str, Any] | None = None
 
 
 class Fulfil:
@@ -63,75 +47,6 @@ class Fulfil:
         self._sweeper = sweeper
         self._recall = recall
         self._eraser = eraser
-
-    async def grant(self, active: ActiveSubject, purpose: str, given: ConsentGiven) -> ConsentEvent:
-        """Record consent for a purpose; from now on its interactions may be kept."""
-        rule = self._core.policy.purposes.get(purpose)
-        if rule is None:
-            known = ", ".join(sorted(self._core.policy.purposes))
-            raise InvalidInputError(f"the policy knows no such purpose; it has: {known}")
-        if rule.lawful_basis is not LawfulBasis.CONSENT:
-            raise InvalidInputError(f"this purpose rests on {rule.lawful_basis.value}, consent is not asked")
-        self._check_expiry(given)
-        await self._directory.establish(active)
-        reach("grant.after_establish")
-        await self._directory.key_for(active, purpose)
-        previous = any(event.purpose == purpose for event in active.consents)
-        action = ConsentAction.RENEWED if previous else ConsentAction.GIVEN
-        event = self._event(action, purpose, given)
-        row = self._row(active, event)
-        key = active.own_key()
-        leaf = leaf_for(active, key, AuditEvent.CONSENT_GIVEN, event.at_us, about=purpose)
-        await self._inflight.complete(self._record(active, c.PutConsent(row, leaf), event))
-        return event
-
-    async def _record(
-        self, active: ActiveSubject, command: c.PutConsent | c.WithdrawPurpose, event: ConsentEvent
-    ) -> None:
-        await self._core.ballast.spend(lambda: self._core.state.write(command))
-        active.consents.append(event)
-        self._core.observer.observe(ConsentChanged(event.action.value))
-
-    async def withdraw(self, active: ActiveSubject, purpose: str, reason: str) -> int:
-        """Withdraw consent: the purpose's key is destroyed at once, and what rested on it is removed.
-
-        Returns how many memories that were.
-        """
-        latest = next((event for event in reversed(active.consents) if event.purpose == purpose), None)
-        if latest is None or latest.action not in OPENING:
-            return 0
-        event = self._event(ConsentAction.WITHDRAWN, purpose, ConsentGiven("", details={"reason": reason}))
-        key, now_us = active.ledger_key, event.at_us
-        leaf = leaf_for(active, key, AuditEvent.CONSENT_WITHDRAWN, now_us, about=purpose)
-        covered = await self._resting_on(active, purpose)
-        command = c.WithdrawPurpose(self._row(active, event), leaf, now_us)
-        await self._inflight.complete(self._end_purpose(active, command, event))
-        return covered
-
-    async def _resting_on(self, active: ActiveSubject, purpose: str) -> int:
-        """Return how many active memories are kept for a purpose."""
-        if not active.paged:
-            return sum(tracked.row.purpose == purpose for tracked in active.tracked.values())
-        rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
-        return sum(row.purpose == purpose and row.state == MemoryState.ACTIVE for row in rows)
-
-    async def _end_purpose(
-        self, active: ActiveSubject, command: c.WithdrawPurpose, event: ConsentEvent
-    ) -> None:
-        """RAM first: what the disk still has cannot be read any more, whatever fails from here on."""
-        await self._record(active, command, event)
-        reach("withdraw.after_commit")
-        active.keys.pop(event.purpose, None)
-        active.damaged_keys.discard(event.purpose)
-        await self._drop_purpose(active, event.purpose)
-        await self._core.state.checkpoint()
-        reach("withdraw.after_checkpoint")
-        await self._sweeper.remove_pending(active.ref.pseudonym)
-        reach("withdraw.after_removal")
-
-    async def consents(self, active: ActiveSubject) -> dict[str, ConsentEvent]:
-        """Return the open consents by purpose, now."""
-        return open_consents(active.consents, self._core.now_us())
 
     async def delete(self, active: ActiveSubject, memory_id: str, reason: str) -> None:
         """Remove a memory for good: unreadable when this returns, its bytes gone from cold as well.
@@ -180,7 +95,7 @@ class Fulfil:
         command = c.RestoreMemory(
             active.ref.pseudonym, active.ref.generation, self._sweeper.strength_update(tracked), leaf
         )
-        if row.state != MemoryState.FORGOTTEN:
+        if row.state != MemoryState.FORGOTTEN or row.purpose in active.objections:
             raise NotFoundError
         # Read before it is committed: a tier that fails afterwards would leave it restored and nowhere to be found.
         opened = await self._recall.read(active, [memory_id])
@@ -253,41 +168,3 @@ class Fulfil:
         if row is None or row.state == MemoryState.REMOVING:
             raise NotFoundError
         return row
-
-    async def _drop_purpose(self, active: ActiveSubject, purpose: str) -> None:
-        """Sessions and hot mix purposes: they are caches, so all of the subject's goes."""
-        every = (*active.held.values(), *active.quarantined.values())
-        covered = [one.id for one in every if one.memory().purpose == purpose]
-        await self._sweeper.take_out(active, covered)
-        await self._core.warm.drop(active.ref)
-        active.sessions.clear()
-        disremember(active, purpose)
-        # What hot keeps when it cannot be reached does not open any more: a snapshot's edition passed.
-        await self._sweeper.drop_hot(active)
-
-    def _check_expiry(self, given: ConsentGiven) -> None:
-        if given.expires_us is not None and given.expires_us <= self._core.now_us():
-            raise InvalidInputError("the consent's expiry lies in the past")
-
-    def _event(self, action: ConsentAction, purpose: str, given: ConsentGiven) -> ConsentEvent:
-        now_us = self._core.now_us()
-        details = {"notice": given.notice, **(given.details or {})}
-        return ConsentEvent(
-            self._core.new_id(), action, purpose, now_us, given.expires_us, given.explicit, details
-        )
-
-    def _row(self, active: ActiveSubject, event: ConsentEvent) -> ConsentRow:
-        sealer = active.sealer(SUBJECT_PURPOSE)
-        context = sealer.context(Place.CONSENT, event.event_id)
-        sealed = sealer.key.seal(msgpack.packb(dict(event.details)), context, self._core.keyring.nonce())
-        return ConsentRow(
-            active.ref.pseudonym,
-            active.ref.generation,
-            event.event_id,
-            event.action.value,
-            event.purpose,
-            event.at_us,
-            event.expires_us,
-            event.explicit,
-            sealed,
-        )

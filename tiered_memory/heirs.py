@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, HeldMemory
 from tiered_memory.clock import to_us
@@ -44,6 +44,11 @@ class Wanted:
             return cls(matching, matching | heirs.keys(), heirs)
         barren = active.superseded - heirs.keys()
         return cls(None, active.held.keys() - barren if barren else None, heirs)
+
+    def among(self, seen: AbstractSet[str]) -> Wanted:
+        """Return what is wanted of the memories in `seen`: any other stands for none."""
+        heirs = {one: heir for one, heir in self.heirs.items() if one in seen}
+        return replace(self, ranked=seen & set(self.ranked or ()), heirs=heirs)
 
     def best(self, found: Candidates, count: int) -> list[Scored]:
         """Return the best rows, best first: as many as it takes to show `count` memories, if there are so many.

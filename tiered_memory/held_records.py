@@ -34,6 +34,7 @@ def held_memory(record: TierRecord, plaintext: bytes, fields: dict[str, Any]) ->
         conflicts=tuple(fields.get("conflicts", ())),
         trust=fields.get("trust", 1.0),
         quarantined=fields.get("quarantined", False),
+        sensitivity=fields["sensitivity"],
     )
 
 

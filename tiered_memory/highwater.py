@@ -18,6 +18,8 @@ from tiered_memory.errors import CorruptionError
 MARK_FORMAT = 2
 MARK_FORMAT_WITHOUT_LIST = 1
 ERASED_FORMAT = 1
+CONSENT_ENDED, OBJECTED, RESTRICTED, OBJECTION_LIFTED = "consent", "objection", "restriction", "lifted"
+CAUSES = (CONSENT_ENDED, OBJECTED, RESTRICTED, OBJECTION_LIFTED)
 _LATEST_MAGIC = b"TMHW\x01"
 _LATEST = struct.Struct(">5s16sQ")
 
@@ -58,12 +60,23 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class ErasedEntry:
-    """What was erased: a subject (its pseudonym in hex, the generation its erasure began), or one `memory` of it."""
+    """What was erased: a subject (its pseudonym in hex, the generation its erasure began), or one `memory` of it.
+
+    With `purpose` (a keyed name, hex) it says that what was done for a purpose ended, of the subject as it was in that
+    generation; `cause` is one of `CAUSES`. For an ended consent `at_us` is the newest moment at which it had been given.
+    """
 
     subject: str
     generation: int
     at_us: int
     memory: str = ""
+    purpose: str = ""
+    cause: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it names the subject itself."""
+        return not (self.memory or self.purpose)
 
 
 def encode_mark(mark: Mark, key: bytes) -> bytes:
@@ -109,8 +122,11 @@ def decode_latest(data: bytes, key: bytes) -> Mark:
 
 
 def encode_erased(entry: ErasedEntry, key: bytes) -> bytes:
-    """Return one line of the erased list."""
-    return _signed({"format": ERASED_FORMAT, **asdict(entry)}, key)
+    """Return one line of the erased list; what names no purpose has the form it had before there were any."""
+    fields = asdict(entry)
+    for name in ("purpose", "cause") if not entry.purpose else ():
+        del fields[name]
+    return _signed({"format": ERASED_FORMAT, **fields}, key)
 
 
 def decode_erased(data: bytes, key: bytes) -> list[ErasedEntry]:
@@ -122,7 +138,17 @@ def decode_erased(data: bytes, key: bytes) -> list[ErasedEntry]:
     lines = data.split(b"\n")
     whole = [line for line in lines[:-1] if line]
     fields = [_verified(line + b"\n", key) for line in whole]
-    return [ErasedEntry(one["subject"], one["generation"], one["at_us"], one["memory"]) for one in fields]
+    return [
+        ErasedEntry(
+            one["subject"],
+            one["generation"],
+            one["at_us"],
+            one["memory"],
+            one.get("purpose", ""),
+            one.get("cause", ""),
+        )
+        for one in fields
+    ]
 
 
 def _signed(fields: dict[str, object], key: bytes) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
+from tiered_memory.caller import Caller
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.model import (
     Durability,
@@ -34,6 +35,7 @@ EARLIEST_YEAR = 1900
 FUTURE_TOLERANCE = timedelta(days=1)
 EPOCH = datetime.fromtimestamp(0, UTC)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTEXT = re.compile(r"(?:[^\W\d]|[ -]){0,40}")
 _MEMORY_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -75,6 +77,29 @@ def check_id(value: object, what: str) -> str:
         raise InvalidInputError(f"{what} must not contain control characters")
     check_encodable(value, what)
     return value
+
+
+def check_caller(value: object) -> Caller:
+    """Return who calls; None is an agent. A role that nobody knows is refused by the call, not here."""
+    if value is None:
+        return Caller()
+    if not isinstance(value, Caller):
+        raise InvalidInputError(f"caller must be a Caller, got {type(value).__name__}")
+    check_id(value.role, "caller.role")
+    if value.actor != "":
+        check_id(value.actor, "caller.actor")
+    context: object = value.context
+    if not isinstance(context, str) or not _CONTEXT.fullmatch(context):
+        raise InvalidInputError(
+            "caller.context is a category: up to 40 letters, spaces, hyphens, underscores"
+        )
+    return value
+
+
+def levels_of(interactions: Sequence[object]) -> list[Sensitivity]:
+    """Return the levels that interactions give, each once; what is no interaction or no level is refused later."""
+    given = {one.sensitivity for one in interactions if isinstance(one, Interaction)}
+    return [level for level in Sensitivity if level.value in given]
 
 
 def check_memory_id(value: object) -> str:

@@ -11,17 +11,22 @@ import anyio.to_thread
 from tiered_memory.analytics.duckdb_views import Stats
 from tiered_memory.auditing import Ledger
 from tiered_memory.backup import BackupReport, Progress, restore_archive
+from tiered_memory.caller import Caller
 from tiered_memory.config import Settings, load_settings
-from tiered_memory.errors import ClosedError
+from tiered_memory.errors import ClosedError, InvalidInputError
 from tiered_memory.events import BUFFERED, EventStream
 from tiered_memory.forecast_model import ForgettingForecast
-from tiered_memory.intake import check_count, check_subject
+from tiered_memory.intake import check_caller, check_count, check_id, check_subject
 from tiered_memory.maintenance import reembed_store
 from tiered_memory.metrics import timed
 from tiered_memory.model import ForgetReport
+from tiered_memory.notices_face import Notices
 from tiered_memory.policy.rules import Policy
+from tiered_memory.privacy.sharing import Member, MemberKind
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.scope import Scope
+from tiered_memory.shared import space_of
+from tiered_memory.shared_face import SharedMemory
 from tiered_memory.user import MOST_DAYS, User, candidate_policy
 from tiered_memory.wiring import Overrides, build
 
@@ -45,7 +50,8 @@ class TieredMemory:
         """Return a memory over a directory, or over complete `Settings`.
 
         `parts` may replace the defaults `clock`, `entropy`, `embedder`, `observer`, `count_tokens`, or add the hooks
-        `pii`, `supersession` and `before_forget` (asked before decay takes something).
+        `pii`, `recogniser` (finds personal data that needs a model), `supersession` and `before_forget` (asked before
+        decay takes something).
         Opening happens on `async with`; it raises ConfigurationError and its kinds (another owner, wrong root
         key, wrong embedder) with what to do.
         """
@@ -68,9 +74,23 @@ class TieredMemory:
         if self._runtime is not None:
             await self._runtime.stop()
 
-    def user(self, user: str, tenant: str = "default") -> User:
-        """Return the face of one subject; ids are opaque text of 1 to 256 characters."""
-        return User(Scope(self._parts, check_subject(tenant, user)))
+    def user(self, user: str, tenant: str = "default", *, caller: Caller | None = None) -> User:
+        """Return the face of one subject; ids are opaque text of 1 to 256 characters.
+
+        `caller` says who asks: the policy's access table decides what that role may do. None is an agent.
+        """
+        return User(Scope(self._parts, check_subject(tenant, user), check_caller(caller)))
+
+    def shared(
+        self, name: str, tenant: str = "default", *, user: str | None = None, caller: Caller | None = None
+    ) -> SharedMemory:
+        """Return a memory that members share, as `user` sees it, or else the agent that `caller.actor` names."""
+        check_subject(tenant, name)
+        who = check_caller(caller)
+        if user is None and not who.actor:
+            raise InvalidInputError("say who asks: user=..., or caller=Caller(actor=...) for an agent")
+        member = Member(who.actor, MemberKind.AGENT) if user is None else Member(check_id(user, "user"))
+        return SharedMemory(Scope(self._parts, space_of(tenant, name), who), member)
 
     async def forget(self, *, dry_run: bool = False, confirmed: bool = False) -> ForgetReport:
         """Forget what is due of every user; a dry run says what would go and changes nothing.
@@ -108,6 +128,11 @@ class TieredMemory:
     def ledger(self) -> Ledger:
         """The audit ledger of this memory."""
         return Ledger(self._parts)
+
+    @property
+    def notices(self) -> Notices:
+        """The privacy notices of this memory."""
+        return Notices(self._parts)
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""

@@ -101,7 +101,8 @@ class Pager:
         self, active: ActiveSubject, memory_ids: Sequence[str], found: Mapping[str, TierRecord]
     ) -> None:
         rows = await self._core.state.read(MemoryRows(active.ref.pseudonym, tuple(memory_ids)))
-        wanted = [row for row in rows if row.state == MemoryState.ACTIVE]
+        barred = active.objections
+        wanted = [row for row in rows if row.state == MemoryState.ACTIVE and row.purpose not in barred]
         records = await self._records(active, wanted, found)
         for start in range(0, len(wanted), AT_ONCE):
             active.check_alive()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, HeldMemory, is_current, state_of
 from tiered_memory.bulk import in_bulk
-from tiered_memory.clock import stopwatch, to_us
+from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
 from tiered_memory.corroboration import standings
 from tiered_memory.embedding.related_terms import related_terms
@@ -16,6 +16,8 @@ from tiered_memory.explaining import explained, explained_volatile
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.heirs import Wanted
 from tiered_memory.holdings import Opened
+from tiered_memory.masking import Masker
+from tiered_memory.matching import matching_ids
 from tiered_memory.metrics import ContextPacked, Embedded
 from tiered_memory.model import (
     Context,
@@ -30,9 +32,10 @@ from tiered_memory.paging import FILTERED, NOMINATED, Pager
 from tiered_memory.promotion import Promoter
 from tiered_memory.scoring.packing import BufferedTurn, Piece, Sections, pack
 from tiered_memory.scoring.ranking import Scored, apply_standing, apply_strength
-from tiered_memory.scoring.recall_index import PER_ARM, Query
+from tiered_memory.scoring.recall_index import PER_ARM, Query, RecallIndex
 from tiered_memory.scoring.succession import current_first
 from tiered_memory.sessions import Sessions
+from tiered_memory.sight import Sight
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
 from tiered_memory.subjects import SubjectDirectory
@@ -47,8 +50,6 @@ SOURCE_LABELS = {
     SourceKind.IMPORT: "an import",
 }
 """What a prompt says of a recalled text that neither the user nor the agent said: it is data, not a turn."""
-NEVER_US = 2**63
-"""Later than any moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class ContextOptions:
     token_budget: int
     where: Filter | None = None
     recall_limit: int = RECALL_LIMIT
+    sight: Sight | None = None
 
 
 class Recall:
@@ -68,31 +70,40 @@ class Recall:
         self, core: Core, directory: SubjectDirectory, sessions: Sessions, pager: Pager, promoter: Promoter
     ) -> None:
         self._core = core
+        self._masker = Masker(core)
         self._promoter = promoter
         self._directory = directory
         self._sessions = sessions
         self._pager = pager
 
     async def search(
-        self, active: ActiveSubject, question: str, limit: int, where: Filter | None = None
+        self,
+        active: ActiveSubject,
+        question: str,
+        limit: int,
+        where: Filter | None = None,
+        sight: Sight | None = None,
     ) -> list[Hit]:
-        """Return the memories that answer `question` best, each with the terms of its score."""
+        """Return the memories that answer `question` best, each with the terms of its score; None sees all."""
+        question = await self._masker.question(active, question)
         begun = stopwatch()
         vector = (await self._core.embedder.embed([question], "query"))[0]
         self._core.observer.observe(Embedded(1, stopwatch() - begun))
         active.check_alive()
         now_us = self._core.now_us()
         query = Query.of(question, vector, now_us, related_terms(question))
-        nominated = max(NOMINATED, limit) * (1 if where is None else FILTERED)
+        nominated = max(NOMINATED, limit) * (1 if where is None and sight is None else FILTERED)
         await self._pager.bring_for(active, [query], nominated)
-        wanted = _wanted(active, where)
-        scored = _found(active, query, wanted, limit)
+        wanted = _wanted(active, where, sight)
+        index = active.index if sight is None else sight.index(active, self._core.embedder)
+        scored = _found(index, query, wanted, limit)
         strengths = {one.id: self._strength(active, one.id, now_us) for one in scored}
         weighed = apply_strength(scored, strengths, self._core.limits.strength_weight)
         weighed = apply_standing(weighed, standings(active, scored, self._core.policy.guard))
         chosen = current_first(weighed, wanted.successions(active, weighed, query))[:limit]
         self._retrieved(active, chosen)
-        return [_hit(active, one, self._strength(active, one.id, now_us)) for one in chosen]
+        hits = [_hit(active, one, self._strength(active, one.id, now_us)) for one in chosen]
+        return hits if sight is None else sight.hits(active, hits)
 
     async def context(self, active: ActiveSubject, question: str, options: ContextOptions) -> Context:
         """Return the session's turns and what is recalled for `question`, fitted to the token budget.
@@ -103,7 +114,9 @@ class Recall:
         if options.session is not None:
             await self._sessions.ready(active, options.session)
             turns = self._core.warm.turns(active.ref, options.session)
-        hits = await self.search(active, question, options.recall_limit, options.where)
+        if options.sight is not None:
+            turns = options.sight.turns(active, turns)
+        hits = await self.search(active, question, options.recall_limit, options.where, options.sight)
         sections = Sections(
             recalled=[_piece(hit.memory) for hit in hits],
             recent=[replace(turn, memory_id=turn.memory_id or turn.id) for turn in turns],
@@ -122,20 +135,34 @@ class Recall:
         return held.memory()
 
     async def page(
-        self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
+        self,
+        active: ActiveSubject,
+        where: Filter | None,
+        limit: int,
+        before: int | None,
+        sight: Sight | None = None,
     ) -> list[Memory]:
         """Return memories newest first; `before` is the `order` of the last one of the page before."""
         if active.paged:
-            return await self._page_of_large(active, where, limit, before)
-        ids = active.held.keys() - active.superseded if where is None else _matching(active, where)
+            found = await self._page_of_large(active, where, limit, before, sight)
+            return found if sight is None else sight.memories(active, found)
+        ids = active.held.keys() - active.superseded if where is None else matching_ids(active, where)
+        if sight is not None:
+            ids &= sight.ids(active)
         chosen = [active.held[one] if one in active.held else active.quarantined[one] for one in ids]
         if before is not None:
             chosen = [held for held in chosen if held.order < before]
         chosen.sort(key=lambda held: held.order, reverse=True)
-        return [held.memory() for held in chosen[:limit]]
+        found = [held.memory() for held in chosen[:limit]]
+        return found if sight is None else sight.memories(active, found)
 
     async def _page_of_large(
-        self, active: ActiveSubject, where: Filter | None, limit: int, before: int | None
+        self,
+        active: ActiveSubject,
+        where: Filter | None,
+        limit: int,
+        before: int | None,
+        sight: Sight | None,
     ) -> list[Memory]:
         """Like `page`, for a subject of which RAM holds a part: read on until enough is found that matches."""
         chosen: list[HeldMemory] = []
@@ -150,8 +177,10 @@ class Recall:
                 one for one in volatile if lowest <= one.order and (before is None or one.order < before)
             ]
             passing = (
-                {one.id for one in here} - active.superseded if where is None else _matching(active, where)
+                {one.id for one in here} - active.superseded if where is None else matching_ids(active, where)
             )
+            if sight is not None:
+                passing &= sight.ids(active)
             chosen += sorted((o for o in here if o.id in passing), key=lambda one: one.order, reverse=True)
             if not page:
                 break
@@ -190,6 +219,7 @@ class Recall:
     async def forgotten(self, active: ActiveSubject) -> list[Memory]:
         """Return the memories that were forgotten and can still be restored, newest first."""
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        rows = [row for row in rows if row.purpose not in active.objections]
         ids = {row.memory_id for row in rows if row.state == MemoryState.FORGOTTEN}
         found = [] if not ids else await self.from_cold(active, ids)
         shown = (memory for memory in found if not memory.quarantined)
@@ -215,9 +245,9 @@ class Recall:
             active.damaged |= lost
         return opened
 
-    async def damaged(self, active: ActiveSubject) -> list[str]:
+    async def damaged(self, active: ActiveSubject, sight: Sight | None = None) -> list[str]:
         """Read everything stored of the subject and return the ids of the memories that are not there, or not whole."""
-        before = await self._kept(active)
+        before = [row for row in await self._kept(active) if sight is None or row.sensitivity in sight.levels]
         stored = {record.id: record for record in await self._directory.holdings.records(active)}
         found = [stored[row.memory_id] for row in before if is_current(row, stored)]
         opened = await in_bulk(len(found), self._directory.holdings.open_all, active, found)
@@ -237,7 +267,8 @@ class Recall:
         if memory_id in active.held:
             return explained_volatile(self._core, active, active.held[memory_id])
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
-        row = next((row for row in rows if row.memory_id == memory_id), None)
+        readable = (row for row in rows if row.purpose not in active.objections)
+        row = next((row for row in readable if row.memory_id == memory_id), None)
         memories = [] if row is None else await self.from_cold(active, [memory_id])
         if row is None or row.state == MemoryState.REMOVING:
             raise NotFoundError
@@ -276,11 +307,11 @@ class Recall:
         return 1.0 if tracked is None else self._core.curve.strength(tracked.state, now_us)
 
 
-def _found(active: ActiveSubject, query: Query, wanted: Wanted, limit: int) -> list[Scored]:
+def _found(index: RecallIndex, query: Query, wanted: Wanted, limit: int) -> list[Scored]:
     """Return the best rows; forerunners of the same heirs take nobody else's place, so more are nominated if need be."""
     per_arm, forerunners, scored = max(PER_ARM, limit), len(wanted.heirs), list[Scored]()
     for more in dict.fromkeys((min(forerunners, FORERUNNERS), forerunners)):
-        found = active.index.candidates(query, eligible=wanted.ranked, per_arm=per_arm + more)
+        found = index.candidates(query, eligible=wanted.ranked, per_arm=per_arm + more)
         scored = wanted.best(found, limit * OVERSAMPLE)
         if wanted.shown(scored) >= limit * OVERSAMPLE:
             break
@@ -298,11 +329,14 @@ def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
     )
 
 
-def _wanted(active: ActiveSubject, where: Filter | None) -> Wanted:
-    if where is None:
-        return Wanted.by(active, None, current=True)
-    current = where.as_of is None and not where.include_superseded
-    return Wanted.by(active, _matching(active, where) & active.held.keys(), current=current)
+def _wanted(active: ActiveSubject, where: Filter | None, sight: Sight | None = None) -> Wanted:
+    current = where is None or (where.as_of is None and not where.include_superseded)
+    found = None if where is None else matching_ids(active, where) & active.held.keys()
+    if sight is None:
+        return Wanted.by(active, found, current=current)
+    seen = sight.ids(active)
+    matching = active.held.keys() - active.superseded if found is None else found
+    return Wanted.by(active, matching & seen, current=current).among(seen)
 
 
 def _entry(memory: Memory) -> HistoryEntry:
@@ -324,54 +358,3 @@ def _piece(memory: Memory) -> Piece:
         memory_id=memory.id,
         source=SOURCE_LABELS.get(memory.provenance.source),
     )
-
-
-def _matching(active: ActiveSubject, where: Filter) -> set[str]:
-    """Return the ids that pass the filter; metadata is looked at last, because it must be decoded."""
-    as_of = None if where.as_of is None else to_us(where.as_of)
-    current = None if where.include_superseded or as_of is not None else True
-    said = None if where.sessions is None and where.since is None and where.until is None else _Said.of(where)
-    checks = (
-        (current, lambda held: held.superseded_by is None),
-        (as_of, lambda held: as_of is not None and held.held_good(as_of)),
-        (where.kinds, lambda held: held.kind in (where.kinds or ())),
-        (where.roles, lambda held: held.role in (where.roles or ())),
-        (where.agents, lambda held: held.agent in (where.agents or ())),
-        (where.min_importance, lambda held: held.importance >= (where.min_importance or 0.0)),
-        (said, lambda held: said is not None and said.ever(held)),
-    )
-    wanted = [check for given, check in checks if given is not None]
-    apart = active.quarantined.values() if where.include_quarantined else ()
-    passing = [held for held in (*active.held.values(), *apart) if all(check(held) for check in wanted)]
-    if where.metadata:
-        passing = [held for held in passing if _has_metadata(held, where)]
-    return {held.id for held in passing}
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """In which sessions (None: any), since when and until when a memory must have been said, at one of its times."""
-
-    sessions: Collection[str] | None
-    since_us: int
-    until_us: int
-
-    @classmethod
-    def of(cls, where: Filter) -> _Said:
-        since = -NEVER_US if where.since is None else to_us(where.since)
-        return cls(where.sessions, since, NEVER_US if where.until is None else to_us(where.until))
-
-    def ever(self, held: HeldMemory) -> bool:
-        """Tell whether a memory was said so, first or again."""
-        return self._then(held.session, held.occurred_us) or any(
-            self._then(one.session, to_us(one.occurred_at)) for one in held.repeats
-        )
-
-    def _then(self, session: str | None, at_us: int) -> bool:
-        here = self.sessions is None or session in self.sessions
-        return here and self.since_us <= at_us < self.until_us
-
-
-def _has_metadata(held: HeldMemory, where: Filter) -> bool:
-    metadata = decode_fields(held.plaintext).get("metadata", {})
-    return all(key in metadata and metadata[key] == value for key, value in where.metadata.items())

@@ -52,11 +52,15 @@ class Register:
             ConflictError: `entry.version` is not the newest; nothing was changed.
             SubjectErasedError: the person was erased meanwhile.
         """
+        return await self._put(entry, self.row(active, entry), leaves)
+
+    def row(self, active: ActiveSubject, entry: Entry) -> EntryRow:
+        """Return the next version of a person's entry, sealed, for a commit that does more than `put`."""
         active.own_key()
         sealer = active.sealer(SUBJECT_PURPOSE)
         context = sealer.context(Place.REGISTER, _name(entry.kind, entry.id), version=entry.version + 1)
         sealed = sealer.key.seal(_packed(entry), context, self._core.keyring.nonce())
-        return await self._put(entry, active.ref.pseudonym, active.ref.generation, sealed, leaves)
+        return _row(entry, active.ref.pseudonym, active.ref.generation, sealed)
 
     async def of(self, active: ActiveSubject, kind: str) -> list[Entry]:
         """Return a person's entries of a kind, oldest first."""
@@ -75,7 +79,7 @@ class Register:
         context = _common_context(owner, entry.kind, entry.id, entry.version + 1)
         key = self._core.names.register_key
         sealed = key.seal(_packed(entry), context, self._core.keyring.nonce())
-        return await self._put(entry, owner, UNFENCED, sealed, leaves)
+        return await self._put(entry, _row(entry, owner, UNFENCED, sealed), leaves)
 
     async def common(self, owner: bytes, kind: str) -> list[Entry]:
         """Return a tenant's or the store's entries of a kind, oldest first."""
@@ -87,20 +91,7 @@ class Register:
         """Remove entries; return how many there were."""
         return await self._core.state.write(DropEntries(owner, kind, tuple(ids), leaves))
 
-    async def _put(
-        self, entry: Entry, owner: bytes, generation: int, sealed: bytes, leaves: tuple[AuditLeaf, ...]
-    ) -> Entry:
-        row = EntryRow(
-            owner=owner,
-            kind=entry.kind,
-            entry_id=entry.id,
-            version=entry.version + 1,
-            generation=generation,
-            status=entry.status,
-            at_us=entry.at_us,
-            due_us=entry.due_us,
-            sealed=sealed,
-        )
+    async def _put(self, entry: Entry, row: EntryRow, leaves: tuple[AuditLeaf, ...]) -> Entry:
         if not await self._core.state.write(PutEntries((row,), leaves)):
             raise ConflictError(CHANGED)
         return replace(entry, version=row.version)
@@ -115,6 +106,20 @@ class Register:
                 continue
             found.append(_entry(row, fields))
         return found
+
+
+def _row(entry: Entry, owner: bytes, generation: int, sealed: bytes) -> EntryRow:
+    return EntryRow(
+        owner=owner,
+        kind=entry.kind,
+        entry_id=entry.id,
+        version=entry.version + 1,
+        generation=generation,
+        status=entry.status,
+        at_us=entry.at_us,
+        due_us=entry.due_us,
+        sealed=sealed,
+    )
 
 
 def _packed(entry: Entry) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -14,6 +14,7 @@ from tiered_memory.forgetting.veto import VETO
 from tiered_memory.model import ForgetReport, PlannedForget
 
 PLANNED_LIMIT = 1000
+EXPIRED_CONSENT = "expired"
 
 
 def planned_of(core: Core, item: Due, decision: Forget | Purge, now_us: int) -> PlannedForget:
@@ -67,6 +68,20 @@ class Tally:
                     self.removed.append(memory_id)
                 case _:
                     assert_never(decision)
+
+    def count_ended(self, memory_ids: Sequence[str], now_us: int, *, listed: bool) -> None:
+        """Count the memories that go with expired consents, and list them as planned if `listed`."""
+        self.evaluated += len(memory_ids)
+        self.removed += memory_ids
+        if memory_ids:
+            self.reasons[EXPIRED_CONSENT] += len(memory_ids)
+        room = max(0, PLANNED_LIMIT - len(self.planned)) if listed else 0
+        at = from_us(now_us)
+        self.planned += [
+            PlannedForget(memory_id=one, rule=EXPIRED_CONSENT, strength=None, deadline=None, purge_at=at)
+            for one in memory_ids[:room]
+        ]
+        self.left_out += len(memory_ids) - room if listed and len(memory_ids) > room else 0
 
     def list_planned(self, core: Core, items: Iterable[Due], plan: Plan, now_us: int) -> None:
         """List what one subject's plan takes, as far as there is room for it."""

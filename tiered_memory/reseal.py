@@ -16,6 +16,7 @@ from tiered_memory.crypto.envelope import Place
 from tiered_memory.embedding.base import Vectors
 from tiered_memory.errors import ConfigurationError, CorruptionError, KeyUnavailableError
 from tiered_memory.formats.record import Features, PassageFeatures, decode_fields, with_features
+from tiered_memory.masking import Masker
 from tiered_memory.scoring import text
 from tiered_memory.scoring.passages import split
 from tiered_memory.scoring.signs import signs_of
@@ -54,6 +55,7 @@ class Resealer:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._masker = Masker(core)
 
     async def check_embedder(self) -> None:
         """Load the embedder, and refuse one that does not give what it promises before anything depends on it."""
@@ -72,7 +74,7 @@ class Resealer:
             ConfigurationError: the embedder does not give the vectors it promises.
         """
         found = [one for one in opened if one.fate is Fate.MOVED]
-        contents = [one.fields["content"] for one in found]
+        contents = await self._masker.indexable(active, [one.fields["content"] for one in found])
         parted = [split(content) for content in contents]
         vectors = await self._vectors(contents)
         parts = iter(await self._vectors([part for one in parted for part in one]))

@@ -30,6 +30,7 @@ from tiered_memory.formats.record import Features, encode_record, offset_minutes
 from tiered_memory.guard import Guard
 from tiered_memory.inflight import InFlight
 from tiered_memory.intake import Accepted, accept
+from tiered_memory.masking import Masker
 from tiered_memory.model import Durability, Interaction, Memory, Provenance, Receipt, Role
 from tiered_memory.privacy.consent import Grounds, decide_grounds, open_consents
 from tiered_memory.privacy.trust import source_of
@@ -76,6 +77,7 @@ class Router:
         self._flusher = flusher
         self._sessions = sessions
         self._writer = DraftWriter(core)
+        self._masker = Masker(core)
         self._committer = committer
         self._reconciler = reconciler
         self._operations = Operations(core)
@@ -113,7 +115,8 @@ class Router:
         consents = open_consents(active.consents, now_us)
         levels = [one.interaction.sensitivity for one in accepted]
         purpose, policy = options.purpose, self._core.policy
-        found = [decide_grounds(policy, consents, purpose, level, now_us) for level in levels]
+        barred = active.objections
+        found = [decide_grounds(policy, consents, purpose, one, now_us, objections=barred) for one in levels]
         refused = next((ground for ground in found if not ground.durable), None)
         if refused is not None and options.require not in {None, Durability.EPHEMERAL}:
             raise ConsentRequiredError(
@@ -132,9 +135,10 @@ class Router:
         grounds: Sequence[Grounds],
         options: WriteOptions,
     ) -> list[Draft]:
-        masked = [await self._masked(one) for one in accepted]
+        masked = await self._masker.treated(active, accepted)
         await self._guard.bring_parents(active, masked)
-        found = await features_of(self._core, [one.interaction.content for one in masked])
+        contents = [one.interaction.content for one in masked]
+        found = await features_of(self._core, await self._masker.indexable(active, contents))
         active.check_alive()
         now_us = self._core.now_us()
         seen, asking, drafts = set[str](), dict[str, bool](), list[Draft]()
@@ -167,12 +171,6 @@ class Router:
         if memory.role is not Role.SYSTEM:
             spread.add(memory.importance)
         return placed
-
-    async def _masked(self, accepted: Accepted) -> Accepted:
-        if self._core.pii is None:
-            return accepted
-        content = await self._core.pii(accepted.interaction.content)
-        return replace(accepted, interaction=replace(accepted.interaction, content=content))
 
     def _memory(
         self, active: ActiveSubject, accepted: Accepted, importance: Importance, frame: _Frame

@@ -12,15 +12,21 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from tiered_memory.access_gate import AccessGate
+from tiered_memory.access_writer import AccessWriter
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
 from tiered_memory.announcing import Announcer
 from tiered_memory.backup import Backup
 from tiered_memory.clock import stopwatch
 from tiered_memory.commits import Committer
 from tiered_memory.config import Settings
+from tiered_memory.consents import Consents
 from tiered_memory.core import Core
+from tiered_memory.ended_purposes import EndedPurposes
+from tiered_memory.endings import Endings
 from tiered_memory.erasure import Eraser
 from tiered_memory.errors import CorruptionError, StorageError, TieredMemoryError
+from tiered_memory.expiring import Expiry
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forecasts import Forecaster
@@ -28,6 +34,8 @@ from tiered_memory.fulfil import Fulfil
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Hands, Leavers, Quotas
 from tiered_memory.metrics import Recovered
+from tiered_memory.notices import NoticeBoard
+from tiered_memory.objecting import Objecting
 from tiered_memory.paging import Pager, Revealer
 from tiered_memory.promotion import Promoter
 from tiered_memory.quarantine import Quarantine
@@ -38,6 +46,7 @@ from tiered_memory.revising import Reviser
 from tiered_memory.rollback import Rollback
 from tiered_memory.router import Router
 from tiered_memory.sessions import Sessions
+from tiered_memory.shared import Acting, SharedSpaces
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry
 from tiered_memory.subjects import SubjectDirectory
@@ -71,6 +80,14 @@ class Parts:
     forecaster: Forecaster
     quarantine: Quarantine
     rollback: Rollback
+    consents: Consents
+    expiry: Expiry
+    notices: NoticeBoard
+    objecting: Objecting
+    ended_purposes: EndedPurposes
+    accesses: AccessWriter
+    access: AccessGate
+    shared: SharedSpaces
 
 
 PartsNow = Callable[[], Parts]
@@ -88,33 +105,43 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     sessions = Sessions(core, directory, pager)
     announcer = Announcer(core)
     sweeper = Sweeper(core, directory, flusher, sessions, inflight, announcer)
+    endings, notices = Endings(core, sweeper, inflight), NoticeBoard(core)
+    expiry = Expiry(core, directory, endings, announcer)
+    sweeper.end_consents = expiry.cycle
     hands = Hands(write_uses_of=sweeper.write_uses_of, take_out=sweeper.take_out)
     quotas = Quotas(core, announcer, hands)
     committer = Committer(core, flusher, quotas)
     recall = Recall(core, directory, sessions, pager, Promoter(core, flusher, committer, inflight))
+    accesses = AccessWriter(core.state, core.clock)
+    access = AccessGate(core, directory, accesses)
     eraser = Eraser(core, directory, flusher, analytics.discard)
     reviser = Reviser(core, flusher, directory.holdings, sweeper)
     quarantine = Quarantine(core, directory, pager, reviser, inflight)
+    router = Router(
+        core,
+        directory,
+        flusher,
+        sessions,
+        inflight,
+        committer=committer,
+        reconciler=Reconciler(core, pager),
+    )
+    fulfil = Fulfil(core, directory, sweeper, recall, eraser, inflight, leavers=Leavers(quotas, announcer))
+    consents = Consents(core, directory, endings, notices, inflight)
+    shared = SharedSpaces(core, Acting(directory, pager, router, recall, fulfil, consents, access))
+    eraser.leave_spaces = shared.leave_all
     return Parts(
         core=core,
         directory=directory,
         pager=pager,
         flusher=flusher,
         sessions=sessions,
-        router=Router(
-            core,
-            directory,
-            flusher,
-            sessions,
-            inflight,
-            committer=committer,
-            reconciler=Reconciler(core, pager),
-        ),
+        router=router,
         inflight=inflight,
         recall=recall,
         sweeper=sweeper,
         eraser=eraser,
-        fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight, leavers=Leavers(quotas, announcer)),
+        fulfil=fulfil,
         analytics=analytics,
         backup=Backup(core, data_dir),
         reembedder=Reembedder(core, directory, flusher),
@@ -122,6 +149,14 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         forecaster=Forecaster(core),
         quarantine=quarantine,
         rollback=Rollback(core, directory, pager, sweeper, inflight, reviser=reviser, quarantine=quarantine),
+        consents=consents,
+        expiry=expiry,
+        notices=notices,
+        objecting=Objecting(core, directory, endings, inflight),
+        ended_purposes=EndedPurposes(core, directory),
+        accesses=accesses,
+        access=access,
+        shared=shared,
     )
 
 
@@ -177,6 +212,7 @@ class Runtime:
         """Erasures first: nothing of an erased subject may be replayed."""
         begun, parts = stopwatch(), self.parts
         await parts.eraser.apply_list()
+        await parts.ended_purposes.apply_list()
         await _attempt(parts.eraser.resume, "an interrupted erasure")
         reach("open.after_resume")
         entries = await parts.core.state.read(c.Journal())
@@ -207,6 +243,7 @@ class Runtime:
                 parts.sweeper.write_uses,
                 parts.sessions.snapshot_all,
                 parts.flusher.drain,
+                parts.accesses.flush,
                 parts.core.notary.note,
                 parts.core.mark,
             )
@@ -234,6 +271,7 @@ class Runtime:
 
     async def _tend(self) -> None:
         await self.parts.sweeper.write_uses()
+        await self.parts.accesses.tend()
         self.parts.directory.trim()
 
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:

@@ -58,8 +58,8 @@ def _is_of(turn: BufferedTurn, ids: Collection[str]) -> bool:
 
 
 def _edition(active: ActiveSubject) -> int:
-    """A snapshot mixes purposes: one taken before a consent changed does not open after it."""
-    return len(active.consents)
+    """A snapshot mixes purposes: one taken before a consent or an objection changed does not open after it."""
+    return len(active.consents) + active.objection_changes
 
 
 class Sessions:
@@ -186,4 +186,6 @@ class Sessions:
             self._core.observer.observe(CorruptionDetected("state"))
             return None
         memory = memory_of(fields, record_id=row.record_id, order=row.order, version=1)
+        if memory.purpose in active.objections:
+            return None
         return buffered(memory, self._core.count_tokens, durable=False)

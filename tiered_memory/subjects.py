@@ -31,11 +31,13 @@ from tiered_memory.inflight import InFlight, KeyedLocks
 from tiered_memory.ledger import leaf_for
 from tiered_memory.metrics import CorruptionDetected, RecallIndexState
 from tiered_memory.model import Subject
+from tiered_memory.privacy.objections import OBJECTION, open_objections
 from tiered_memory.scoring.recall_index import RecallIndex
 from tiered_memory.state import commands as c
-from tiered_memory.state.base import ConsentRow, MemoryState, SubjectRow, SubjectState
+from tiered_memory.state.base import ConsentRow, MemoryRow, MemoryState, SubjectRow, SubjectState
 from tiered_memory.state.forgetting import TotalsOf
 from tiered_memory.state.paging import Importances
+from tiered_memory.state.register import Entries
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 
 logger = logging.getLogger("tiered_memory")
@@ -183,6 +185,7 @@ class SubjectDirectory:
         active.ref = replace(active.ref, incarnation=row.incarnation)
         await self.load_keys(active)
         await self.load_consents(active)
+        await self._load_objections(active)
         active.last_order = await self._core.state.read(c.LastOrder(row.subject))
         if self._core.limits.indexed_above is not None:
             totals = await self._core.state.read(TotalsOf(row.subject))
@@ -198,7 +201,28 @@ class SubjectDirectory:
             return
         rows = await read(c.Memories(subject))
         active.spread = ImportanceSpread.of((one.importance for one in rows), active.last_order)
-        await self.holdings.load(active, [r for r in rows if r.state == MemoryState.ACTIVE])
+        await self.holdings.load(active, [r for r in rows if _may_be_held(active, r)])
+
+    async def bring_back(self, active: ActiveSubject, purpose: str) -> None:
+        """Have the memories of a purpose in RAM again to which the person objects no longer."""
+        if active.paged:
+            return
+        rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
+        active.bringing += 1
+        try:
+            wanted = [row for row in rows if row.purpose == purpose and _may_be_held(active, row)]
+            await self.holdings.load(active, wanted)
+            active.release(list(active.left))
+        finally:
+            active.bringing -= 1
+            if not active.bringing:
+                active.left.clear()
+
+    async def _load_objections(self, active: ActiveSubject) -> None:
+        """Their status stands beside what is sealed: a damaged entry still bars its purpose."""
+        rows = await self._core.state.read(Entries(active.ref.pseudonym, OBJECTION))
+        active.objections = open_objections((row.entry_id, row.status) for row in rows)
+        active.objection_changes = sum(row.version for row in rows)
 
     async def peek(self, row: SubjectRow) -> ActiveSubject:
         """Return a subject's pseudonyms and keys without its memories: for acting on rows of one not in RAM.
@@ -316,3 +340,7 @@ class SubjectDirectory:
             await self._core.state.write(c.PutEpoch(record))
             epochs = {1: key}
         return epochs
+
+
+def _may_be_held(active: ActiveSubject, row: MemoryRow) -> bool:
+    return row.state == MemoryState.ACTIVE and row.purpose not in active.objections

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from tiered_memory.active import ActiveSubject, Tracked, state_of
 from tiered_memory.announcing import Announcer
@@ -40,6 +41,14 @@ DUE_LIMIT = 50_000
 REMOVE_BATCH = 500
 
 
+class EndConsents(Protocol):
+    """Ends expired consents of one subject or all, and returns the ids of the memories that go with them."""
+
+    def __call__(self, pseudonym: bytes | None, now_us: int, *, dry_run: bool) -> Awaitable[Sequence[str]]:
+        """See `expiring.py`."""
+        ...
+
+
 class Sweeper:
     """Writes uses behind, forgets what is due, removes what has to go."""
 
@@ -59,6 +68,8 @@ class Sweeper:
         self._flusher = flusher
         self._sessions = sessions
         self._inflight = inflight
+        self.end_consents: EndConsents | None = None
+        """What a cycle begins with: those who expire consents act through this sweeper, and are made after it."""
         self._owed: set[bytes] = set()
         """Subjects of which hot could not be reached when something had to leave it."""
 
@@ -78,7 +89,9 @@ class Sweeper:
         """
         begun, run = stopwatch(), _Run(self._core.now_us(), confirmed)
         await self.write_uses()
-        for subject, due in by_subject(await self._due_rows(run, pseudonym, dry_run=dry_run)).items():
+        lapsed = await self._end_consents(run, pseudonym, dry_run=dry_run)
+        rows = await self._due_rows(run, pseudonym, dry_run=dry_run)
+        for subject, due in by_subject([row for row in rows if row.memory_id not in lapsed]).items():
             plan = await self._plan(due, run)
             if dry_run:
                 run.tally.list_planned(self._core, self._items(due), plan, run.now_us)
@@ -92,6 +105,14 @@ class Sweeper:
                 await self._core.state.write(c.Expire(run.now_us))
         self._observe(run.tally, stopwatch() - begun)
         return run.tally.report(dry_run=dry_run)
+
+    async def _end_consents(self, run: _Run, pseudonym: bytes | None, *, dry_run: bool) -> frozenset[str]:
+        """Neither the brake nor the application is asked: these may not be kept."""
+        if self.end_consents is None:
+            return frozenset()
+        ended = await self.end_consents(pseudonym, run.now_us, dry_run=dry_run)
+        run.tally.count_ended(ended, run.now_us, listed=dry_run)
+        return frozenset(ended)
 
     async def _due_rows(self, run: _Run, pseudonym: bytes | None, *, dry_run: bool) -> list[MemoryRow]:
         """The index first follows the present policy, as far as one step goes."""

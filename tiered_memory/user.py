@@ -24,6 +24,7 @@ from tiered_memory.intake import (
     check_id,
     check_memory_id,
     check_text,
+    levels_of,
     narrowed,
 )
 from tiered_memory.metrics import timed
@@ -42,6 +43,7 @@ from tiered_memory.model import (
     Subject,
 )
 from tiered_memory.policy.rules import Policy
+from tiered_memory.privacy.objections import Objection
 from tiered_memory.quarantine_face import QuarantineFace
 from tiered_memory.recall import ContextOptions
 from tiered_memory.rollback import RollbackReport
@@ -56,6 +58,7 @@ Ids = list[str]
 Receipts = list[Receipt]
 Hits = list[Hit]
 History = list[HistoryEntry]
+Objections = list[Objection]
 
 
 class User:
@@ -114,9 +117,10 @@ class User:
         """Return the `limit` best answers, each with its score's terms: what holds good now, or did `as_of` a moment."""
         limit = check_count(limit, "limit")
         chosen = narrowed(where, as_of, include_superseded=include_superseded)
-        async with self._using("search") as (parts, active):
+        async with self._using("search") as call:
+            parts, active = call
             check_text(question, "question", parts.core.limits.max_content_bytes)
-            return await parts.recall.search(active, question, limit, chosen)
+            return call.showing(await parts.recall.search(active, question, limit, chosen, call.sight))
 
     async def context(
         self,
@@ -132,10 +136,14 @@ class User:
         """
         check_count(token_budget, "token_budget", high=TOKEN_BUDGET_MAX)
         chosen = None if session is None else check_id(session, "session")
-        options = ContextOptions(chosen, token_budget, check_filter(where))
-        async with self._using("context") as (parts, active):
+        narrow = check_filter(where)
+        async with self._using("context") as call:
+            parts, active = call
             check_text(question, "question", parts.core.limits.max_content_bytes)
-            return await parts.recall.context(active, question, options)
+            options = ContextOptions(chosen, token_budget, narrow, sight=call.sight)
+            packed = await parts.recall.context(active, question, options)
+            call.showing(packed.items)
+            return packed
 
     async def get(self, memory_id: str) -> Memory:
         """Return one memory; NotFoundError when this user has none of that id, or it was forgotten.
@@ -143,8 +151,10 @@ class User:
         CorruptionError when it is held and what is stored of it does not verify.
         """
         check_memory_id(memory_id)
-        async with self._using("get", memory_id) as (parts, active):
-            return parts.recall.get(active, memory_id)
+        async with self._using("get", memory_id) as call:
+            parts, active = call
+            found = parts.recall.get(active, memory_id)
+            return found if call.sight is None else call.sight.bare(active, found)
 
     async def list(
         self, *, where: Filter | None = None, limit: int = 100, before: int | None = None
@@ -153,8 +163,10 @@ class User:
         check_count(limit, "limit")
         if before is not None:
             check_count(before, "before", low=0, high=2**63 - 1)
-        async with self._using("list") as (parts, active):
-            return await parts.recall.page(active, check_filter(where), limit, before)
+        async with self._using("list") as call:
+            parts, active = call
+            narrow = check_filter(where)
+            return call.showing(await parts.recall.page(active, narrow, limit, before, call.sight))
 
     async def history(self, memory_id: str) -> History:
         """Return the memories that took each other's place up to this one and after it, oldest first.
@@ -162,31 +174,39 @@ class User:
         Removing a successor does not make what it superseded current again: say that anew, or ask for it.
         """
         check_memory_id(memory_id)
-        async with self._using("history", memory_id) as (parts, active):
-            return await parts.recall.history(active, memory_id)
+        async with self._using("history", memory_id) as call:
+            parts, active = call
+            found = await parts.recall.history(active, memory_id)
+            return call.showing(found if call.sight is None else call.sight.history(active, found))
 
     async def forgotten(self) -> Memories:
         """Return the memories that faded and can still be restored."""
-        async with self._using("list") as (parts, active):
-            return await parts.recall.forgotten(active)
+        async with self._using("list") as call:
+            parts, active = call
+            found = await parts.recall.forgotten(active)
+            return call.showing(found if call.sight is None else call.sight.memories(active, found))
 
     async def damaged(self) -> Ids:
         """Read everything stored of this user again; return the ids of memories that are lost or do not verify.
 
         They are left out of every other answer, counted (`corruption_detected_total`), and can be deleted.
         """
-        async with self._using("damaged") as (parts, active):
-            return await parts.recall.damaged(active)
+        async with self._using("damaged") as call:
+            parts, active = call
+            return await parts.recall.damaged(active, call.sight)
 
     async def explain(self, memory_id: str) -> Explanation:
         """Return why a memory is kept, how strong it is now, and when and why it will go."""
         check_memory_id(memory_id)
-        async with self._using("explain", memory_id) as (parts, active):
-            return await parts.recall.explain(active, memory_id)
+        async with self._using("explain", memory_id) as call:
+            parts, active = call
+            found = await parts.recall.explain(active, memory_id)
+            return found if call.sight is None else call.sight.explanation(active, found)
 
     async def about(self) -> Dossier:
         """Return what is held of this user by kind, why, since when and until when, and what the ledger recorded."""
         async with self._using("about") as (parts, active):
+            await parts.accesses.flush()
             return await dossier(parts.core, active)
 
     async def used(self, memory_ids: Sequence[str]) -> int:
@@ -213,7 +233,7 @@ class User:
     async def restore(self, memory_id: str) -> Memory:
         """Bring back a memory that faded, while its undo window lasts."""
         check_memory_id(memory_id)
-        async with self._using("restore") as (parts, active):
+        async with self._using("restore", memory_id) as (parts, active):
             return await parts.fulfil.restore(active, memory_id)
 
     async def forget(self, *, dry_run: bool = False, confirmed: bool = False) -> ForgetReport:
@@ -240,6 +260,36 @@ class User:
         """
         return await roll_back(self._scope, given, reason, dry_run=dry_run, quarantine=quarantine)
 
+    async def object_to(
+        self, purpose: str, *, reason: str = "objected by the person", compelling_grounds: str | None = None
+    ) -> Objection:
+        """Object to the processing for a purpose that rests on legitimate interests or a public task (Art. 21).
+
+        From now on nothing is kept for it, and what was kept is erased. With `compelling_grounds`, the controller's
+        documented ones, that stays, and is not retrievable while the objection stands.
+
+        Raises:
+            InvalidInputError: the purpose is unknown, or rests on consent, which is withdrawn instead.
+            ObjectionNotApplicableError: it rests on a basis that nobody can object to.
+        """
+        check_id(purpose, "purpose")
+        check_text(reason, "reason", REASON_BYTES)
+        if compelling_grounds is not None:
+            check_text(compelling_grounds, "compelling_grounds", REASON_BYTES)
+        async with self._using("rights") as (parts, active):
+            return await parts.objecting.object_to(active, purpose, reason, compelling_grounds)
+
+    async def lift_objection(self, purpose: str) -> bool:
+        """Take an objection back; return whether there was one. What was erased does not come back."""
+        check_id(purpose, "purpose")
+        async with self._using("rights") as (parts, active):
+            return await parts.objecting.lift(active, purpose)
+
+    async def objections(self) -> Objections:
+        """Return this user's objections, oldest first, lifted ones among them."""
+        async with self._using("rights") as (parts, active):
+            return await parts.objecting.all(active)
+
     async def erase(self, *, reason: str) -> Certificate:
         """Erase everything held of this user, in every tier, and return the proof.
 
@@ -249,6 +299,7 @@ class User:
         parts = self._scope.parts()
         check_text(reason, "reason", REASON_BYTES)
         with timed(parts.core.observer, "erase"):
+            await self._scope.permit("erase")
             return await parts.fulfil.erase(self.subject, reason)
 
     async def _add(
@@ -263,6 +314,7 @@ class User:
         if len(interactions) > LIMIT_MAX:
             raise InvalidInputError(f"one call takes at most {LIMIT_MAX} interactions")
         async with self._using(op) as (parts, active):
+            await self._scope.permit(op, levels_of(interactions))
             chosen = parts.core.policy.default_purpose if purpose is None else check_id(purpose, "purpose")
             options = WriteOptions(chosen, operation_id, required)
             return await parts.router.add(active, interactions, options)

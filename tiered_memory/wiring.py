@@ -17,7 +17,7 @@ from tiered_memory.ballast import Ballast
 from tiered_memory.checkpoint_file import CheckpointFile
 from tiered_memory.clock import Clock, Entropy, SystemClock, SystemEntropy, to_us
 from tiered_memory.config import Settings
-from tiered_memory.core import Core, ForgetHook, HotTier, Limits, PiiHook, SupersessionHook
+from tiered_memory.core import Core, ForgetHook, HotTier, Limits, PiiHook, PiiRecogniser, SupersessionHook
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.crypto.kms import create_root_key, parse_root_key, read_or_create_state_key, read_root_key
 from tiered_memory.crypto.signing import Signer
@@ -72,6 +72,7 @@ class Overrides:
     embedder: Embedder | None = None
     observer: Observer | None = None
     pii: PiiHook | None = None
+    recogniser: PiiRecogniser | None = None
     supersession: SupersessionHook | None = None
     count_tokens: TokenCounter | None = None
     before_forget: ForgetHook | None = None
@@ -138,6 +139,7 @@ async def _engines(
         incarnation=notary.incarnation,
         indexed=indexed,
         pii=overrides.pii,
+        recogniser=overrides.recogniser,
         before_forget=overrides.before_forget,
         supersession=overrides.supersession,
     )

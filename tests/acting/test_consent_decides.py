@@ -118,7 +118,7 @@ async def test_withdrawal_takes_what_was_forgotten_too(
         assert sealed_in_cold(data) == []
 
 
-async def test_an_expired_consent_can_be_withdrawn(
+async def test_an_expired_consent_has_ended_by_itself(
     data: Path, settings: dict[str, object], clock: ManualClock
 ) -> None:
     async with opened(data, settings=settings, clock=clock) as memory:
@@ -129,7 +129,7 @@ async def test_an_expired_consent_can_be_withdrawn(
         clock.advance(timedelta(days=1))
         assert (await user.add("too late", importance=0.9)).durability is Durability.EPHEMERAL
         assert await user.consent.current() == {}
-        assert await user.consent.withdraw("advice") == 1
+        assert await user.consent.withdraw("advice") == 0
         assert "in time" not in await contents(user)
 
 

@@ -110,6 +110,14 @@ def test_a_frozen_erased_list_reads_back() -> None:
     assert decode_erased(lines[:-1], key) == list(frozen.ERASED[:1])
 
 
+def test_a_frozen_list_of_ended_purposes_reads_back() -> None:
+    golden = frozen.stored("erased_purposes_v1")
+    lines = "".join(golden["lines"]).encode()
+    assert decode_erased(lines, bytes.fromhex(golden["key"])) == list(frozen.ENDED)
+    assert not any(one.whole for one in frozen.ENDED)
+    assert [one.whole for one in frozen.ERASED] == [True, False]
+
+
 @given(position=st.integers(0, 2**16), flip=st.integers(1, 255))
 def test_no_flipped_byte_of_a_mark_goes_unnoticed(position: int, flip: int) -> None:
     for name, decode in (("highwater_v2", decode_mark), ("highwater_latest_v1", decode_latest)):

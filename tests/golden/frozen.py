@@ -24,7 +24,15 @@ from tiered_memory.crypto.signing import Signer
 from tiered_memory.erasure import CERTIFICATE_FORMAT, signed_bytes
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.formats.record import Features, PassageFeatures, encode_record
-from tiered_memory.highwater import ErasedEntry, Listed, Mark, encode_erased, encode_latest, encode_mark
+from tiered_memory.highwater import (
+    CAUSES,
+    ErasedEntry,
+    Listed,
+    Mark,
+    encode_erased,
+    encode_latest,
+    encode_mark,
+)
 from tiered_memory.model import (
     Certificate,
     Kind,
@@ -60,6 +68,9 @@ MARK = Mark("0f" * 16, journal_seq=41, leaf_index=7, commits=1234)
 ERASED = (
     ErasedEntry(SUBJECT.hex(), 3, to_us(NOW)),
     ErasedEntry(SUBJECT.hex(), 2, to_us(NOW) + 1, "0a" * 16),
+)
+ENDED = tuple(
+    ErasedEntry(SUBJECT.hex(), 3, to_us(NOW) + 2, purpose="0b" * 16, cause=cause) for cause in CAUSES
 )
 
 
@@ -201,6 +212,10 @@ def erased_v1() -> dict[str, Any]:
     return {"key": MARKS_KEY.hex(), "lines": [encode_erased(one, MARKS_KEY).decode() for one in ERASED]}
 
 
+def erased_purposes_v1() -> dict[str, Any]:
+    return {"key": MARKS_KEY.hex(), "lines": [encode_erased(one, MARKS_KEY).decode() for one in ENDED]}
+
+
 SIGNER = Signer(bytes(range(128, 160)))
 LEAVES = tuple(
     AuditLeaf(event, to_us(NOW) + number, TENANT.hex(), SUBJECT.hex(), 2).encode()
@@ -289,6 +304,7 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "highwater_v2_checkpoints": highwater_v2_checkpoints,
     "highwater_latest_v1": highwater_latest_v1,
     "erased_v1": erased_v1,
+    "erased_purposes_v1": erased_purposes_v1,
     "checkpoint_v1": checkpoint_v1,
     "certificate_v1": certificate_v1,
     "certificate_v2": certificate_v2,

@@ -169,8 +169,9 @@ async def _explained(user: User, memory_id: str) -> dict[str, Any]:
 
 
 async def erased_lines(memory: TieredMemory) -> list[list[Any]]:
-    """Return what the erased list names."""
-    return [[one.subject, one.generation, one.memory] for one in await parts(memory).core.marks.erased()]
+    """Return whom and which memories the erased list names; what ended for a purpose came to it later."""
+    entries = [one for one in await parts(memory).core.marks.erased() if not one.purpose]
+    return [[one.subject, one.generation, one.memory] for one in entries]
 
 
 async def row_of(memory: TieredMemory, name: str) -> Any:

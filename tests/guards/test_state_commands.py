@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tiered_memory.state import commands, forgetting, paging, register, revising
+from tiered_memory.state import commands, consents, forgetting, paging, register, revising
 from tiered_memory.state.base import Read, Write
 from tiered_memory.state.sqlite_verbs import HANDLERS, READERS
 
 
 def values_of(verb: type) -> set[type]:
-    named = {**vars(commands), **vars(forgetting), **vars(paging), **vars(register), **vars(revising)}
+    modules = (commands, forgetting, paging, register, consents, revising)
+    named = {name: value for module in modules for name, value in vars(module).items()}
     every = [value for value in named.values() if isinstance(value, type)]
     return {value for value in every if issubclass(value, verb) and value is not verb}
 

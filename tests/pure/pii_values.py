@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
+from tiered_memory.policy.pii_types import PiiType
 from tiered_memory.privacy import checksums
-from tiered_memory.privacy.pii_types import PiiType
 
 DIGITS = "0123456789"
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pii_values import VALUES, anything, cards, digits, emails, ibans, labelled, quiet
 
+from tiered_memory.policy.pii_types import OPTIONAL, SECRETS, PiiType, Span
 from tiered_memory.privacy.pii import PLACEHOLDER, find, resolve
-from tiered_memory.privacy.pii_types import OPTIONAL, SECRETS, PiiType, Span
 
 JWT = ".".join(
     base64.urlsafe_b64encode(part).rstrip(b"=").decode()

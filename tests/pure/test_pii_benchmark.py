@@ -11,7 +11,7 @@ import pytest
 from benchmarks import pii
 from benchmarks.labelled import Gold, Sentence, drawn, read
 from benchmarks.suite import Request
-from tiered_memory.privacy.pii_types import PiiType, Span
+from tiered_memory.policy.pii_types import PiiType, Span
 
 TEXT = "mail jo@mail.example, call 555-123-4567"
 

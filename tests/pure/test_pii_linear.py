@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from tiered_memory.policy.pii_types import OPTIONAL
 from tiered_memory.privacy.pii import find
-from tiered_memory.privacy.pii_types import OPTIONAL
 
 SMALL = 1 << 13
 MEGABYTE = 1 << 20

@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 from pii_values import anything, labelled, quiet
 
 from tiered_memory.errors import InvalidInputError
+from tiered_memory.policy.pii_rules import PiiMode
+from tiered_memory.policy.pii_types import SECRETS, PiiType, Span
 from tiered_memory.privacy.pii import find
 from tiered_memory.privacy.pii_masking import (
     Masked,
-    PiiMode,
     PiiRefusedError,
     Placeholders,
     apply,
     normalised,
 )
-from tiered_memory.privacy.pii_types import SECRETS, PiiType, Span
 
 KEY = b"k" * 32
 EMPTY = Placeholders(KEY)

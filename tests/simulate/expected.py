@@ -4,7 +4,7 @@ functions of forgetting; who may see what, until when, and what an operation doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tiered_memory.forgetting.decay import DAY_US, StrengthState, curve_for
@@ -351,11 +351,11 @@ class Plan:
     stopped: bool = False
 
 
-def plan(person: Person, now_us: int, *, confirmed: bool) -> Plan:
+def plan(person: Person, now_us: int, *, confirmed: bool, without: Collection[str] = ()) -> Plan:
     """Return what is due: ceilings first, then undo windows that ended, then decay, unless the brake stops that."""
     made = Plan()
     for item in person.items.values():
-        if item.state is None:
+        if item.state is None or item.id in without:
             continue
         if item.ceiling_us <= now_us or (item.purge_us is not None and item.purge_us <= now_us):
             made.remove.append(item)

@@ -32,6 +32,7 @@ from expected import (
     plan,
     promised,
 )
+from lapsing import end_lapsed, lapse
 from sayings import Saying, interaction
 
 from tiered_memory import TieredMemory, User
@@ -83,6 +84,7 @@ class Twin:
         """One user's oracle, as a call finds it."""
         person = self.people[name]
         person.expire(self.now_us)
+        lapse(person, self.now_us)
         return person
 
     # --- writing ---------------------------------------------------------------------------------------------
@@ -266,10 +268,11 @@ class Twin:
     async def forget(self, name: str | None, *, dry_run: bool, confirmed: bool) -> None:
         """Run a cycle over one user or all, and compare its report with the oracle's plan."""
         chosen = [name] if name is not None else [one for one, _ in everybody(self.people)]
-        if name is not None:
-            self.touch(name)
         now_us = self.now_us
-        plans = {one: plan(self.people[one], now_us, confirmed=confirmed) for one in chosen}
+        if name is not None:
+            self.people[name].expire(now_us)
+        lapsed = [id_ for one in chosen for id_ in end_lapsed(self.people[one], now_us, dry_run=dry_run)]
+        plans = {one: plan(self.people[one], now_us, confirmed=confirmed, without=lapsed) for one in chosen}
         run = self.memory.forget if name is None else self.user(name).forget
         try:
             report = await run(dry_run=dry_run, confirmed=confirmed)
@@ -277,7 +280,8 @@ class Twin:
             self._forgotten(plans, now_us, dry_run=dry_run)
             raise
         assert sorted(report.forgotten) == sorted(item.id for one in plans.values() for item in one.forget)
-        assert sorted(report.removed) == sorted(item.id for one in plans.values() for item in one.remove)
+        planned = [item.id for one in plans.values() for item in one.remove]
+        assert sorted(report.removed) == sorted([*planned, *lapsed])
         assert report.stopped == any(one.stopped for one in plans.values())
         self._forgotten(plans, now_us, dry_run=dry_run)
         if not dry_run:

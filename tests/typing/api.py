@@ -22,6 +22,8 @@ from tiered_memory import (
     User,
 )
 from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.caller import Caller
+from tiered_memory.consent_records import ConsentTerms, verify_receipt
 from tiered_memory.core import ForgetHook
 from tiered_memory.dossier import Dossier
 from tiered_memory.embedding.static_embedder import StaticEmbedder
@@ -29,7 +31,13 @@ from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.model import ForgetBatch, MemoryEvent
 from tiered_memory.privacy.audit import Verdict
 from tiered_memory.privacy.checkpoint import SignedCheckpoint
+from tiered_memory.privacy.consent import ConsentEvent
+from tiered_memory.privacy.consent_receipt import ConsentReceipt
+from tiered_memory.privacy.notices import Notice
+from tiered_memory.privacy.objections import Objection
+from tiered_memory.privacy.sharing import Member, MemberKind
 from tiered_memory.reembed import ReembedReport
+from tiered_memory.shared_face import SharedChange, SharedMember, SharedMemory
 from tiered_memory.wiring import Overrides
 
 
@@ -57,6 +65,25 @@ async def write(alice: User) -> None:
     assert_type(receipt.reasons, tuple[str, ...])
     many = await alice.add_many([Interaction(content="one"), Interaction(content="two", author="Alice")])
     assert_type(many, list[Receipt])
+
+
+async def consent(memory: TieredMemory, alice: User) -> None:
+    notice = await memory.notices.publish(
+        "privacy", version="1", language="en", text="...", purposes=["advice"]
+    )
+    assert_type(notice, Notice)
+    assert_type(await memory.notices.get("privacy@1", language="en"), Notice)
+    assert_type(await memory.notices.list(), list[Notice])
+    terms: ConsentTerms = {"method": "web form", "recipients": ["printer"], "data_categories": ["names"]}
+    assert_type(await alice.consent.grant("advice", notice="privacy", explicit=True, **terms), ConsentEvent)
+    assert_type(await alice.consent.refuse("advice", notice="privacy", actor="desk 4"), ConsentEvent)
+    assert_type(await alice.consent.history("advice"), list[ConsentEvent])
+    receipt = await alice.consent.receipt("advice")
+    assert_type(receipt, ConsentReceipt)
+    verify_receipt(receipt)
+    assert_type(await alice.object_to("insight", compelling_grounds="file 9"), Objection)
+    assert_type(await alice.lift_objection("insight"), bool)
+    assert_type(await alice.objections(), list[Objection])
 
 
 async def read(alice: User) -> None:
@@ -110,6 +137,25 @@ async def foresee(memory: TieredMemory, alice: User) -> None:
     assert_type(await memory.ledger.verify(), Verdict)
     assert_type(await memory.ledger.checkpoint(), SignedCheckpoint | None)
     assert_type(await alice.about(), Dossier)
+
+
+async def share(memory: TieredMemory) -> None:
+    desk = Caller(role="support", actor="desk-7", context="support chat")
+    assert_type(memory.user("alice", tenant="acme", caller=desk), User)
+    plan = memory.shared("team-plan", tenant="acme", user="alice")
+    assert_type(plan, SharedMemory)
+    await plan.create(notice="team-notice-1", purpose="personalization")
+    assert_type(await plan.grant_access(Member("bob"), {"read", "write"}), str)
+    await plan.grant_access(Member("planner", MemberKind.AGENT), ["read"])
+    await plan.revoke_access(Member("bob"))
+    assert_type(await plan.members(), list[SharedMember])
+    assert_type(await plan.changes(), list[SharedChange])
+    assert_type(await plan.add("The launch is on Monday", sensitivity="internal"), Receipt)
+    assert_type(await plan.search("launch", limit=3), list[Hit])
+    assert_type(await plan.list(), list[Memory])
+    assert_type(await plan.erase(reason="over"), Certificate)
+    memory.user("alice", caller="support")  # type: ignore[arg-type]
+    await plan.add("x", author="alice")  # type: ignore[call-arg]
 
 
 async def keep_all(batch: ForgetBatch) -> set[str]:

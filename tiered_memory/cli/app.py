@@ -7,7 +7,20 @@ from io import TextIOWrapper
 
 import typer
 
-from tiered_memory.cli import foreseeing, guarding, ledger, policies, reading, rights, tuning, upkeep, writing
+from tiered_memory.cli import (
+    access,
+    consents,
+    foreseeing,
+    guarding,
+    ledger,
+    policies,
+    reading,
+    rights,
+    sharing,
+    tuning,
+    upkeep,
+    writing,
+)
 from tiered_memory.cli.demo import command as demo
 
 ABOUT = "Memory for AI agents: three tiers, routing by importance, forgetting, and erasure with proof."
@@ -21,7 +34,21 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for part in (demo, writing, reading, foreseeing, tuning, rights, guarding, upkeep, ledger, policies):
+    for part in (
+        demo,
+        writing,
+        reading,
+        sharing,
+        foreseeing,
+        tuning,
+        consents,
+        rights,
+        access,
+        guarding,
+        upkeep,
+        ledger,
+        policies,
+    ):
         part.register(app)
     return app
 

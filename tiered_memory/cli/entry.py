@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from tiered_memory.cli.options import Format, Store, flat
+from tiered_memory.cli.options import Calling, Format, Store, flat
 from tiered_memory.cli.output import Output, WarningLines
 from tiered_memory.errors import ConfigurationError, InvalidInputError, NotFoundError, TieredMemoryError
 
 if TYPE_CHECKING:
+    from tiered_memory.caller import Caller
     from tiered_memory.config import Settings
     from tiered_memory.memory import TieredMemory
     from tiered_memory.model import Filter
@@ -131,6 +132,13 @@ def filter_of(narrow: Any) -> Filter:
         as_of=moment(narrow.as_of, "--as-of"),
         include_superseded=narrow.include_superseded,
     )
+
+
+def caller_of(calling: Calling) -> Caller:
+    """Return who asks."""
+    from tiered_memory.caller import Caller
+
+    return Caller(role=calling.as_role, actor=calling.actor, context=calling.purpose_context)
 
 
 def words(given: list[str] | None, kind: type[T], option: str) -> frozenset[T] | None:

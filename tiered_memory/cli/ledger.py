@@ -9,8 +9,8 @@ import typer
 from rich.text import Text
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, output_of, run
-from tiered_memory.cli.options import NamedPerson, Store
+from tiered_memory.cli.entry import caller_of, command, output_of, run
+from tiered_memory.cli.options import Calling, NamedPerson, Store
 from tiered_memory.cli.output import Output, harmless
 from tiered_memory.errors import CorruptionError, InvalidInputError
 
@@ -85,11 +85,11 @@ def checkpoint(store: Store) -> None:
     output_of(store).text({"checkpoint": note, "entries": size, "public_key": public_key}, note.rstrip("\n"))
 
 
-def about(person: NamedPerson) -> None:
+def about(person: NamedPerson, calling: Calling) -> None:
     """Say what is held about a user, since when, why and until when, and what the ledger recorded about them."""
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).about()
+        return await memory.user(person.user, person.tenant, caller=caller_of(calling)).about()
 
     found = run(person, work)
     held = views.table("what", "why", "count", "since", "until", right=["count"], wide="why")

@@ -14,6 +14,7 @@ import typer
 from tiered_memory.model import Durability
 
 STORE, WHO, ABOUT, TERMS, NARROW = "Store", "Whose memory", "The interaction", "Terms", "Filter"
+CALLING = "Who asks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,28 @@ class AnyPerson(Store):
         typer.Option("--user", "-u", show_default="every user", help="Id of one user.", rich_help_panel=WHO),
     ] = None
     tenant: Annotated[str, typer.Option(help="Id of the user's tenant.", rich_help_panel=WHO)] = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calling:
+    """Who asks, and in which connection; see `Caller`."""
+
+    as_role: Annotated[
+        str, typer.Option(help="agent, admin, export, auditor or support.", rich_help_panel=CALLING)
+    ] = "agent"
+    actor: Annotated[
+        str,
+        typer.Option(show_default=False, help="Who asks; the ledger commits to it.", rich_help_panel=CALLING),
+    ] = ""
+    purpose_context: Annotated[
+        str,
+        typer.Option(
+            "--context",
+            show_default=False,
+            help="In which connection, e.g. support.",
+            rich_help_panel=CALLING,
+        ),
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tiered_memory.policy.rules import Policy
 
 SAMPLE_IMPORTANCES = (0.25, 0.5, 0.75, 1.0)
-SECTIONS = ("routing", "hot", "warm", "decay", "forgetting", "quota")
+SECTIONS = ("routing", "hot", "warm", "decay", "forgetting", "quota", "consent")
 ENGINES = ("lancedb", "redis", "duckdb", "pyarrow", "numpy", "cryptography")
 DAY_US = 86_400_000_000
 

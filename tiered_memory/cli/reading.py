@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, filter_of, output_of, run, whole_id
-from tiered_memory.cli.options import Narrow, Person, Store
+from tiered_memory.cli.entry import caller_of, command, filter_of, output_of, run, whole_id
+from tiered_memory.cli.options import Calling, Narrow, Person, Store
 from tiered_memory.cli.output import plain
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
 def search(
     question: Question,
     person: Person,
+    calling: Calling,
     narrow: Narrow,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many memories at most.")] = 5,
 ) -> None:
@@ -43,7 +44,9 @@ def search(
     where = filter_of(narrow)
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).search(question, limit=limit, where=where)
+        return await memory.user(person.user, person.tenant, caller=caller_of(calling)).search(
+            question, limit=limit, where=where
+        )
 
     found = run(person, work)
     output_of(person).show({"question": question, "hits": found}, views.hits(found))
@@ -52,6 +55,7 @@ def search(
 def context(
     question: Question,
     person: Person,
+    calling: Calling,
     narrow: Narrow,
     session_turns: Annotated[
         str | None, typer.Option("--in-session", help="Session whose turns come along.")
@@ -62,7 +66,7 @@ def context(
     where = filter_of(narrow)
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = memory.user(person.user, person.tenant, caller=caller_of(calling))
         return await user.context(question, session=session_turns, token_budget=token_budget, where=where)
 
     packed = run(person, work)
@@ -75,6 +79,7 @@ def context(
 
 def list_memories(
     person: Person,
+    calling: Calling,
     narrow: Narrow,
     limit: Annotated[int, typer.Option("--limit", "-n", help="Memories on a page.")] = 20,
     before: Annotated[
@@ -88,7 +93,7 @@ def list_memories(
     where = filter_of(narrow)
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = memory.user(person.user, person.tenant, caller=caller_of(calling))
         if forgotten:
             return await user.forgotten()
         return await user.list(where=where, limit=limit, before=before)
@@ -101,22 +106,22 @@ def list_memories(
         output.note(f"next page: --before {more}")
 
 
-def explain(memory_id: MemoryId, person: Person) -> None:
+def explain(memory_id: MemoryId, person: Person, calling: Calling) -> None:
     """Say why a memory is kept, how strong it is, and when and by which rule it will go."""
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = memory.user(person.user, person.tenant, caller=caller_of(calling))
         return await user.explain(await whole_id(user, memory_id))
 
     found = run(person, work)
     output_of(person).show(found, views.explanation(found))
 
 
-def history(memory_id: MemoryId, person: Person) -> None:
+def history(memory_id: MemoryId, person: Person, calling: Calling) -> None:
     """Show what took the place of what: the memories before and after one, oldest first, and why."""
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = memory.user(person.user, person.tenant, caller=caller_of(calling))
         return await user.history(await whole_id(user, memory_id))
 
     found = run(person, work)

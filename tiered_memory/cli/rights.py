@@ -1,4 +1,4 @@
-"""Commands for a person's rights: consent and erasure."""
+"""Commands for a person's rights: erasure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 from rich.text import Text
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, moment, output_of, run
-from tiered_memory.cli.options import NamedPerson, Person
+from tiered_memory.cli.entry import command, output_of, run
+from tiered_memory.cli.options import NamedPerson
 from tiered_memory.cli.output import Output, as_json, plain
 from tiered_memory.errors import ConfirmationRequiredError, InvalidInputError
 
@@ -20,69 +20,10 @@ if TYPE_CHECKING:
     from tiered_memory.memory import TieredMemory
     from tiered_memory.model import Certificate
 
-Purpose = Annotated[
-    str, typer.Argument(show_default=False, help="A purpose of the policy, e.g. personalization.")
-]
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    consent = typer.Typer(no_args_is_help=True, help="Record, withdraw and show a user's consents.")
-    command(consent, "grant")(grant)
-    command(consent, "withdraw")(withdraw)
-    command(consent, "show")(show)
-    app.add_typer(consent, name="consent", rich_help_panel="Rights")
     command(app, "erase", rich_help_panel="Rights")(erase)
-
-
-def grant(
-    purpose: Purpose,
-    person: Person,
-    notice: Annotated[str, typer.Option(help="Id or version of the notice the person saw.")],
-    explicit: Annotated[
-        bool, typer.Option("--explicit", help="Given by an express statement; restricted data needs it.")
-    ] = False,
-    expires: Annotated[
-        str | None,
-        typer.Option(show_default="when withdrawn", help="When it ends: ISO 8601, or a day (UTC)."),
-    ] = None,
-) -> None:
-    """Record a user's consent to a purpose: from then on interactions for it may be kept."""
-    expires_at = moment(expires, "--expires")
-
-    async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
-        return await user.consent.grant(purpose, notice=notice, explicit=explicit, expires_at=expires_at)
-
-    event = run(person, work, create=True)
-    output_of(person).show(event, views.consents({purpose: event}))
-
-
-def withdraw(
-    purpose: Purpose,
-    person: Person,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "withdrawn by the person",
-) -> None:
-    """Withdraw a user's consent: what rests on it becomes unreadable at once and is removed."""
-
-    async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).consent.withdraw(purpose, reason=reason)
-
-    removed = run(person, work)
-    output_of(person).show(
-        {"purpose": purpose, "removed": removed},
-        Text(f"withdrawn; {removed} memories that rested on it are gone"),
-    )
-
-
-def show(person: Person) -> None:
-    """Show the consents in force."""
-
-    async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).consent.current()
-
-    found = run(person, work)
-    output_of(person).show({"consents": found}, views.consents(found))
 
 
 def erase(

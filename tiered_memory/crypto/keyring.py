@@ -62,6 +62,8 @@ class Pseudonyms:
         self._session = derive(master, "pseudonym/session")
         self._operation = derive(master, "pseudonym/operation")
         self._table = derive(master, "pseudonym/table")
+        self._values = derive(master, "pseudonym/value")
+        self._purpose = derive(master, "pseudonym/purpose")
         self.marks_key = derive(master, "marks")
         self.signing_seed = derive(master, "ledger/ed25519")
         self.register_key = SealingKey(
@@ -83,6 +85,14 @@ class Pseudonyms:
     def operation(self, subject: bytes, operation: str) -> bytes:
         """Return the pseudonym (16 bytes) of a caller's operation id."""
         return hmac.digest(self._operation, subject + operation.encode(), "sha256")[:16]
+
+    def values(self, subject: bytes) -> bytes:
+        """Return the secret (32 bytes) under which values in a subject's texts get their tokens."""
+        return hmac.digest(self._values, subject, "sha256")
+
+    def purpose(self, subject: bytes, purpose: str) -> bytes:
+        """Return a purpose's name (16 bytes) where nobody is to read what one subject agreed to."""
+        return hmac.digest(self._purpose, subject + purpose.encode(), "sha256")[:16]
 
     def table(self, subject: bytes, incarnation: bytes) -> str:
         """Return the cold table's name: letters and digits that tell nothing and are never reused."""

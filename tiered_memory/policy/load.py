@@ -11,7 +11,10 @@ from typing import Any, NoReturn, TypeVar
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
+from tiered_memory.policy.consent_rules import ConsentRules
 from tiered_memory.policy.guard_rules import GuardRules
+from tiered_memory.policy.pii_rules import PiiRules, rules_from
 from tiered_memory.policy.rules import (
     SCHEMA,
     DecayRules,
@@ -39,6 +42,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "decay": DecayRules,
         "forgetting": ForgettingRules,
         "quota": QuotaRules,
+        "consent": ConsentRules,
         "guard": GuardRules,
     }
 )
@@ -88,7 +92,9 @@ def parse_policy(text: str, source: str) -> Policy:
         name=_plain(top, "name", Policy().name),
         retention=_retention(top.sub("retention")),
         purposes=purposes,
+        pii=_pii(top.sub("pii")),
         default_purpose=_default_purpose(top, purposes),
+        access=_access(top.sub("access")),
     )
 
 
@@ -122,6 +128,8 @@ def _value(table: _Table, key: str, spec: Any) -> Any:
     problem = spec.problem(value)
     if problem:
         table.refuse(problem, key)
+    if isinstance(value, list):
+        return tuple(value)
     return float(value) if numeric and not spec.whole else value
 
 
@@ -142,6 +150,13 @@ def _bounds(table: _Table, default: RetentionRule) -> RetentionRule:
     if problem:
         table.refuse(problem)
     return RetentionRule(floor, ceiling)
+
+
+def _access(table: _Table) -> Mapping[AccessRole, AccessRule]:
+    """Return the access table; what is not given keeps that role's default."""
+    table.refuse_unknown([role.value for role in AccessRole])
+    defaults = default_access()
+    return MappingProxyType({role: _rules(table.sub(role), defaults[role]) for role in AccessRole})
 
 
 def _purposes(table: _Table) -> Mapping[str, PurposeRule]:
@@ -165,9 +180,15 @@ def _purpose(table: _Table) -> PurposeRule:
     problem = undocumented(basis, documentation)
     if problem:
         table.refuse(problem)
-    return PurposeRule(
-        basis, documentation, Sensitivity(given.get("max_sensitivity", default.max_sensitivity))
-    )
+    level = Sensitivity(given.get("max_sensitivity", default.max_sensitivity))
+    return PurposeRule(**{**given, "lawful_basis": basis, "max_sensitivity": level})
+
+
+def _pii(table: _Table) -> PiiRules:
+    try:
+        return rules_from(table.values)
+    except PolicyError as error:
+        raise PolicyError(f"{table.source}: {error}") from None
 
 
 def _default_purpose(top: _Table, purposes: Mapping[str, PurposeRule]) -> str:

@@ -12,7 +12,10 @@ from types import MappingProxyType
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import LawfulBasis, Sensitivity
+from tiered_memory.policy.access_rules import AccessRole, AccessRule, default_access
+from tiered_memory.policy.consent_rules import ConsentRules, names, stated
 from tiered_memory.policy.guard_rules import GuardRules
+from tiered_memory.policy.pii_rules import PiiRules
 from tiered_memory.policy.specs import (
     SPEC,
     Checked,
@@ -152,7 +155,8 @@ def contradiction(floor_days: float | None, ceiling_days: float | None) -> str |
 class PurposeRule(Checked):
     """What a purpose rests on (GDPR Art. 6) and how sensitive its data may be.
 
-    Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)).
+    Every basis but consent needs `documentation`: where the controller recorded why it applies (Art. 5(2)). The
+    rest is what people are told of it; see `policy/disclosure.py` for what stands where nothing is stated.
     """
 
     lawful_basis: LawfulBasis = field(
@@ -162,6 +166,12 @@ class PurposeRule(Checked):
     max_sensitivity: Sensitivity = field(
         default=Sensitivity.CONFIDENTIAL, metadata={SPEC: ChoiceSpec(tuple(Sensitivity))}
     )
+    retention: str = stated()
+    recipients: tuple[str, ...] = names()
+    data_categories: tuple[str, ...] = names()
+    jurisdiction: str = stated()
+    controller: str = stated()
+    contact: str = stated()
 
     def __post_init__(self) -> None:
         """Refuse an undocumented basis."""
@@ -206,10 +216,13 @@ class Policy(Checked):
     decay: DecayRules = field(default_factory=DecayRules)
     forgetting: ForgettingRules = field(default_factory=ForgettingRules)
     quota: QuotaRules = field(default_factory=QuotaRules)
+    consent: ConsentRules = field(default_factory=ConsentRules)
     guard: GuardRules = field(default_factory=GuardRules)
     retention: Mapping[Sensitivity, RetentionRule] = field(default_factory=default_retention)
     purposes: Mapping[str, PurposeRule] = field(default_factory=default_purposes)
+    pii: PiiRules = field(default_factory=PiiRules)
     default_purpose: str = text("personalization")
+    access: Mapping[AccessRole, AccessRule] = field(default_factory=default_access)
 
     def __post_init__(self) -> None:
         """Refuse a schema, a default purpose or a set of retention rules that cannot be worked with."""

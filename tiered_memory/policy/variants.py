@@ -71,6 +71,9 @@ def _document(policy: Policy) -> dict[str, Any]:
     found["retention"] = {
         level.value: _differing(policy.retention[level], defaults.retention[level]) for level in Sensitivity
     }
+    found["access"] = {
+        role.value: _differing(rule, defaults.access[role]) for role, rule in policy.access.items()
+    }
     if policy.purposes != defaults.purposes:
         found["purposes"] = {name: _purpose(rule) for name, rule in policy.purposes.items()}
     return found
@@ -85,7 +88,8 @@ def _differing(rules: Any, defaults: Any) -> dict[str, Any]:
 
 def _purpose(rule: PurposeRule) -> dict[str, Any]:
     given = {one.name: getattr(rule, one.name) for one in fields(rule)}
-    return {key: str(value) for key, value in given.items() if value is not None}
+    lists = {key: list(value) for key, value in given.items() if isinstance(value, tuple) and value}
+    return lists | {key: str(value) for key, value in given.items() if value and not isinstance(value, tuple)}
 
 
 def _put(document: dict[str, Any], path: Sequence[str], value: Any) -> None:

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from tiered_memory.policy.pii_types import BLANK, OPTIONAL, PiiType, Span
 from tiered_memory.privacy import pii_documents as documents
 from tiered_memory.privacy import pii_names as names
 from tiered_memory.privacy import pii_network as network
@@ -18,7 +19,6 @@ from tiered_memory.privacy import pii_places as places
 from tiered_memory.privacy import pii_secrets as secret
 from tiered_memory.privacy.pii_context import has, lowered
 from tiered_memory.privacy.pii_numbers import find_numbers
-from tiered_memory.privacy.pii_types import BLANK, OPTIONAL, PiiType, Span
 
 PLACEHOLDER = re.compile(rf"<(?:{'|'.join(PiiType)})(?:_\d{{1,9}})?>")
 _DIGITS = re.compile(r"\d+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from tiered_memory.privacy.pii_types import BLANK
+from tiered_memory.policy.pii_types import BLANK
 
 BEFORE = 48
 AFTER = 16

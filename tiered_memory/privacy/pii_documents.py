@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from tiered_memory.policy.pii_types import BLANK, PiiType, Span
 from tiered_memory.privacy import checksums
 from tiered_memory.privacy.pii_context import at_words
-from tiered_memory.privacy.pii_types import BLANK, PiiType, Span
 
 IBAN = re.compile(r"\d\d(?<=[A-Za-z]{2}\d\d)(?<![\w\-][A-Za-z]{2}\d\d)")
 _ONE_PIECE = re.compile(r"[A-Za-z]{2}\d\d[A-Za-z0-9]{11,30}(?![A-Za-z0-9])")

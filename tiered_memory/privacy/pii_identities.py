@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tiered_memory.policy.pii_types import PiiType
 from tiered_memory.privacy import checksums
 from tiered_memory.privacy.pii_context import says
-from tiered_memory.privacy.pii_types import PiiType
 
 
 @dataclass(frozen=True, slots=True)

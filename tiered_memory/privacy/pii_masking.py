@@ -6,14 +6,14 @@ import hashlib
 import hmac
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from types import MappingProxyType
 
 from tiered_memory.errors import InvalidInputError
+from tiered_memory.policy.pii_rules import PiiMode
+from tiered_memory.policy.pii_types import SECRETS, PiiType, Span
 from tiered_memory.privacy.pii_numbers import ascii_digits
-from tiered_memory.privacy.pii_types import SECRETS, PiiType, Span
 
 _SPACE = re.compile(r"\s+")
 _KEEPS_ITS_CASE = SECRETS | {PiiType.CRYPTO_WALLET}
@@ -44,15 +44,6 @@ _BY_ITS_CHARACTERS = frozenset(
 )
 
 
-class PiiMode(StrEnum):
-    """What is done about personal data."""
-
-    MASK = "mask"
-    REDACT = "redact"
-    KEEP_SEALED = "keep_sealed"
-    REFUSE = "refuse"
-
-
 class PiiRefusedError(InvalidInputError):
     """The text holds personal data or secrets of a sort that the policy refuses; nothing was stored."""
 
@@ -70,6 +61,12 @@ class Placeholders:
 
     key: bytes = field(repr=False)
     entries: Mapping[str, str] = field(default_factory=dict)
+    most: int = 100_000
+    """How many values are numbered; what comes beyond is shown as its type alone."""
+
+    def known(self, kind: PiiType, value: str) -> str:
+        """Return the placeholder that stands for `value`, or nothing."""
+        return self.entries.get(self._digest(kind, value), "")
 
     def number(self, kind: PiiType, value: str) -> tuple[str, Placeholders]:
         """Return the placeholder of `value`, and the table that knows it."""
@@ -77,9 +74,11 @@ class Placeholders:
         known = self.entries.get(digest)
         if known is not None:
             return known, self
+        if len(self.entries) >= self.most:
+            return f"<{kind.value}>", self
         taken = sum(placeholder.startswith(f"<{kind.value}_") for placeholder in self.entries.values())
         fresh = f"<{kind.value}_{taken + 1}>"
-        return fresh, Placeholders(self.key, MappingProxyType({**self.entries, digest: fresh}))
+        return fresh, replace(self, entries=MappingProxyType({**self.entries, digest: fresh}))
 
     def _digest(self, kind: PiiType, value: str) -> str:
         message = f"{kind.value}\0{normalised(kind, value)}".encode("utf-8", "surrogatepass")

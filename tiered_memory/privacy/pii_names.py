@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tiered_memory.privacy.pii_types import PiiType, Span
+from tiered_memory.policy.pii_types import PiiType, Span
 
 _NAME = r"[^\W\d_a-z][\w'\u2019\-]{1,24}"
 _TITLE = re.compile(

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
+from tiered_memory.policy.pii_types import BLANK, PiiType, Span
 from tiered_memory.privacy import checksums
 from tiered_memory.privacy.pii_context import before
-from tiered_memory.privacy.pii_types import BLANK, PiiType, Span
 
 _LOCAL_BACKWARDS = re.compile(r"[\w%+\-'!#$&*/=?^`{|}~](?:\.?[\w%+\-'!#$&*/=?^`{|}~]){0,63}")
 _DOMAIN = re.compile(r"(?:[^\W_](?:[\w\-]{0,62})\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9\-]{2,59})(?![\w\-]*@)")

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from tiered_memory.policy.pii_types import PiiType, Span
 from tiered_memory.privacy import checksums, pii_identities, pii_phone
 from tiered_memory.privacy.pii_context import after, before, words_of
-from tiered_memory.privacy.pii_types import PiiType, Span
 
 _S = pii_phone.SEPARATOR
 NUMBER = re.compile(rf"\d(?<!\w\d)(?:{_S}{{0,3}}\d){{6,20}}(?!\d)")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tiered_memory.policy.pii_types import BLANK, PiiType, Span
 from tiered_memory.privacy.pii_context import at_words
-from tiered_memory.privacy.pii_types import BLANK, PiiType, Span
 
 _STREET_WORDS = (
     "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Way|Place|Pl|Terrace|Ter|Square|Sq|Parkway"

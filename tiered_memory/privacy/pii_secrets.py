@@ -10,8 +10,8 @@ from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Iterator
 
+from tiered_memory.policy.pii_types import BLANK, PiiType, Span
 from tiered_memory.privacy.pii_context import at_words
-from tiered_memory.privacy.pii_types import BLANK, PiiType, Span
 
 _PREFIXED = re.compile(
     r"(?<![A-Za-z0-9_])(?:A(?:KIA|SIA)[0-9A-Z]{16}|AIza[0-9A-Za-z_\-]{35}|gh[pousr]_[A-Za-z0-9]{36,255}"

@@ -7,14 +7,16 @@ from typing import Any
 
 import apsw
 
-from tiered_memory.state import sqlite_register, sqlite_revising, sqlite_rows, sqlite_writes
+from tiered_memory.state import sqlite_consents, sqlite_register, sqlite_revising, sqlite_rows, sqlite_writes
 
 HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_writes.HANDLERS,
     **sqlite_register.HANDLERS,
+    **sqlite_consents.HANDLERS,
     **sqlite_revising.HANDLERS,
 }
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_rows.READERS,
     **sqlite_register.READERS,
+    **sqlite_consents.READERS,
 }

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import Sensitivity
-from tiered_memory.privacy.pii_masking import PiiMode
-from tiered_memory.privacy.pii_types import OPTIONAL, PiiType
+from tiered_memory.policy.pii_types import OPTIONAL, PiiType
 
 _REGION_LETTERS = 2
 
 
+class PiiMode(StrEnum):
+    """What is done about personal data."""
+
+    MASK = "mask"
+    REDACT = "redact"
+    KEEP_SEALED = "keep_sealed"
+    REFUSE = "refuse"
+
+
 def default_modes() -> Mapping[Sensitivity, PiiMode]:
-    """Return masking for public and internal text; confidential and restricted text is sealed as it is."""
-    return MappingProxyType(
-        {
-            Sensitivity.PUBLIC: PiiMode.MASK,
-            Sensitivity.INTERNAL: PiiMode.MASK,
-            Sensitivity.CONFIDENTIAL: PiiMode.KEEP_SEALED,
-            Sensitivity.RESTRICTED: PiiMode.KEEP_SEALED,
-        }
-    )
+    """Return keeping it sealed for every sensitivity: only the record has it, what is computed from it does not."""
+    return MappingProxyType(dict.fromkeys(Sensitivity, PiiMode.KEEP_SEALED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,181 @@
+"""Personal data in what is written is treated as the policy says, before anything is embedded, indexed or stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from support import PURPOSE, consenting, contents, opened, parts_of, state_pages
+
+from tiered_memory.embedding.base import TextKind, Vectors
+from tiered_memory.embedding.static_embedder import StaticEmbedder
+from tiered_memory.formats.record import decode_fields
+from tiered_memory.memory import TieredMemory
+from tiered_memory.model import Interaction, Sensitivity
+from tiered_memory.policy.pii_types import PiiType, Span
+from tiered_memory.privacy.pii_masking import PiiRefusedError
+from tiered_memory.register import Register
+from tiered_memory.user import User
+
+pytestmark = pytest.mark.anyio
+MAIL, PHONE = "jo.marker@mail.example", "+49 30 1234567"
+SECRET = "sk-live-9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"
+MASKS = """
+schema = 1
+name = "masks"
+[pii]
+public = "redact"
+internal = "mask"
+confidential = "keep_sealed"
+restricted = "refuse"
+[pii.types]
+CARD = "refuse"
+[routing]
+cold_threshold = 0.0
+[purposes.personalization]
+lawful_basis = "consent"
+max_sensitivity = "restricted"
+"""
+
+
+class Listening(StaticEmbedder):
+    """The shipped embedder, with a note of what it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Vectors:
+        self.heard += texts
+        return await super().embed(texts, kind)
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> dict[str, object]:
+    path = tmp_path / "masks.toml"
+    path.write_text(MASKS)
+    return {"policy": str(path)}
+
+
+async def said(user: User, text: str, level: Sensitivity, **more: object) -> str:
+    receipt = await user.add(text, sensitivity=level, importance=0.9, **more)  # type: ignore[arg-type]
+    return (await user.get(receipt.id)).content
+
+
+async def test_each_sensitivity_has_its_mode(tmp_path: Path, masks: dict[str, object]) -> None:
+    async with opened(tmp_path / "data", settings=masks) as memory:
+        user = await consenting(memory)
+        text = f"write to {MAIL} or call {PHONE}"
+        assert await said(user, text, Sensitivity.PUBLIC) == "write to <EMAIL> or call <PHONE>"
+        assert await said(user, text, Sensitivity.INTERNAL) == "write to <EMAIL_1> or call <PHONE_1>"
+        assert await said(user, text, Sensitivity.CONFIDENTIAL) == text
+        before = await contents(user)
+        with pytest.raises(PiiRefusedError, match="EMAIL, PHONE"):
+            await user.add(text, sensitivity=Sensitivity.RESTRICTED)
+        with pytest.raises(PiiRefusedError, match="CARD"):
+            await user.add_many(
+                [Interaction(content="fine"), Interaction(content="card 4111 1111 1111 1111")],
+                purpose=PURPOSE,
+            )
+        assert await contents(user) == before
+
+
+async def test_one_value_has_one_placeholder_for_good_and_another_user_s_are_their_own(
+    tmp_path: Path, masks: dict[str, object]
+) -> None:
+    async with opened(tmp_path / "data", settings=masks) as memory:
+        alice, bob = await consenting(memory, "alice"), await consenting(memory, "bob")
+        assert await said(alice, f"mail {MAIL}", Sensitivity.INTERNAL) == "mail <EMAIL_1>"
+        assert await said(bob, "mail b@mail.example", Sensitivity.INTERNAL) == "mail <EMAIL_1>"
+    async with opened(tmp_path / "data", settings=masks) as memory:
+        alice = memory.user("alice", tenant="acme")
+        kept = await said(alice, f"also {MAIL.upper()} and c@mail.example", Sensitivity.INTERNAL)
+        assert kept == "also <EMAIL_1> and <EMAIL_2>"
+        entries = await entries_of(memory, alice)
+        assert len(entries) == 2
+        assert not any(MAIL in one for one in entries)
+        await alice.erase(reason="request")
+    assert MAIL.encode() not in state_pages(tmp_path / "data")
+
+
+async def entries_of(memory: TieredMemory, user: User) -> dict[str, str]:
+    async with user._using("rights") as (_, active):
+        entry = await Register(parts_of(memory).core).get(active, "placeholders", "values")
+        assert entry is not None
+        return dict(entry.fields)
+
+
+async def test_a_value_numbered_before_there_was_consent_keeps_its_number(
+    tmp_path: Path, masks: dict[str, object]
+) -> None:
+    async with opened(tmp_path / "data", settings=masks) as memory:
+        user = memory.user("alice", tenant="acme")
+        assert await said(user, f"mail {MAIL}", Sensitivity.INTERNAL, session="s") == "mail <EMAIL_1>"
+        await user.consent.grant(PURPOSE, notice="n", explicit=True)
+        text = f"x@mail.example wrote to {MAIL}"
+        assert await said(user, text, Sensitivity.INTERNAL) == "<EMAIL_2> wrote to <EMAIL_1>"
+        assert len(await entries_of(memory, user)) == 2
+
+
+async def test_secrets_are_nowhere_whatever_the_mode(tmp_path: Path) -> None:
+    embedder = Listening()
+    async with opened(tmp_path, embedder=embedder) as memory:
+        user = await consenting(memory)
+        metadata = {"config": {"headers": [f"api_key={SECRET}"]}, "n": 3}
+        receipt = await user.add(
+            f"the key is api_key={SECRET}", importance=0.9, session="s1", metadata=metadata
+        )
+        kept = await user.get(receipt.id)
+        assert SECRET not in kept.content
+        assert kept.metadata == {"config": {"headers": ["api_key=<API_KEY>"]}, "n": 3}
+        context = await user.context("what is the key?", session="s1")
+        assert SECRET not in context.render()
+        assert not any(SECRET in one for one in embedder.heard)
+
+
+async def test_what_is_computed_knows_tokens_and_no_values_and_a_value_is_found_all_the_same(
+    tmp_path: Path,
+) -> None:
+    embedder = Listening()
+    async with opened(tmp_path, embedder=embedder) as memory:
+        user = await consenting(memory)
+        receipt = await user.add(f"the lift firm answers at {PHONE}", importance=0.9)
+        for number in range(30):
+            await user.add(f"the firm number {number} answers at +49 30 76543{number:02d}", importance=0.9)
+        hits = await user.search("who is +49-30-1234567?", limit=1)
+        assert hits[0].memory.id == receipt.id
+        assert PHONE in hits[0].memory.content
+        async with user._using("get") as (_, active):
+            terms = decode_fields(active.held[receipt.id].plaintext)["terms"]
+        assert not any("1234567" in term for term in terms)
+        assert not any("1234567" in one for one in embedder.heard)
+
+
+async def test_a_masked_value_is_found_by_its_value(tmp_path: Path, masks: dict[str, object]) -> None:
+    async with opened(tmp_path / "data", settings=masks) as memory:
+        user = await consenting(memory)
+        for number in range(12):
+            await said(user, f"person {number} writes from p{number}@mail.example", Sensitivity.INTERNAL)
+        hits = await user.search("who has p7@mail.example?", limit=1)
+        assert hits[0].memory.content == "person 7 writes from <EMAIL_8>"
+
+
+class Names:
+    """A recogniser that knows one name, as a model would find many; it also reaches for a placeholder."""
+
+    async def find(self, text: str) -> Sequence[Span]:
+        found = [(text.find(one), one) for one in ("Ada Lovelace", "EMAIL_1")]
+        return [Span(at, at + len(one), PiiType.PERSON, 0.9, "names") for at, one in found if at >= 0]
+
+
+async def test_a_recogniser_adds_what_needs_a_model_and_a_hook_comes_first(
+    tmp_path: Path, masks: dict[str, object]
+) -> None:
+    async def hook(text: str) -> str:
+        return text.replace("AL", "Ada Lovelace")
+
+    async with opened(tmp_path / "data", settings=masks, recogniser=Names(), pii=hook) as memory:
+        user = await consenting(memory)
+        assert await said(user, f"AL has {MAIL}", Sensitivity.INTERNAL) == "<PERSON_1> has <EMAIL_1>"
+        assert await said(user, "<EMAIL_1> wrote again", Sensitivity.INTERNAL) == "<EMAIL_1> wrote again"

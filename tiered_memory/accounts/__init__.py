@@ -1,0 +1,1 @@
+"""Accounts of the processing: requirements judged by facts, records of processing activities, and their pages. Pure."""
