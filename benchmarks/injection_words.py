@@ -4,8 +4,8 @@
 interactions made of them were quarantined at first sight. Rules were then mended by what had come through, so that
 they measure the product no longer as a stranger would. `UNSEEN` were written after that, to avoid the words of the
 rules where they can, and no rule on wording was changed for them; at first sight 59 of 200 were quarantined, and marks
-of disguises (lookalike letters, encoded prose), whatever they say, were added then. They are nearer to what a patient
-attacker would send, though by the same hand.
+of disguises (lookalike letters, encoded prose), whatever they say, were added then: 107 of 200. They are nearer to what
+a patient attacker would send, though by the same hand.
 """
 
 from __future__ import annotations

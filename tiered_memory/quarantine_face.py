@@ -15,8 +15,10 @@ class QuarantineFace:
 
     async def list(self) -> list[Memory]:
         """Return the quarantined memories, newest first; the last of each one's `reasons` says why it is there."""
-        async with self._scope.using("list") as (parts, active):
-            return await parts.quarantine.quarantined(active)
+        async with self._scope.using("list") as call:
+            parts, active = call
+            found = await parts.quarantine.quarantined(active)
+            return call.showing(found if call.sight is None else call.sight.memories(active, found))
 
     async def put(self, memory_id: str, *, reason: str) -> None:
         """Keep a memory apart: stored, but found, shown and followed by nothing; what it superseded holds again."""

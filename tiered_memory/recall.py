@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject, HeldMemory, state_of
 from tiered_memory.bulk import in_bulk
-from tiered_memory.clock import stopwatch, to_us
+from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
 from tiered_memory.corroboration import standings
 from tiered_memory.embedding.related_terms import related_terms
@@ -17,6 +17,7 @@ from tiered_memory.heirs import Wanted
 from tiered_memory.held_records import is_current
 from tiered_memory.holdings import Opened
 from tiered_memory.masking import Masker
+from tiered_memory.matching import matching_ids
 from tiered_memory.metrics import ContextPacked, Embedded
 from tiered_memory.model import (
     Context,
@@ -50,8 +51,6 @@ SOURCE_LABELS = {
     SourceKind.IMPORT: "an import",
 }
 """What a prompt says of a recalled text that neither the user nor the agent said: it is data, not a turn."""
-NEVER_US = 2**63
-"""Later than any moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ class Recall:
         if active.paged:
             found = await self._page_of_large(active, where, limit, before, sight)
             return found if sight is None else sight.memories(active, found)
-        ids = active.held.keys() - active.superseded if where is None else _matching(active, where)
+        ids = active.held.keys() - active.superseded if where is None else matching_ids(active, where)
         if sight is not None:
             ids &= sight.ids(active)
         chosen = [active.held[one] if one in active.held else active.quarantined[one] for one in ids]
@@ -179,7 +178,7 @@ class Recall:
                 one for one in volatile if lowest <= one.order and (before is None or one.order < before)
             ]
             passing = (
-                {one.id for one in here} - active.superseded if where is None else _matching(active, where)
+                {one.id for one in here} - active.superseded if where is None else matching_ids(active, where)
             )
             if sight is not None:
                 passing &= sight.ids(active)
@@ -334,11 +333,11 @@ def _hit(active: ActiveSubject, scored: Scored, strength: float) -> Hit:
 
 def _wanted(active: ActiveSubject, where: Filter | None, sight: Sight | None = None) -> Wanted:
     current = where is None or (where.as_of is None and not where.include_superseded)
+    found = None if where is None else matching_ids(active, where) & active.held.keys()
     if sight is None:
-        matching = None if where is None else _matching(active, where) & active.held.keys()
-        return Wanted.by(active, matching, current=current)
+        return Wanted.by(active, found, current=current)
     seen = sight.ids(active)
-    matching = active.held.keys() - active.superseded if where is None else _matching(active, where)
+    matching = active.held.keys() - active.superseded if found is None else found
     return Wanted.by(active, matching & seen, current=current).among(seen)
 
 
@@ -351,54 +350,3 @@ def _piece(memory: Memory) -> Piece:
         memory_id=memory.id,
         source=SOURCE_LABELS.get(memory.provenance.source),
     )
-
-
-def _matching(active: ActiveSubject, where: Filter) -> set[str]:
-    """Return the ids that pass the filter; metadata is looked at last, because it must be decoded."""
-    as_of = None if where.as_of is None else to_us(where.as_of)
-    current = None if where.include_superseded or as_of is not None else True
-    said = None if where.sessions is None and where.since is None and where.until is None else _Said.of(where)
-    checks = (
-        (current, lambda held: held.superseded_by is None),
-        (as_of, lambda held: as_of is not None and held.held_good(as_of)),
-        (where.kinds, lambda held: held.kind in (where.kinds or ())),
-        (where.roles, lambda held: held.role in (where.roles or ())),
-        (where.agents, lambda held: held.agent in (where.agents or ())),
-        (where.min_importance, lambda held: held.importance >= (where.min_importance or 0.0)),
-        (said, lambda held: said is not None and said.ever(held)),
-    )
-    wanted = [check for given, check in checks if given is not None]
-    apart = active.quarantined.values() if where.include_quarantined else ()
-    passing = [held for held in (*active.held.values(), *apart) if all(check(held) for check in wanted)]
-    if where.metadata:
-        passing = [held for held in passing if _has_metadata(held, where)]
-    return {held.id for held in passing}
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """In which sessions (None: any), since when and until when a memory must have been said, at one of its times."""
-
-    sessions: Collection[str] | None
-    since_us: int
-    until_us: int
-
-    @classmethod
-    def of(cls, where: Filter) -> _Said:
-        since = -NEVER_US if where.since is None else to_us(where.since)
-        return cls(where.sessions, since, NEVER_US if where.until is None else to_us(where.until))
-
-    def ever(self, held: HeldMemory) -> bool:
-        """Tell whether a memory was said so, first or again."""
-        return self._then(held.session, held.occurred_us) or any(
-            self._then(one.session, to_us(one.occurred_at)) for one in held.repeats
-        )
-
-    def _then(self, session: str | None, at_us: int) -> bool:
-        here = self.sessions is None or session in self.sessions
-        return here and self.since_us <= at_us < self.until_us
-
-
-def _has_metadata(held: HeldMemory, where: Filter) -> bool:
-    metadata = decode_fields(held.plaintext).get("metadata", {})
-    return all(key in metadata and metadata[key] == value for key, value in where.metadata.items())

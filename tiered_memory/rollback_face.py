@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from tiered_memory.clock import to_us
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.intake import REASON_BYTES, check_id, check_moment, check_text
-from tiered_memory.model import SourceKind
+from tiered_memory.model import Sensitivity, SourceKind
 from tiered_memory.privacy.provenance_graph import Origin
 from tiered_memory.rollback import RollbackReport
 from tiered_memory.scope import Scope
@@ -37,6 +37,7 @@ async def roll_back(
     """See `User.roll_back`."""
     check_text(reason, "reason", REASON_BYTES)
     origin = origin_of(given, scope.parts().core.clock.now())
+    await scope.permit("delete", list(Sensitivity))  # what derives from what is followed through every level
     async with scope.using("delete") as (parts, active):
         if dry_run:
             return (await parts.rollback.plan(active, origin))[0]
