@@ -15,11 +15,11 @@ from benchmarks.store import NOTICE, PURPOSE, fresh_folder, settings_for
 from benchmarks.suite import Progress, Results
 from benchmarks.timing import since_ms
 from tiered_memory import TieredMemory
-from tiered_memory.active import state_of
 from tiered_memory.clock import stopwatch, to_us
 from tiered_memory.core import Core
 from tiered_memory.forgetting.decay import DAY_US
 from tiered_memory.forgetting.placement import deadline
+from tiered_memory.held import state_of
 from tiered_memory.model import Sensitivity
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState, StrengthUpdate, SubjectState, WriteBatch

@@ -15,9 +15,10 @@ from tiered_memory.crypto.envelope import Place
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import CorruptionError
 from tiered_memory.events import Events
+from tiered_memory.forget_model import ForgetBatch, MemoryEvent
 from tiered_memory.forgetting.placement import QUOTA
 from tiered_memory.metrics import HookAnswered, MemoryMoved
-from tiered_memory.model import ForgetBatch, MemoryEvent, Subject
+from tiered_memory.model import Subject
 from tiered_memory.state.base import MemoryState, StateChange, SubjectRow
 from tiered_memory.tiers.base import TierRecord
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tiered_memory.active import ActiveSubject, HeldMemory, state_of
+from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place, SealingKey
@@ -16,6 +16,7 @@ from tiered_memory.explaining import explained, explained_volatile
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.formats import archive as f
 from tiered_memory.formats.record import decode_fields, memory_of
+from tiered_memory.held import HeldMemory, state_of
 from tiered_memory.held_records import is_current
 from tiered_memory.ledger import subject_commitment
 from tiered_memory.model import Explanation, Memory

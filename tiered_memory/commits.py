@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
-from tiered_memory.active import ActiveSubject, Tracked, state_of
+from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
 from tiered_memory.drafts import Amendment, Draft, DraftWriter
@@ -15,6 +15,7 @@ from tiered_memory.errors import ConsentRequiredError, QuotaExceededError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.guard import quarantine_leaf
+from tiered_memory.held import Tracked, state_of
 from tiered_memory.leaving import Quotas
 from tiered_memory.metrics import Routed
 from tiered_memory.state.base import JournalEntry, MemoryRow, OperationRow, Repeated, Stale, WriteBatch

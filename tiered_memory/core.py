@@ -15,12 +15,13 @@ from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
 from tiered_memory.crypto.guards import GuardFolder
 from tiered_memory.crypto.keyring import Keyring, Pseudonyms
 from tiered_memory.embedding.base import Embedder
+from tiered_memory.forget_model import ForgetBatch
 from tiered_memory.forgetting.decay import Curve
 from tiered_memory.forgetting.retention import Kept, kept
 from tiered_memory.highwater import Mark
 from tiered_memory.marks import Marks
 from tiered_memory.metrics import Observer
-from tiered_memory.model import ForgetBatch, Sensitivity
+from tiered_memory.model import Sensitivity
 from tiered_memory.notary import Notary
 from tiered_memory.policy.pii_types import Span
 from tiered_memory.policy.rules import Policy

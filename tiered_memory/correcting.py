@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
-from tiered_memory.active import ActiveSubject, HeldMemory, Tracked, wording_of
+from tiered_memory.active import ActiveSubject, wording_of
 from tiered_memory.commits import WITHDRAWN, Committer
 from tiered_memory.core import Core
 from tiered_memory.corrections import Asked, Correction, accepted_of, changed, fingerprint_of
@@ -29,6 +29,7 @@ from tiered_memory.flusher import Flusher
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.formats.record import Features, decode_fields, vectors_of
 from tiered_memory.formats.versions import Amended, corrected
+from tiered_memory.held import HeldMemory, Tracked
 from tiered_memory.held_records import indexed_turn
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Quotas

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tiered_memory.active import ActiveSubject, HeldMemory
+from tiered_memory.active import ActiveSubject
+from tiered_memory.held import HeldMemory
 from tiered_memory.model import Memory
 from tiered_memory.policy.guard_rules import GuardRules
 from tiered_memory.privacy.trust import Saying, independent_sources, source_of, standing

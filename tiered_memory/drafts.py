@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tiered_memory.active import ActiveSubject, HeldMemory, Tracked
+from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import from_us, to_us
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
@@ -23,6 +23,7 @@ from tiered_memory.formats.record import (
     settled,
     vectors_of,
 )
+from tiered_memory.held import HeldMemory, Tracked
 from tiered_memory.held_records import held_memory, indexed_turn
 from tiered_memory.model import Memory, Repeat, Role, SourceKind
 from tiered_memory.privacy.consent import decide_grounds, open_consents

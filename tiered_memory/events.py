@@ -11,7 +11,8 @@ from weakref import WeakSet
 import anyio
 
 from tiered_memory.errors import InvalidInputError
-from tiered_memory.model import MemoryEvent, Subject
+from tiered_memory.forget_model import MemoryEvent
+from tiered_memory.model import Subject
 
 BUFFERED, MOST_BUFFERED = 1000, 1_000_000
 

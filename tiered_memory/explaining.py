@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tiered_memory.active import ActiveSubject, HeldMemory
+from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
 from tiered_memory.errors import NotFoundError
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import CEILING, FLOOR, deadline
+from tiered_memory.held import HeldMemory
 from tiered_memory.model import Explanation, Memory, TierName
 from tiered_memory.state.base import MemoryRow, MemoryState
 

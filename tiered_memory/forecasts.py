@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 
-from tiered_memory.active import state_of
 from tiered_memory.bulk import in_bulk
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
 from tiered_memory.forecast_model import Forecast, ForecastBucket, ForecastShift, ForgettingForecast
 from tiered_memory.forgetting.decay import DAY_US
 from tiered_memory.forgetting.forecast import Forecasting, Outlook, Shift
+from tiered_memory.held import state_of
 from tiered_memory.leaving import due_of
 from tiered_memory.policy.rules import Policy
 from tiered_memory.state import commands as c

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tiered_memory.active import ActiveSubject, Tracked
+from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
 from tiered_memory.erasure import Eraser
 from tiered_memory.errors import ErasureIncompleteError, NotFoundError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent
+from tiered_memory.held import Tracked
 from tiered_memory.holdings import Opened
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Leavers

@@ -10,8 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from tiered_memory.active import ActiveSubject, HeldMemory
+from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import to_us
+from tiered_memory.held import HeldMemory
 from tiered_memory.scoring.ranking import Candidates, Scored, rank
 from tiered_memory.scoring.recall_index import Query
 from tiered_memory.scoring.succession import Successions, last_heirs

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tiered_memory.active import HeldMemory
 from tiered_memory.formats.record import passages_of
+from tiered_memory.held import HeldMemory
 from tiered_memory.scoring import text
 from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.recall_index import IndexedTurn

@@ -6,12 +6,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
-from tiered_memory.active import ActiveSubject, Tracked, state_of
+from tiered_memory.active import ActiveSubject
 from tiered_memory.bulk import in_bulk
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
 from tiered_memory.errors import CorruptionError, HotTierError, KeyUnavailableError
 from tiered_memory.formats.record import decode_fields, vectors_of
+from tiered_memory.held import Tracked, state_of
 from tiered_memory.held_records import held_memory, indexed_turn, is_current, lasting
 from tiered_memory.metrics import CorruptionDetected, TierLookup
 from tiered_memory.state.base import MemoryRow

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from tiered_memory.active import ActiveSubject, state_of
+from tiered_memory.active import ActiveSubject
 from tiered_memory.announcing import Announcer
 from tiered_memory.core import Core
 from tiered_memory.errors import QuotaExceededError
@@ -25,6 +25,7 @@ from tiered_memory.forgetting.placement import (
 from tiered_memory.forgetting.quota import Displaceable, plan_displacement
 from tiered_memory.forgetting.retention import NO_TERMS, Terms
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.held import state_of
 from tiered_memory.inflight import KeyedLocks
 from tiered_memory.ledger import leaf_for
 from tiered_memory.model import Sensitivity

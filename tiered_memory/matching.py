@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from tiered_memory.active import ActiveSubject, HeldMemory
+from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import to_us
 from tiered_memory.formats.record import decode_fields
+from tiered_memory.held import HeldMemory
 from tiered_memory.model import Filter
 
 NEVER_US = 2**63

@@ -18,6 +18,7 @@ from tiered_memory.config import Settings, load_settings
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.events import BUFFERED, EventStream
 from tiered_memory.forecast_model import ForgettingForecast
+from tiered_memory.forget_model import ForgetReport
 from tiered_memory.hold_model import PurgeRun
 from tiered_memory.holds_face import HoldsFace
 from tiered_memory.intake import check_caller, check_count, check_id, check_subject
@@ -25,7 +26,7 @@ from tiered_memory.keys_face import Keys
 from tiered_memory.maintenance import reembed_store
 from tiered_memory.merging import merged_forecasts, merged_reports, merged_stats
 from tiered_memory.metrics import timed
-from tiered_memory.model import ForgetReport, Subject
+from tiered_memory.model import Subject
 from tiered_memory.notices_face import Notices
 from tiered_memory.policy.rules import Policy
 from tiered_memory.privacy.sharing import Member, MemberKind

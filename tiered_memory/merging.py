@@ -10,7 +10,7 @@ from typing import TypeVar
 from tiered_memory.analytics.duckdb_views import Forecast as DueForecast
 from tiered_memory.analytics.duckdb_views import Stats
 from tiered_memory.forecast_model import Forecast, ForecastBucket, ForecastShift, ForgettingForecast
-from tiered_memory.model import ForgetReport
+from tiered_memory.forget_model import ForgetReport
 
 PLANNED_MOST = 1000
 K = TypeVar("K")

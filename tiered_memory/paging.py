@@ -13,11 +13,12 @@ from collections.abc import Collection, Mapping, Sequence
 import anyio.lowlevel
 import numpy as np
 
-from tiered_memory.active import ActiveSubject, Tracked, state_of
+from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core, chunks
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import CorruptionError, SubjectErasedError
 from tiered_memory.formats.record import decode_fields, vectors_of
+from tiered_memory.held import Tracked, state_of
 from tiered_memory.held_records import is_current, lasting
 from tiered_memory.model import Kind, Sensitivity
 from tiered_memory.scoring import text

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta, timezone
 
-from tiered_memory.active import HeldMemory
 from tiered_memory.clock import from_us
 from tiered_memory.formats.record import decode_fields
 from tiered_memory.formats.versions import Version, versions_of
+from tiered_memory.held import HeldMemory
 from tiered_memory.model import HistoryEntry, Memory
 
 VERSIONS_KEY = b"\xa8versions"

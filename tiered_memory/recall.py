@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tiered_memory.active import ActiveSubject, HeldMemory, state_of
+from tiered_memory.active import ActiveSubject
 from tiered_memory.bulk import in_bulk
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
@@ -14,6 +14,7 @@ from tiered_memory.embedding.related_terms import related_terms
 from tiered_memory.explaining import explained, explained_volatile, gone
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.heirs import Wanted
+from tiered_memory.held import HeldMemory, state_of
 from tiered_memory.held_records import is_current
 from tiered_memory.holdings import Opened
 from tiered_memory.masking import Masker

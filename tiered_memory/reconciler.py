@@ -16,11 +16,12 @@ import anyio
 import anyio.lowlevel
 import numpy as np
 
-from tiered_memory.active import ActiveSubject, HeldMemory, wording_of
+from tiered_memory.active import ActiveSubject, wording_of
 from tiered_memory.core import Core
 from tiered_memory.drafts import Amendment, Draft, promoted
 from tiered_memory.forgetting.routing import MERGED, UPDATING
 from tiered_memory.formats.record import closed, decode_fields, repeated, vectors_of
+from tiered_memory.held import HeldMemory
 from tiered_memory.model import Kind, Repeat
 from tiered_memory.paging import Pager
 from tiered_memory.scoring.recall_index import Query

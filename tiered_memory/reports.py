@@ -9,9 +9,9 @@ from typing import assert_never
 
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
+from tiered_memory.forget_model import ForgetReport, PlannedForget
 from tiered_memory.forgetting.placement import Due, Forget, Keep, Plan, Purge, deadline, kept_of
 from tiered_memory.forgetting.veto import VETO
-from tiered_memory.model import ForgetReport, PlannedForget
 
 PLANNED_LIMIT = 1000
 EXPIRED_CONSENT = "expired"

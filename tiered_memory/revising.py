@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tiered_memory.active import ActiveSubject, HeldMemory, Tracked
+from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
 from tiered_memory.drafts import Amendment, DraftWriter
 from tiered_memory.errors import ConsentRequiredError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.formats.leaf import AuditLeaf
+from tiered_memory.held import HeldMemory, Tracked
 from tiered_memory.holdings import Holdings
 from tiered_memory.state.base import JournalEntry, MemoryState, Revision, StateChange, WriteBatch
 from tiered_memory.state.revising import Revise

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import anyio
@@ -71,32 +71,33 @@ CLOSE_SECONDS = 10.0
 
 
 @dataclass(slots=True)
-class Parts:
-    """The acting modules of one runtime."""
+class MemoryParts:
+    """The acting modules that write, find and forget."""
 
     core: Core
     directory: SubjectDirectory
     pager: Pager
     flusher: Flusher
     sessions: Sessions
-    router: Router
     inflight: InFlight
-    recall: Recall
+    announcer: Announcer
     sweeper: Sweeper
+    quotas: Quotas
+    committer: Committer
+    router: Router
+    recall: Recall
     eraser: Eraser
     fulfil: Fulfil
     analytics: AnalyticsProjection
     backup: Backup
     reembedder: Reembedder
-    announcer: Announcer
     forecaster: Forecaster
-    corrector: Corrector
-    overwriting: Overwriting
-    restrictions: Restrictions
-    decisions: Decisions
-    requests: Requests
-    key_epochs: KeyEpochs
-    tenants: Tenants
+
+
+@dataclass(slots=True)
+class Parts(MemoryParts):
+    """The acting modules of one runtime: besides, those of people's rights and an operator's duties."""
+
     consents: Consents
     expiry: Expiry
     notices: NoticeBoard
@@ -105,10 +106,17 @@ class Parts:
     accesses: AccessWriter
     access: AccessGate
     shared: SharedSpaces
+    overwriting: Overwriting
+    corrector: Corrector
+    restrictions: Restrictions
+    decisions: Decisions
+    requests: Requests
     exporter: Exporter
     importer: Importer
     holds: Holds
     purges: PurgeLog
+    key_epochs: KeyEpochs
+    tenants: Tenants
     quarantine: Quarantine
     rollback: Rollback
 
@@ -119,79 +127,23 @@ PartsNow = Callable[[], Parts]
 
 def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Parts:
     """Return the acting modules over `core`."""
-    core.terms.tenant_ceiling_days = core.tenancy.ceiling_days
-    flusher = Flusher(core)
-    inflight = InFlight(core.limits.commit_deadline_seconds)
-    directory = SubjectDirectory(core, flusher.pending, inflight)
-    pager = Pager(core, directory)
-    if core.indexed is not None:
-        core.indexed.reveal = Revealer(core, directory).reveal
-    sessions = Sessions(core, directory, pager)
-    announcer = Announcer(core)
-    sweeper = Sweeper(core, directory, flusher, sessions, inflight, announcer)
+    base = _memory_parts(core, analytics, data_dir)
+    directory, flusher, inflight, sweeper = base.directory, base.flusher, base.inflight, base.sweeper
     endings, notices = Endings(core, sweeper, inflight), NoticeBoard(core)
-    expiry = Expiry(core, directory, endings, announcer)
+    expiry = Expiry(core, directory, endings, base.announcer)
     sweeper.end_consents = expiry.cycle
-    hands = Hands(write_uses_of=sweeper.write_uses_of, take_out=sweeper.take_out)
-    quotas = Quotas(core, announcer, hands)
-    committer = Committer(core, flusher, quotas)
-    recall = Recall(core, directory, sessions, pager, Promoter(core, flusher, committer, inflight))
     accesses = AccessWriter(core.state, core.clock)
     access = AccessGate(core, directory, accesses)
-    eraser = Eraser(core, directory, flusher, analytics.discard)
-    overwriting = Overwriting(core, flusher, inflight)
-    router = Router(
-        core,
-        directory,
-        flusher,
-        sessions,
-        inflight,
-        committer=committer,
-        reconciler=Reconciler(core, pager),
-    )
-    fulfil = Fulfil(core, directory, sweeper, recall, eraser, inflight, leavers=Leavers(quotas, announcer))
     consents = Consents(core, directory, endings, notices, inflight)
-    shared = SharedSpaces(core, Acting(directory, pager, router, recall, fulfil, consents, access))
-    eraser.leave_spaces = shared.leave_all
+    acting = Acting(directory, base.pager, base.router, base.recall, base.fulfil, consents, access)
+    shared = SharedSpaces(core, acting)
+    base.eraser.leave_spaces = shared.leave_all
+    overwriting = Overwriting(core, flusher, inflight)
     reviser = Reviser(core, flusher, directory.holdings, sweeper)
-    quarantine = Quarantine(core, directory, pager, reviser, inflight)
+    quarantine = Quarantine(core, directory, base.pager, reviser, inflight)
     return Parts(
-        core=core,
-        directory=directory,
-        pager=pager,
-        flusher=flusher,
-        sessions=sessions,
-        router=router,
-        inflight=inflight,
-        recall=recall,
-        sweeper=sweeper,
-        eraser=eraser,
-        fulfil=fulfil,
-        analytics=analytics,
-        backup=Backup(core, data_dir),
-        reembedder=Reembedder(core, directory, flusher),
-        announcer=announcer,
-        forecaster=Forecaster(core),
-        overwriting=overwriting,
-        restrictions=Restrictions(core, directory, sweeper, inflight),
-        decisions=Decisions(core, directory),
-        requests=Requests(core, directory, announcer),
-        corrector=Corrector(
-            core,
-            CorrectorParts(
-                directory=directory,
-                overwriting=overwriting,
-                flusher=flusher,
-                sessions=sessions,
-                inflight=inflight,
-                committer=committer,
-                quotas=quotas,
-                sweeper=sweeper,
-            ),
-        ),
-        tenants=Tenants(core),
+        **{one.name: getattr(base, one.name) for one in fields(base)},
         consents=consents,
-        key_epochs=KeyEpochs(core, directory.epochs),
         expiry=expiry,
         notices=notices,
         objecting=Objecting(core, directory, endings, inflight),
@@ -199,12 +151,73 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         accesses=accesses,
         access=access,
         shared=shared,
-        exporter=Exporter(core, directory, sessions),
-        importer=Importer(core, directory, committer, flusher, inflight),
+        overwriting=overwriting,
+        corrector=Corrector(
+            core,
+            CorrectorParts(
+                directory=directory,
+                overwriting=overwriting,
+                flusher=flusher,
+                sessions=base.sessions,
+                inflight=inflight,
+                committer=base.committer,
+                quotas=base.quotas,
+                sweeper=sweeper,
+            ),
+        ),
+        restrictions=Restrictions(core, directory, sweeper, inflight),
+        decisions=Decisions(core, directory),
+        requests=Requests(core, directory, base.announcer),
+        exporter=Exporter(core, directory, base.sessions),
+        importer=Importer(core, directory, base.committer, flusher, inflight),
         holds=Holds(core, directory, sweeper, inflight, Vault(core)),
         purges=PurgeLog(core),
+        key_epochs=KeyEpochs(core, directory.epochs),
+        tenants=Tenants(core),
         quarantine=quarantine,
-        rollback=Rollback(core, directory, pager, sweeper, inflight, reviser=reviser, quarantine=quarantine),
+        rollback=Rollback(
+            core, directory, base.pager, sweeper, inflight, reviser=reviser, quarantine=quarantine
+        ),
+    )
+
+
+def _memory_parts(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> MemoryParts:
+    core.terms.tenant_ceiling_days = core.tenancy.ceiling_days
+    flusher = Flusher(core)
+    inflight = InFlight(core.limits.commit_deadline_seconds)
+    directory = SubjectDirectory(core, flusher.pending, inflight)
+    pager = Pager(core, directory)
+    if core.indexed is not None:
+        core.indexed.reveal = Revealer(core, directory).reveal
+    sessions, announcer = Sessions(core, directory, pager), Announcer(core)
+    sweeper = Sweeper(core, directory, flusher, sessions, inflight, announcer)
+    hands = Hands(write_uses_of=sweeper.write_uses_of, take_out=sweeper.take_out)
+    quotas = Quotas(core, announcer, hands)
+    committer = Committer(core, flusher, quotas)
+    recall = Recall(core, directory, sessions, pager, Promoter(core, flusher, committer, inflight))
+    reconciler = Reconciler(core, pager)
+    eraser = Eraser(core, directory, flusher, analytics.discard)
+    return MemoryParts(
+        core=core,
+        directory=directory,
+        pager=pager,
+        flusher=flusher,
+        sessions=sessions,
+        inflight=inflight,
+        announcer=announcer,
+        sweeper=sweeper,
+        quotas=quotas,
+        committer=committer,
+        router=Router(
+            core, directory, flusher, sessions, inflight, committer=committer, reconciler=reconciler
+        ),
+        recall=recall,
+        eraser=eraser,
+        fulfil=Fulfil(core, directory, sweeper, recall, eraser, inflight, leavers=Leavers(quotas, announcer)),
+        analytics=analytics,
+        backup=Backup(core, data_dir),
+        reembedder=Reembedder(core, directory, flusher),
+        forecaster=Forecaster(core),
     )
 
 

@@ -11,10 +11,7 @@ from typing import Any
 
 import msgpack
 
-from tiered_memory.active import (
-    ActiveSubject,
-    consent_event,
-)
+from tiered_memory.active import ActiveSubject
 from tiered_memory.bulk import collector_paused
 from tiered_memory.core import Core, Sealer
 from tiered_memory.crypto.envelope import Place, SealingKey
@@ -28,6 +25,7 @@ from tiered_memory.errors import (
 )
 from tiered_memory.forgetting.gate import ImportanceSpread
 from tiered_memory.formats.leaf import AuditEvent
+from tiered_memory.held import consent_event
 from tiered_memory.holdings import Holdings, PendingRecords
 from tiered_memory.inflight import InFlight, KeyedLocks
 from tiered_memory.ledger import leaf_for

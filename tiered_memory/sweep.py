@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from tiered_memory.active import ActiveSubject, Tracked, state_of
+from tiered_memory.active import ActiveSubject
 from tiered_memory.announcing import Announcer
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core, chunks
@@ -20,13 +20,14 @@ from tiered_memory.drafts import strength_update
 from tiered_memory.errors import HotTierError, RestrictedError, StorageError, SubjectErasedError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
+from tiered_memory.forget_model import ForgetBatch, ForgetReport
 from tiered_memory.forgetting.placement import Due, Forget, Keep, Plan, Purge, plan_forgetting
 from tiered_memory.forgetting.veto import VETO, disputable, unheard, veto_until_us, with_veto
+from tiered_memory.held import Tracked, state_of
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import deadline_anew, due_of, moves
 from tiered_memory.metrics import ForgetCycle, OldestOverdueDeletion
-from tiered_memory.model import ForgetBatch, ForgetReport
 from tiered_memory.purge_log import PurgeLog, counted
 from tiered_memory.reindex import Reindexer, by_subject
 from tiered_memory.reports import Tally, planned_of

@@ -17,8 +17,9 @@ from support import consenting, opened, parts_of
 from tiered_memory import TieredMemory, User
 from tiered_memory.cli import views
 from tiered_memory.errors import InvalidInputError
+from tiered_memory.forget_model import ForgetBatch, MemoryEvent
 from tiered_memory.metrics import HookAnswered, MemoryMoved, RecordingObserver
-from tiered_memory.model import ForgetBatch, MemoryEvent, Subject
+from tiered_memory.model import Subject
 from tiered_memory.testing import ManualClock
 
 pytestmark = pytest.mark.anyio

@@ -25,8 +25,8 @@ from support import (
 from tiered_memory import TieredMemory, User
 from tiered_memory.erasure import verify_certificate
 from tiered_memory.errors import ConflictError, InvalidInputError, NotFoundError
+from tiered_memory.forget_model import ForgetBatch
 from tiered_memory.hold_model import Hold, HoldScope
-from tiered_memory.model import ForgetBatch
 from tiered_memory.testing import ManualClock
 
 pytestmark = pytest.mark.anyio

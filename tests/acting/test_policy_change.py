@@ -12,10 +12,10 @@ import pytest
 from support import consenting, opened, parts_of, sqlite_rows
 
 from tiered_memory import TieredMemory, User
-from tiered_memory.active import state_of
 from tiered_memory.clock import to_us
 from tiered_memory.forgetting.decay import curve_for
 from tiered_memory.forgetting.placement import deadline
+from tiered_memory.held import state_of
 from tiered_memory.metrics import RecordingObserver, Reindexed
 from tiered_memory.model import Sensitivity
 from tiered_memory.policy.load import parse_policy

@@ -32,8 +32,8 @@ from tiered_memory.corrections import Correction
 from tiered_memory.dossier import Dossier
 from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.forecast_model import ForgettingForecast
+from tiered_memory.forget_model import ForgetBatch, MemoryEvent
 from tiered_memory.hold_model import Hold, HoldScope, PurgeRun
-from tiered_memory.model import ForgetBatch, MemoryEvent
 from tiered_memory.privacy.audit import Verdict
 from tiered_memory.privacy.checkpoint import SignedCheckpoint
 from tiered_memory.privacy.consent import ConsentEvent

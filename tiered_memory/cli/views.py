@@ -16,11 +16,11 @@ from tiered_memory.cli.output import harmless, one_line
 
 if TYPE_CHECKING:
     from tiered_memory.analytics.duckdb_views import Stats
+    from tiered_memory.forget_model import ForgetReport
     from tiered_memory.model import (
         Certificate,
         Context,
         Explanation,
-        ForgetReport,
         HistoryEntry,
         Hit,
         Memory,

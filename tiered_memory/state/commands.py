@@ -76,15 +76,6 @@ class PutKey(Write[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class WithdrawPurpose(Write[int]):
-    """Record a withdrawal and destroy the purpose's key in the same commit; answer how many keys went."""
-
-    event: ConsentRow
-    leaf: AuditLeaf
-    now_us: int
-
-
-@dataclass(frozen=True, slots=True)
 class PutConsent(Write[None]):
     """Append a consent event."""
 

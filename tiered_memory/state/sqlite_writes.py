@@ -97,18 +97,6 @@ def _put_consent(db: apsw.Connection, command: c.PutConsent) -> None:
     add_leaves(db, [command.leaf])
 
 
-def _withdraw(db: apsw.Connection, command: c.WithdrawPurpose) -> int:
-    """Everything that rests under the purpose's key becomes unreadable with this commit."""
-    event = command.event
-    _put_consent(db, c.PutConsent(event, command.leaf))
-    owner = (event.subject, event.purpose)
-    db.execute(SQL["journal_drop_purpose"], owner)
-    db.execute(SQL["memories_remove_purpose"], (command.now_us, *owner))
-    db.execute(SQL["tail_drop_purpose"], owner)
-    db.execute(SQL["operations_drop_purpose"], owner)
-    return _changed(db, "key_destroy", owner)
-
-
 def _append(db: apsw.Connection, command: c.Append) -> Appended | Repeated | Stale | Crowded:
     batch = command.batch
     check_writable(db, batch.subject, batch.generation)
@@ -382,7 +370,6 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     c.PutSubject: _put_subject,
     c.PutKey: _put_key,
     c.PutConsent: _put_consent,
-    c.WithdrawPurpose: _withdraw,
     c.Append: _append,
     c.Trim: _trim,
     c.UpdateStrengths: _update_strengths,

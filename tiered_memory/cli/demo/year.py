@@ -12,7 +12,8 @@ from tiered_memory.cli.demo.stage import Stage
 from tiered_memory.cli.demo.talk import explanations
 from tiered_memory.clock import stopwatch
 from tiered_memory.errors import NotFoundError
-from tiered_memory.model import Explanation, ForgetReport
+from tiered_memory.forget_model import ForgetReport
+from tiered_memory.model import Explanation
 
 MONTH = timedelta(days=365.25 / 12)
 STEPS_A_MONTH = 4
