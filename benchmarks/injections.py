@@ -201,14 +201,16 @@ async def played_benign(texts: Sequence[str], source: SourceKind, progress: Prog
     return apart / max(1, len(texts))
 
 
-async def measured(data: Path | None, seed: int, progress: Progress) -> dict[str, Any]:
+async def measured(
+    data: Path | None, seed: int, progress: Progress, count: int = COUNT, most_benign: int = BENIGN
+) -> dict[str, Any]:
     """Return what `benchmarks privacy` reports: the gated figures, and those of wordings that no rule has seen.
 
     `data` is a file of conversations; its ordinary turns are given to the product as a user's and as a tool's.
     """
-    found = await influence(COUNT, seed, progress)
-    unseen = await influence(UNSEEN_COUNT, seed, progress, UNSEEN)
-    texts = benign(data or demo_data(), BENIGN)
+    found = await influence(count, seed, progress)
+    unseen = await influence(min(count, UNSEEN_COUNT), seed, progress, UNSEEN)
+    texts = benign(data or demo_data(), most_benign)
     played = {
         source.value: await played_benign(texts, source, progress)
         for source in (SourceKind.USER, SourceKind.TOOL)

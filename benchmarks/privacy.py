@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
 from rich.table import Table
 
+from benchmarks import injections
 from benchmarks.hostile import try_hostile
+from benchmarks.injections import measured
 from benchmarks.ledger_mutations import SHOWN, try_mutations
+from benchmarks.rotation import rotate
 from benchmarks.store import fresh_folder
 from benchmarks.suite import Benchmark, Measured, Progress, Request, Results
 from benchmarks.swaps import try_swaps
@@ -29,6 +32,7 @@ NONE_OF = {
     "cross_subject_hits": "hostile questions are answered with another's",
     "path_escapes": "names became paths",
     "swaps_accepted": "sealed values open where they do not belong",
+    "rotation_errors": "calls failed while key epochs were ended",
     "ledger_mutations_missed": "mutations of the ledger are missed",
 }
 
@@ -39,13 +43,25 @@ class Extent:
 
     subjects: int
     attempts: int
+    rotated: int
+    injections: int
+    benign: int
     swaps: int
     mutations: int
     entries: int
 
 
-QUICK = Extent(subjects=400, attempts=10_000, swaps=2_000, mutations=2_000, entries=1_000_000)
-FULL = Extent(subjects=2_000, attempts=100_000, swaps=10_000, mutations=10_000, entries=1_000_000)
+QUICK = Extent(
+    subjects=400,
+    attempts=10_000,
+    rotated=1_000,
+    injections=500,
+    benign=5_000,
+    swaps=2_000,
+    mutations=2_000,
+    entries=1_000_000,
+)
+FULL = replace(QUICK, subjects=2_000, attempts=100_000, rotated=10_000, swaps=10_000, mutations=10_000)
 
 
 async def run(request: Request) -> Measured:
@@ -57,6 +73,9 @@ async def measure(request: Request, extent: Extent) -> Measured:
     """Ask for what is another's, swap what is sealed, mutate the ledger, and verify a long one."""
     hostile = await try_hostile(extent.subjects, extent.attempts, request.seed, request.progress)
     swapped = await try_swaps(extent.swaps, request.seed, request.progress)
+    with fresh_folder() as folder:
+        rotation = await rotate(folder / "rotation", extent.rotated, request.progress, request.seed)
+    injected = await measured(request.data, request.seed, request.progress, extent.injections, extent.benign)
     with fresh_folder() as folder:
         found = await try_mutations(folder, extent.mutations, request.seed, request.progress)
         seconds = await anyio.to_thread.run_sync(_verify_long, folder, extent.entries, request.progress)
@@ -76,6 +95,9 @@ async def measure(request: Request, extent: Extent) -> Measured:
         "path_escapes": hostile.path_escapes,
         "swaps": swapped.tried,
         "swaps_accepted": len(swapped.accepted),
+        **{f"rotation_{name}": figure for name, figure in rotation.items() if name != "rotation_errors"},
+        "rotation_errors": rotation["rotation_errors"],
+        **injected,
         "ledger_mutations": found.tried,
         "ledger_mutations_missed": len(found.missed),
         "verify_entries": extent.entries,
@@ -139,6 +161,12 @@ def tables(results: Results) -> list[Table]:
     table.add_row("names that became paths", str(results["path_escapes"]))
     table.add_row("sealed values swapped", f"{results['swaps']:,}")
     table.add_row("opened where they do not belong", str(results["swaps_accepted"]))
+    table.add_row("users whose key epoch ended under load", f"{results['rotation_subjects']:,}")
+    table.add_row("calls that failed meanwhile", str(results["rotation_errors"]))
+    table.add_row("scripted injections", f"{results['injections']:,}")
+    table.add_row("that had influence, not quarantined", str(results["injections_influential"]))
+    table.add_row("of wordings no rule has seen", _of(results, "unseen_influential", "unseen_injections"))
+    table.add_row("benign turns quarantined, worst source", f"{results['benign_quarantined_ratio']:.2%}")
     table.add_row("mutations of the ledger", f"{results['ledger_mutations']:,}")
     table.add_row("missed", str(results["ledger_mutations_missed"]))
     table.add_row("entries verified", f"{results['verify_entries']:,}")
@@ -146,9 +174,14 @@ def tables(results: Results) -> list[Table]:
     return [table]
 
 
+def _of(results: Results, part: str, whole: str) -> str:
+    return f"{results[part]:,} of {results[whole]:,}"
+
+
 def missed(results: Results) -> list[str]:
     """Name what is worse than it may be."""
     worse = [f"{results[key]} {what}, not 0" for key, what in NONE_OF.items() if results[key]]
+    worse += injections.missed(results)
     if results["verify_s"] > VERIFY_BAR_S:
         worse.append(f"verifying takes {results['verify_s']:.1f} s, not under {VERIFY_BAR_S:.0f}")
     return worse

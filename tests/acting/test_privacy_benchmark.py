@@ -20,7 +20,16 @@ SORTS = len(EXPORT_MUTATIONS) + len(TABLE_MUTATIONS) + len(LOG_MUTATIONS)
 
 
 async def test_every_sort_of_mutation_is_tried_and_found() -> None:
-    extent = privacy.Extent(subjects=32, attempts=200, swaps=160, mutations=4 * SORTS, entries=3_000)
+    extent = privacy.Extent(
+        subjects=32,
+        attempts=200,
+        rotated=6,
+        injections=8,
+        benign=20,
+        swaps=160,
+        mutations=4 * SORTS,
+        entries=3_000,
+    )
     measured = await privacy.measure(Request(seed=7), extent)
     results = measured.results
     assert (results["hostile_attempts"], results["swaps"]) == (200, 160)
@@ -80,6 +89,8 @@ def test_what_is_missed_or_slow_is_named() -> None:
     found = Found()
     found.count("fork", 3, {"package": True, "program": False})
     assert found.missed == ["seed 3: fork: program"]
-    bad = {**dict.fromkeys(privacy.NONE_OF, 1), "verify_s": 20.0}
-    assert len(privacy.missed(bad)) == len(privacy.NONE_OF) + 1
-    assert privacy.missed({**dict.fromkeys(privacy.NONE_OF, 0), "verify_s": 5.0}) == []
+    shares = {"injections_influential": 1, "benign_quarantined_ratio": 0.03}
+    bad = {**dict.fromkeys(privacy.NONE_OF, 1), **shares, "verify_s": 20.0}
+    assert len(privacy.missed(bad)) == len(privacy.NONE_OF) + 3
+    good = {**dict.fromkeys([*privacy.NONE_OF, *shares], 0), "verify_s": 5.0}
+    assert privacy.missed(good) == []

@@ -25,7 +25,9 @@ HOSTS = (
 """Where the repository may point to; a host that packages come from is none of its business."""
 AGREED = "|".join(map(re.escape, HOSTS))
 UNWANTED = {
-    "a host nobody agreed to": re.compile(rf"https?://(?!(?:{AGREED})(?![\w.-]*\w))[\w-]+(?:\.[\w-]+)+"),
+    "a host nobody agreed to": re.compile(
+        rf"https?://(?!(?:{AGREED}|[\w.-]+\.example)(?![\w.-]*\w))[\w-]+(?:\.[\w-]+)+"
+    ),
     "a package index": re.compile(r"--(extra-)?index-url|--find-links"),
     "a path of somebody's machine": re.compile(r"(?<![\w.])/(home|Users|root|work|opt|tmp|mnt|srv)/\w"),
     "unfinished work": re.compile(r"(#|--|//|<!--|\*)\s*(TODO|FIXME|XXX)\b"),
