@@ -30,6 +30,7 @@ from tiered_memory.model import Subject
 from tiered_memory.notices_face import Notices
 from tiered_memory.policy.rules import Policy
 from tiered_memory.privacy.sharing import Member, MemberKind
+from tiered_memory.reports_face import Reports
 from tiered_memory.requests_face import StoreRequests
 from tiered_memory.runtime import Parts, Runtime
 from tiered_memory.scope import Scope
@@ -157,6 +158,15 @@ class TieredMemory:
     def requests(self) -> StoreRequests:
         """The open requests of every user to exercise a right, with their deadlines."""
         return StoreRequests(self._parts)
+
+    @property
+    def reports(self) -> Reports:
+        """Reports on the processing: frameworks, and the record of processing activities."""
+
+        def parts_of(tenant: str | None) -> Parts:
+            return self._parts() if tenant is None else self._branches.parts_of(tenant)
+
+        return Reports(parts_of, self._settings.root_key_provider)
 
     @property
     def keys(self) -> Keys:

@@ -95,7 +95,7 @@ def of_activities(found: Activities) -> Page:
                 ("Recipients", ", ".join(one.recipients) or "to be completed"),
                 ("Transfers", one.transfers),
                 ("Erasure", _lines(one.erasure_limits)),
-                ("Held now", f"{one.memories:,} memories of {one.subjects:,} people"),
+                ("Held now", f"memories: {one.memories:,}, people: {one.subjects:,}"),
                 ("To complete in the policy", ", ".join(one.to_complete) or "nothing"),
             ),
         )

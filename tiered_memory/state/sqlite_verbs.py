@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from tiered_memory.state import (
+    sqlite_accounts,
     sqlite_archive,
     sqlite_consents,
     sqlite_correction,
@@ -33,6 +34,7 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_writes.HANDLERS,
 }
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
+    **sqlite_accounts.READERS,
     **sqlite_archive.READERS,
     **sqlite_consents.READERS,
     **sqlite_epochs.READERS,

@@ -574,3 +574,6 @@ SELECT (SELECT COUNT(*) FROM subjects AS s JOIN data_keys AS k ON k.subject = s.
 
 -- name: tenant_held
 SELECT COUNT(*) FROM subjects AS s JOIN memories AS m ON m.subject = s.subject WHERE s.tenant = ? AND m.held = 1;
+
+-- name: held_by_purpose
+SELECT purpose, COUNT(DISTINCT subject), COUNT(*) FROM memories WHERE state <> 'removing' GROUP BY purpose ORDER BY purpose;
