@@ -1,6 +1,6 @@
 """Write the parts of the documentation that follow from the code, or check that they are up to date.
 
-python scripts/generate_docs.py            rewrite what stands between the markers of README.md
+python scripts/generate_docs.py            rewrite what stands between the markers of the files in docs
 python scripts/generate_docs.py --check    change nothing; fail when something would change
 """
 
@@ -24,8 +24,9 @@ from tiered_memory.cli.app import build
 from tiered_memory.config import ENV_PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
+DOCS = ROOT / "docs"
 NONE = "-"
+SENTENCE_END = re.compile(r"(?<!\bArt)\. ")
 SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
 
 
@@ -50,7 +51,10 @@ def policies_table() -> str:
         for key in keys
         if key not in {"schema", "name"}
     ]
-    return table(("key", *(f"`{name}`" for name in policies)), rows)
+    differing = [row for row in rows if len(set(row[1:])) > 1]
+    shared = [row[:2] for row in rows if len(set(row[1:])) == 1]
+    head = ("key", *(f"`{name}`" for name in policies))
+    return f"{table(head, differing)}\n\nIn all of them alike:\n\n{table(('key', 'value'), shared)}"
 
 
 def named(value: object) -> str:
@@ -73,26 +77,29 @@ SECTIONS: dict[str, Callable[[], str]] = {
 }
 
 
-def generated(text: str) -> str:
-    """Return `text` with every marked section written anew."""
-    for name, make in SECTIONS.items():
-        marked = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end: {name} -->)", re.DOTALL)
-        if not marked.search(text):
-            raise SystemExit(f"README.md has no section marked {name!r}")
-        content = make()
-        text = marked.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)
-    return text
+def generated(name: str, text: str) -> str:
+    """Return `text`, docs/NAME.md, with its marked section written anew."""
+    marked = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end: {name} -->)", re.DOTALL)
+    if not marked.search(text):
+        raise SystemExit(f"docs/{name}.md has no section marked {name!r}")
+    content = SECTIONS[name]()
+    return marked.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text)
 
 
 def main(arguments: list[str]) -> int:
-    """Rewrite README.md; with `--check` only say whether that would change it."""
-    before = README.read_text(encoding="utf-8")
-    after = generated(before)
+    """Rewrite the files; with `--check` only say whether that would change any."""
+    stale = []
+    for name in SECTIONS:
+        path = DOCS / f"{name}.md"
+        before = path.read_text(encoding="utf-8")
+        after = generated(name, before)
+        if before != after:
+            stale.append(f"docs/{name}.md")
+            if arguments != ["--check"]:
+                path.write_text(after, encoding="utf-8")
     if arguments == ["--check"]:
-        stale = before != after
-        print("README.md is out of date: run `make docs`" if stale else "README.md is up to date")
-        return int(stale)
-    README.write_text(after, encoding="utf-8")
+        print(f"{', '.join(stale)}: out of date, run `make docs`" if stale else "docs are up to date")
+        return int(bool(stale))
     return 0
 
 
@@ -102,7 +109,7 @@ def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from commands(command, f"{prefix}{name} ")
         elif not command.hidden:
             paragraph = " ".join((command.help or "").split("\n\n", maxsplit=1)[0].split())
-            yield prefix + name, paragraph.split(". ")[0].rstrip(".")
+            yield prefix + name, SENTENCE_END.split(paragraph)[0].rstrip(".")
 
 
 def attribute_docstrings(owner: type) -> dict[str, str]:
