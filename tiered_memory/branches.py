@@ -140,15 +140,19 @@ class Branches:
         self.main_runtime = await build(self._settings, self._overrides)
         await self.main_runtime.start()
         try:
-            await self.main.tenants.load()
-            for entry in self.main.tenants.every():
-                await self._open_or_report(entry)
-                if entry.status is TenantStatus.ERASING:
-                    await self._resume(entry)
+            await self.take_up_tenants()
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self.close()
             raise
+
+    async def take_up_tenants(self) -> None:
+        """Open the tenants' own runtimes beside the main one, and go on with erasures of tenants."""
+        await self.main.tenants.load()
+        for entry in self.main.tenants.every():
+            await self._open_or_report(entry)
+            if entry.status is TenantStatus.ERASING:
+                await self._resume(entry)
 
     async def close(self) -> None:
         """Close every runtime, the main one last; one that fails keeps none of the others open."""

@@ -7,7 +7,7 @@ after a restore, what somebody asked to end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
@@ -21,6 +21,8 @@ from tiered_memory.state.base import MemoryState
 from tiered_memory.state.consents import EndPurpose
 from tiered_memory.sweep import Sweeper
 
+TakeBack = Callable[[ActiveSubject, str], Awaitable[None]]
+
 
 class Endings:
     """Carries out the end of a purpose for one subject."""
@@ -30,6 +32,8 @@ class Endings:
         self._sweeper = sweeper
         self._inflight = inflight
         self._vault = Vault(core)
+        self.take_back: TakeBack = _nothing
+        """Removes what a person contributed to shared memories of a purpose; set by whoever knows them."""
 
     def mark(self, active: ActiveSubject, purpose: str, at_us: int, cause: str) -> ErasedEntry:
         """Return the line of the erased list that says so."""
@@ -57,7 +61,12 @@ class Endings:
 
         Returns False, and changed nothing in the store, when the commit found that something else came before.
         """
-        return await self._inflight.complete(self._end(active, command, mark, committed, remove=remove))
+        # Before, so that a crash leaves the purpose to be ended again; after, for what came in between.
+        await self.take_back(active, command.purpose)
+        work = self._end(active, command, mark, committed, remove=remove)
+        ended = await self._inflight.complete(work)
+        await self.take_back(active, command.purpose)
+        return ended
 
     async def listed(self, entry: ErasedEntry) -> None:
         """Enter a line in the list; on disk when this returns."""
@@ -101,3 +110,7 @@ class Endings:
         disremember(active, purpose)
         # What hot keeps when it cannot be reached does not open any more: a snapshot's edition passed.
         await self._sweeper.drop_hot(active)
+
+
+async def _nothing(_active: ActiveSubject, _purpose: str) -> None:
+    """There are no shared memories here."""

@@ -19,7 +19,13 @@ from tiered_memory.consent_records import ConsentGiven
 from tiered_memory.consents import Consents
 from tiered_memory.core import Core
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
-from tiered_memory.errors import ConflictError, ConsentRequiredError, HotTierError, InvalidInputError
+from tiered_memory.errors import (
+    ConflictError,
+    ConsentRequiredError,
+    HotTierError,
+    InvalidInputError,
+    RestrictedError,
+)
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.fulfil import Fulfil
@@ -42,6 +48,7 @@ from tiered_memory.policy.access_rules import AccessRole
 from tiered_memory.privacy.access import Refused
 from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.privacy.sharing import AccessList, Member, MemberKind, SharedRight, Step
+from tiered_memory.quarantine import Quarantine
 from tiered_memory.recall import Recall
 from tiered_memory.register import Entry, Register
 from tiered_memory.router import Router, WriteOptions
@@ -101,6 +108,7 @@ class Acting:
     fulfil: Fulfil
     consents: Consents
     gate: AccessGate
+    quarantine: Quarantine
 
 
 class SharedSpaces:
@@ -115,6 +123,7 @@ class SharedSpaces:
         self._fulfil = acting.fulfil
         self._consents = acting.consents
         self._gate = acting.gate
+        self._quarantine = acting.quarantine
         self._register = Register(core)
         self._locks = KeyedLocks[Subject]()
 
@@ -266,7 +275,7 @@ class SharedSpaces:
             reach("shared.after_leaving")
 
     async def withdrawn(self, person: ActiveSubject, purpose: str) -> None:
-        """Remove what a person contributed to spaces of a purpose the person withdraws the consent to."""
+        """Remove what a person contributed to spaces of a purpose that ends for the person, however it ends."""
         for joined in await self._register.of(person, MEMBERSHIPS):
             space = Subject(joined.fields["tenant"], joined.fields["space"])
             if joined.fields["purpose"] == purpose:
@@ -289,8 +298,9 @@ class SharedSpaces:
                 await self._core.ballast.spend(lambda: self._put(Admitted(active, "", access, entry), left))
 
     async def _by(self, active: ActiveSubject, reference: str) -> list[Memory]:
-        """Return everything held that a member contributed, what faded as well."""
+        """Return everything held that a member contributed, what faded or is kept apart as well."""
         found, before = await self._recall.forgotten(active), None
+        found += await self._quarantine.quarantined(active)
         while page := await self._recall.page(active, ALL, PAGE, before):
             found += page
             before = page[-1].order
@@ -302,10 +312,12 @@ class SharedSpaces:
         """A person takes part only on grounds of their own; for an agent its operator answers."""
         if person is None:
             return
-        now_us = self._core.now_us()
+        if person.restricted:
+            raise RestrictedError
+        now_us, barred = self._core.now_us(), person.objections
         consents = open_consents(person.consents, now_us)
         for level in levels:
-            grounds = decide_grounds(self._core.policy, consents, purpose, level, now_us)
+            grounds = decide_grounds(self._core.policy, consents, purpose, level, now_us, objections=barred)
             if not grounds.durable:
                 raise ConsentRequiredError(
                     f"{grounds.reason}: this user takes no part in what is shared for it"
