@@ -16,6 +16,7 @@ from tiered_memory.errors import (
     AccessDeniedError,
     ConflictError,
     EpochEndedError,
+    ErasureIncompleteError,
     RestrictedError,
     TenantUnavailableError,
     TenantUnknownError,
@@ -23,6 +24,8 @@ from tiered_memory.errors import (
 from tiered_memory.privacy.tenancy import TenantStatus
 
 REFUSALS = (
+    # A rotation that wraps a key of the tenant again meanwhile; the next call ends it.
+    ErasureIncompleteError,
     *EXPECTED,
     AccessDeniedError,
     ConflictError,
@@ -33,6 +36,9 @@ REFUSALS = (
 )
 STAYS = ("tenant", "hold", "erasure", "purge_run", "epoch")
 """What the register keeps of a store in which nobody is left: nothing in it is personal."""
+
+APART = frozenset({"quarantined", "explain"})
+"""Reads by which somebody judges what is kept apart."""
 
 
 class RightsSchedule(Schedule):
@@ -116,7 +122,8 @@ class RightsSchedule(Schedule):
             again = rights.shown_again.get(one.memory_id, ()) if one.memory_id else ()
             end, since = until(one.span, again), one.span.ended or 0
             for read in self._works.record.reads:
-                exempt = one.past and read.kind in {*KEEPS_PAST, "quarantined"}
+                apart = APART if one.memory_id else frozenset[str]()
+                exempt = one.past and read.kind in KEEPS_PAST | apart
                 in_time = read.began > since and (end is None or read.ended < end)
                 if in_time and not exempt and read.contents & one.words:
                     self._note(RESURRECTED, f"{read.kind} shows what is gone by {one.by}")
