@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,7 +84,9 @@ def place(
         )
 
     found = run(store, work, create=True)
-    output_of(store).show(found, Text(f"in force; it covers {found.memories} memories so far"))
+    output_of(store).show(
+        found, Text(f"in force; it covers {views.several(found.memories or 0, 'memory', 'memories')} so far")
+    )
 
 
 def _day(text: str) -> datetime:
@@ -115,10 +117,13 @@ def release(name: Name, store: Store, reason: Reason) -> None:
     """End a hold: what it alone kept is destroyed, what became overdue under it goes at once."""
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.holds.release(name, reason)
+        kept = {one.name: one.kept for one in await memory.holds.list()}
+        return replace(await memory.holds.release(name, reason), kept=kept.get(name, 0))
 
     found = run(store, work)
-    output_of(store).show(found, Text(f"released; {found.memories} memories are held no more"))
+    said = f"released; {views.several(found.memories or 0, 'memory', 'memories')} held no more"
+    ended = f", {views.several(found.kept, 'kept copy', 'kept copies')} destroyed" if found.kept else ""
+    output_of(store).show(found, Text(said + ended))
 
 
 def show(

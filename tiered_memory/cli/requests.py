@@ -121,7 +121,9 @@ def due(
     for one in found:
         whose = "unknown" if one.subject is None else f"{one.subject.tenant}/{one.subject.user}"
         state = Text("overdue", style="bold red") if one.overdue else Text("open")
-        shown.add_row(Text(one_line(whose)), one.request.right.value, views.day(one.request.due_at), state)
+        shown.add_row(
+            Text(one_line(whose)), one.request.right.value, views.last_day(one.request.due_at), state
+        )
     output_of(store).show({"due": found}, shown)
 
 
@@ -199,7 +201,7 @@ def _requests(found: Sequence[Request]) -> RenderableType:
     shown = views.table("id", "right", "received", "due", "state", wide="state")
     for one in found:
         state = "open" if one.outcome is None else one.outcome.value
-        shown.add_row(one.id, one.right.value, views.day(one.received_at), views.day(one.due_at), state)
+        shown.add_row(one.id, one.right.value, views.day(one.received_at), views.last_day(one.due_at), state)
     return shown
 
 

@@ -9,6 +9,7 @@ import anyio
 import typer
 from rich.text import Text
 
+from tiered_memory.cli import views
 from tiered_memory.cli.entry import command, output_of, run, settings_of
 from tiered_memory.cli.options import NamedPerson, Store
 from tiered_memory.errors import ErasureIncompleteError
@@ -41,7 +42,10 @@ def backup(archive: Archive, store: Store) -> None:
             )
 
         report = run(store, work)
-    output.show(report, Text(f"{report.users} users, {report.files} files, {report.bytes / 1e6:,.1f} MB"))
+    output.show(
+        report,
+        Text(f"{views.several(report.users, 'user')}, {report.files} files, {report.bytes / 1e6:,.1f} MB"),
+    )
 
 
 def restore(
@@ -84,7 +88,12 @@ def restore(
         "taken_at": taken_at,
         "unreadable_users": unreadable,
     }
-    output.show(document, Text(f"restored {found.memories} memories of {found.subjects} users"))
+    output.show(
+        document,
+        Text(
+            f"restored {views.several(found.memories, 'memory', 'memories')} of {views.several(found.subjects, 'user')}"
+        ),
+    )
 
 
 def reembed(
