@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tiered_memory.cli import views
@@ -143,28 +143,28 @@ def show(
 def _table(holds: Sequence[Hold]) -> RenderableType:
     if not holds:
         return Text("no holds")
-    made = views.table(
-        "name", "status", "covers", "owner", "kept", "review", "reason", right=["kept"], wide="reason"
-    )
-    for one in holds:
-        words = [
-            one.name,
-            one.status,
-            _scope(one),
-            one.owner,
-            str(one.kept),
-            f"{one.review_at:%Y-%m-%d}",
-            one.reason,
-        ]
-        made.add_row(*[Text(one_line(word)) for word in words])
-    return made
+    return Group(*[part for one in holds for part in (Text(one_line(one.name), style="bold"), _facts(one))])
+
+
+def _facts(one: Hold) -> RenderableType:
+    rows = {
+        "status": one.status if one.released_because is None else f"{one.status}: {one.released_because}",
+        "covers": _scope(one),
+        "keeps": f"{views.several(one.kept, 'copy', 'copies')} of what was erased or withdrawn",
+        "owner": one.owner,
+        "reason": f"{one.reason}  (Art. 17(3)({one.ground}))",
+        "review": views.day(one.review_at),
+    }
+    return views.pairs([(f"  {name}", one_line(words)) for name, words in rows.items()])
 
 
 def _scope(hold: Hold) -> str:
     scope = hold.scope
     parts = {"tenant": scope.tenant, "user": scope.user, "purpose": scope.purpose}
     shown = [f"{part}={value}" for part, value in parts.items() if value is not None]
-    return ", ".join([*shown, *([f"{len(scope.memory_ids)} memories"] if scope.memory_ids else [])])
+    return ", ".join(
+        [*shown, *([views.several(len(scope.memory_ids), "memory", "memories")] if scope.memory_ids else [])]
+    )
 
 
 def export(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,13 +74,15 @@ def restore(
         taken_at = anyio.run(copy)
         found, unreadable = run(store, look)
     if erased_list is None:
-        since = "this backup" if taken_at is None else taken_at
+        since = (
+            "this backup" if taken_at is None else f"{datetime.fromisoformat(taken_at):%Y-%m-%d %H:%M} UTC"
+        )
         output.note(
             f"no erased list was given: erasures after {since} could not be known to the restored store"
         )
     if unreadable:
         output.note(
-            f"{unreadable} users of ended key epochs: unreadable, with any key; erase them to begin anew"
+            f"{views.several(unreadable, 'user')} of ended key epochs: unreadable, with any key; erase to begin anew"
         )
     document = {
         "users": found.subjects,
