@@ -84,6 +84,16 @@ async def test_gdpr_keeps_special_categories_from_the_agent_and_masks_what_is_op
         assert "ana.marker@mail.example" in shown[CONFIDENTIAL].content
 
 
+async def test_why_it_was_corrected_reaches_a_role_that_is_limited(data: Path) -> None:
+    async with under("gdpr", data) as memory:
+        alice = await informed(memory)
+        kept = await say(alice, SAID[INTERNAL], INTERNAL)
+        await alice.update(kept, "I take the tram number 21", reason="the digits were swapped")
+        for caller in (alice, seen_by(memory, SUPPORT), seen_by(memory, ADMIN)):
+            told = await caller.history(kept)
+            assert [one.reason for one in told] == ["the digits were swapped", None]
+
+
 async def test_under_gdpr_the_person_has_every_right_through_the_agent(data: Path, tmp_path: Path) -> None:
     async with under("gdpr", data) as memory:
         alice = await informed(memory)
