@@ -69,3 +69,16 @@ def test_a_person_is_told_levels_and_commands(shell: Shell) -> None:
     assert "episodic, confidential" in told
     assert "export --portability" in told
     assert "user." not in told
+
+
+def test_a_shipped_gdpr_policy_knows_no_controller_and_the_report_says_so(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIERED_MEMORY_POLICY", "gdpr")
+    Path("notice.txt").write_text("We remember what you tell us.", encoding="utf-8")
+    shell.document("notice", "publish", "n1", "--version", "1", "--text", "notice.txt")
+    told = " ".join(shell.words("report", "compliance", "gdpr").split())
+    assert "name the controller in the policy" in told
+    assert "name a contact in the policy" in told
+    assert told.count("consider a [pii]") == 2, "the table shows it as the advice does"
+    assert "controller: not stated" in shell.words("report", "ropa")
