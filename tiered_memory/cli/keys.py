@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tiered_memory.cli.entry import command, output_of, run, settings_of
 from tiered_memory.cli.options import Store
+from tiered_memory.cli.views import several
 from tiered_memory.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ def rotate(
     output.show(
         asdict(report),
         Text(
-            f"{report.epochs_ended} epochs of {report.tenants} tenants ended, {report.keys:,} keys of "
-            f"{report.subjects:,} users wrapped again, in {report.seconds:,.1f} s"
+            f"{several(report.epochs_ended, 'epoch')} of {several(report.tenants, 'tenant')} ended, "
+            f"{several(report.keys, 'key')} of {several(report.subjects, 'user')} wrapped again, "
+            f"in {report.seconds:,.1f} s"
         ),
     )
     if report.left:
