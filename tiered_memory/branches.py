@@ -40,6 +40,7 @@ from tiered_memory.privacy.tenancy import (
     check_residency,
 )
 from tiered_memory.runtime import Parts, Runtime
+from tiered_memory.store_holds import follow
 from tiered_memory.tenant_book import Registered
 from tiered_memory.tenant_erasure import Place, TenantEraser
 from tiered_memory.tenants import deadlines_anew
@@ -91,6 +92,16 @@ class Branches:
         if self.main_runtime is None or not self.main_runtime.open:
             raise ClosedError
         return [self.main_runtime, *(one for one in self._own.values() if one.open)]
+
+    def every(self) -> list[Parts]:
+        """Return the parts of every runtime that is open; see `runtimes`."""
+        return [one.parts for one in self.runtimes()]
+
+    @property
+    def unavailable(self) -> int:
+        """How many tenants have a directory of their own that is not open."""
+        own = (one for one in self.main.tenants.every() if one.folder and one.status is TenantStatus.ACTIVE)
+        return sum(1 for one in own if not self.is_available(one))
 
     def parts_of(self, tenant: str) -> Parts:
         """Return the parts of the runtime that a tenant's data is in.
@@ -247,9 +258,26 @@ class Branches:
             directory = self.directory_of(entry)
             if directory is None or (entry.status is TenantStatus.ERASING and not directory.exists()):
                 return
-            self._own[entry.folder] = await self._opened(entry, directory)
+            await self._enter(entry, await self._opened(entry, directory))
         except (TieredMemoryError, OSError) as error:
             logger.error("a tenant's own directory could not be opened (%s); it is unavailable", error)  # noqa: TRY400
+
+    async def _enter(self, entry: Registered, runtime: Runtime) -> None:
+        """Nobody is served before it follows the store; what changed until it was listed is looked at once more."""
+        try:
+            await self._follow(entry, runtime.parts)
+            self._own[entry.folder] = runtime
+            await self._follow(entry, runtime.parts)
+        except BaseException:
+            self._own.pop(entry.folder, None)
+            with anyio.CancelScope(shield=True):
+                await runtime.stop()
+            raise
+
+    async def _follow(self, entry: Registered, own: Parts) -> None:
+        if entry.status is TenantStatus.ACTIVE:
+            await follow(self.main, own, entry.id)
+            await own.notices.take_up(await self.main.notices.all())
 
     async def _opened(self, entry: Registered, directory: Path) -> Runtime:
         runtime = await build(self._settings_of(entry, directory), self._overrides_of())

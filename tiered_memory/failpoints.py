@@ -44,7 +44,14 @@ POINTS = (
     "uses.after_write",
 )
 
-HOLD_POINTS = ("hold.after_place", "hold.after_list", "hold.after_release", "event.after_entry")
+HOLD_POINTS = (
+    "hold.after_place",
+    "hold.after_main",
+    "hold.after_list",
+    "hold.after_release",
+    "hold.after_main_release",
+    "event.after_entry",
+)
 """Those of holds and retention events, which the crash suite's plain course does not pass."""
 
 REEMBED_POINTS = (

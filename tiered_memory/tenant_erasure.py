@@ -45,7 +45,7 @@ logger = logging.getLogger("tiered_memory")
 
 SALT_BYTES = 16
 KEY_FILES = (Path("keys") / "root.key", Path("state.key"))
-UNDER_HOLD = "memories of this tenant are under a hold: release it first; nothing was erased"
+UNDER_HOLD = "this tenant, or something of it, is under a hold: release it first; nothing was erased"
 LEFT = "the tenant's keys are destroyed, but not everything could be removed; erase it again, or reopen the store"
 
 
@@ -104,7 +104,8 @@ class TenantEraser:
         if place.parts is not None:
             core = place.parts.core
             pseudonym = core.names.tenant(tenant)
-            if await core.state.read(HeldMemories(pseudonym)):
+            held = await core.state.read(HeldMemories(pseudonym))
+            if held or await place.parts.holds.binds(tenant, whole=place.directory is not None):
                 raise ConflictError(UNDER_HOLD)
             keys = await core.state.read(TenantKeys(pseudonym))
             guards = await guards_of(core, pseudonym)
