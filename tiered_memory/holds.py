@@ -20,8 +20,9 @@ from tiered_memory.errors import ConflictError, InvalidInputError, NotFoundError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.formats.record import decode_fields, memory_of
-from tiered_memory.held_vault import ACTIVE, HOLD, RELEASED, STORE, Copy, Vault
+from tiered_memory.held_vault import RELEASED, Copy, Vault
 from tiered_memory.highwater import ErasedEntry
+from tiered_memory.hold_keys import ACTIVE, HOLD, STORE
 from tiered_memory.hold_model import Hold, HoldScope
 from tiered_memory.inflight import InFlight
 from tiered_memory.ledger import said
@@ -99,7 +100,9 @@ class Holds:
             version=0 if known is None else known.version,
         )
         covered = self._covered(wish.scope)
-        rows = (self._register.common_row(STORE, entry), self._vault.new_key(wish.name, now_us))
+        tenant = self._vault.keys.tenant_of(entry.fields)
+        key = await self._vault.keys.row(wish.name, tenant, now_us)
+        rows = (self._register.common_row(STORE, entry), key)
         leaf = self._leaf(AuditEvent.HOLD_PLACED, wish.name, wish.reason, now_us)
         # Writers look into the book: whoever draws up a row from here on marks it as held.
         self._core.holds.enter(wish.name, covered)

@@ -129,7 +129,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     """Return the acting modules over `core`."""
     base = _memory_parts(core, analytics, data_dir)
     directory, flusher, inflight, sweeper = base.directory, base.flusher, base.inflight, base.sweeper
-    endings, notices = Endings(core, sweeper, inflight), NoticeBoard(core)
+    vault = Vault(core, directory.epochs)
+    endings, notices = Endings(core, sweeper, inflight, vault), NoticeBoard(core)
     expiry = Expiry(core, directory, endings, base.announcer)
     sweeper.end_consents = expiry.cycle
     accesses = AccessWriter(core.state, core.clock)
@@ -170,9 +171,9 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         requests=Requests(core, directory, base.announcer),
         exporter=Exporter(core, directory, base.sessions),
         importer=Importer(core, directory, base.committer, flusher, inflight),
-        holds=Holds(core, directory, sweeper, inflight, Vault(core)),
+        holds=Holds(core, directory, sweeper, inflight, vault),
         purges=PurgeLog(core),
-        key_epochs=KeyEpochs(core, directory.epochs),
+        key_epochs=KeyEpochs(core, directory.epochs, vault.keys),
         tenants=Tenants(core),
         quarantine=quarantine,
         rollback=Rollback(

@@ -17,7 +17,7 @@ from typing import TypeVar
 from tiered_memory.clock import from_us, to_us
 from tiered_memory.errors import ConflictError, NotFoundError, StorageError, TenantUnavailableError
 from tiered_memory.failpoints import reach
-from tiered_memory.held_vault import ACTIVE
+from tiered_memory.hold_keys import ACTIVE
 from tiered_memory.hold_model import Hold, HoldScope
 from tiered_memory.holds import NONE_SUCH, Wish, write_lines
 from tiered_memory.runtime import Parts
