@@ -77,6 +77,7 @@ TENANT_POINTS = (
     "tenant.after_mark",
     "tenant.before_fence",
     "tenant.after_fence",
+    "tenant.after_guards",
     "tenant.after_subject",
     "tenant.after_emptied",
     "tenant.after_keys",
