@@ -99,6 +99,15 @@ KEY_POINTS = (
 )
 """Those of ending a key epoch, passed by the rotation's own tests."""
 
+ROOT_POINTS = (
+    "root.after_next",
+    "root.after_commit",
+    "root.after_state_key",
+    "root.after_done",
+    "root.after_destroy",
+)
+"""Those of changing the root key, passed by tests of their own."""
+
 Hook = Callable[[str], None]
 
 

@@ -99,7 +99,7 @@ class KeyEpochs:
         self._holds = holds
         self._epochs = epochs
         self._register = Register(core)
-        self._turning = anyio.Lock()
+        self.turning = anyio.Lock()
         self._found: list[EpochRecord] = []
 
     async def rotate(
@@ -114,7 +114,7 @@ class KeyEpochs:
             StorageError: an engine failed; the same call goes on from there.
         """
         begun, done = stopwatch(), _Done(set())
-        async with self._turning:
+        async with self.turning:
             tenants = await self._rotated(tenant)
             for one in tenants:
                 before = done.left
@@ -152,7 +152,7 @@ class KeyEpochs:
     async def finish_begun(self) -> None:
         """Bring rotations to their end that an earlier process began; what fails waits for the next call."""
         try:
-            async with self._turning:
+            async with self.turning:
                 for tenant in await self._tenants():
                     await self._finish(tenant, _Done(set()), None)
         except TieredMemoryError as error:

@@ -9,6 +9,7 @@ from tiered_memory.errors import TenantUnavailableError
 from tiered_memory.intake import check_id
 from tiered_memory.key_epochs import EpochStatus, Progress, RotationReport
 from tiered_memory.metrics import timed
+from tiered_memory.root_keys import RootReport
 from tiered_memory.runtimes import Runtimes
 
 NOT_ALL = "a tenant's own directory is not open: its key epochs go on; the others' have ended. Repair it and rotate it again"
@@ -49,6 +50,22 @@ class Keys:
         if chosen is None and self._runtimes.unavailable:
             raise TenantUnavailableError(NOT_ALL)
         return _merged(reports)
+
+    async def rotate_root(self) -> RootReport:
+        """Put a new root key in the place of the old, and destroy that, while reads and writes go on.
+
+        What it wrapped is wrapped again: the stores' page keys, their master keys, the key epochs; one that had no guard
+        gets one. No backup from before opens afterwards: take one, and write an escrow file anew. Tenants under strict
+        isolation get new ones of their own. Cut short anywhere, it is finished when the store is opened again.
+
+        Raises:
+            RootKeyError: the root key is given from outside, or the new one cannot be kept; nothing was changed.
+            TenantUnavailableError: a directory is not open. If it shares the store's root key nothing was changed,
+                else the others' were.
+            StorageError: an engine failed; opening the store, or the same call, goes on.
+        """
+        with timed(self._runtimes.main.core.observer, "rights"):
+            return await self._runtimes.rotate_root()
 
     async def status(self) -> list[EpochStatus]:
         """Return every key epoch there is or was, by tenant (a pseudonym), oldest first."""

@@ -227,7 +227,7 @@ class Runtime:
 
     def __init__(self, parts: Parts, settings: Settings, release: Callable[[], Awaitable[None]]) -> None:
         self.parts = parts
-        self._settings = settings
+        self.settings = settings
         self._release = release
         self._background: asyncio.Task[None] | None = None
         self.open = False
@@ -241,7 +241,7 @@ class Runtime:
                 await self._release()
             raise
         self.open = True
-        if self._settings.background:
+        if self.settings.background:
             self._background = asyncio.create_task(self._run(), name="tiered-memory-background")
             self._background.add_done_callback(_report_end)
 
@@ -327,7 +327,7 @@ class Runtime:
             self._background = None
 
     async def _run(self) -> None:
-        settings, parts = self._settings, self.parts
+        settings, parts = self.settings, self.parts
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(parts.flusher.run)
             tasks.start_soon(parts.key_epochs.finish_begun)

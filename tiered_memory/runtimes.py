@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from tiered_memory.root_keys import RootReport
 from tiered_memory.runtime import Parts
 
 
@@ -18,6 +19,10 @@ class Runtimes(Protocol):
     @property
     def unavailable(self) -> int:
         """How many tenants' own directories are not open."""
+        ...
+
+    async def rotate_root(self) -> RootReport:
+        """Put new root keys in the place of those of every directory."""
         ...
 
     def every(self) -> list[Parts]:

@@ -44,7 +44,8 @@ from tiered_memory.tenant_book import Registered
 logger = logging.getLogger("tiered_memory")
 
 SALT_BYTES = 16
-KEY_FILES = (Path("keys") / "root.key", Path("state.key"))
+ROOTS = ("root.key", "root.key.next", "root.key.done")
+KEY_FILES = (*(Path("keys") / name for name in ROOTS), Path("state.key"))
 UNDER_HOLD = "this tenant, or something of it, is under a hold: release it first; nothing was erased"
 LEFT = "the tenant's keys are destroyed, but not everything could be removed; erase it again, or reopen the store"
 

@@ -178,6 +178,9 @@ async def test_the_commands(store: Path, shell: Shell, tmp_path: Path) -> None:
     assert [(one["epoch"], one["state"]) for one in epochs] == [(1, "ended"), (2, "ended"), (3, "current")]
     assert "epoch 3    current" in await aside(shell.words, "keys", "list")
     assert "root key: file; 1 current, 2 ended" in await aside(shell.words, "keys", "status")
+    report = await aside(shell.document, "keys", "rotate-root")
+    assert report == {"stores": 1, "epochs": 1, "guarded": 0, "left": 0}
+    assert "1 key epochs of 1 stores" in await aside(shell.words, "keys", "rotate-root")
     assert await aside(shell.document, "keys", "escrow", str(tmp_path / "escrow")) == {
         "guards": 1,
         "root": True,

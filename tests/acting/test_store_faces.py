@@ -157,7 +157,7 @@ async def test_what_changed_while_a_directory_was_shut_is_made_good(tmp_path: Pa
         await hold(memory, HoldScope(purpose=PURPOSE), "old")
         await hold(memory, HoldScope(purpose=PURPOSE), "again")
         directory = memory.tenants.directory("acme")
-    shutil.move(directory / "state.db", tmp_path / "aside.db")
+    shutil.move(directory / "state.key", tmp_path / "aside.key")
     async with opened(tmp_path, settings=LOCAL) as memory:
         with pytest.raises(TenantUnavailableError):
             await hold(memory, HoldScope(tenant="acme"))
@@ -167,7 +167,7 @@ async def test_what_changed_while_a_directory_was_shut_is_made_good(tmp_path: Pa
         await hold(memory, HoldScope(purpose=PURPOSE), "again")
         with pytest.raises(TenantUnavailableError):
             await memory.holds.release("whose", "it may be there")
-    shutil.move(tmp_path / "aside.db", directory / "state.db")
+    shutil.move(tmp_path / "aside.key", directory / "state.key")
     async with opened(tmp_path, settings=LOCAL) as memory:
         assert len(await own_of(memory).holds.names()) == 2
         assert {one.name for one in await memory.holds.list()} == {"new", "again"}
@@ -333,10 +333,10 @@ async def test_notices_are_found_by_users_of_every_directory(tmp_path: Path, iso
         with pytest.raises(InvalidInputError, match="published"):
             await alice.consent.grant(PURPOSE, notice="another", explicit=True)
         assert (await memory.tenants.ledger("acme").verify()).sound
-    shutil.move(directory / "state.db", tmp_path / "aside.db")
+    shutil.move(directory / "state.key", tmp_path / "aside.key")
     async with opened(tmp_path / "data", settings=settings) as memory:
         third = await memory.notices.publish("privacy", version="3", language="en", text="While it was shut.")
-    shutil.move(tmp_path / "aside.db", directory / "state.db")
+    shutil.move(tmp_path / "aside.key", directory / "state.key")
     async with opened(tmp_path / "data", settings=settings) as memory:
         assert await own_of(memory).notices.all() == [first, second, third]
         assert (

@@ -18,6 +18,7 @@ from tiered_memory.errors import InvalidInputError
 if TYPE_CHECKING:
     from tiered_memory.key_epochs import EpochStatus, RotationReport
     from tiered_memory.memory import TieredMemory
+    from tiered_memory.root_keys import RootReport
 
 ASKED_IN = "TIERED_MEMORY_ESCROW_PASSPHRASE"
 EscrowFile = Annotated[Path, typer.Argument(show_default=False, help="The escrow file.")]
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True, help="End key epochs, keep the keys safe, and show how they stand."
     )
     command(keys, "rotate")(rotate)
+    command(keys, "rotate-root")(rotate_root)
     command(keys, "status")(status)
     command(keys, "list")(listed)
     command(keys, "escrow")(escrow)
@@ -75,6 +77,20 @@ def rotate(
         output.note(
             f"{report.unguarded} of the epochs had no guard: destroy backups from before this, the root key opens them"
         )
+
+
+def rotate_root(store: Store) -> None:
+    """Put a new root key in the place of the old, and destroy that. Backups and escrow files from before open nothing."""
+
+    async def work(memory: TieredMemory) -> RootReport:
+        return await memory.keys.rotate_root()
+
+    report = run(store, work)
+    output = output_of(store)
+    output.show(
+        asdict(report), Text(f"{report.epochs} key epochs of {report.stores} stores have a new root key")
+    )
+    output.note("take a backup and write an escrow file now: those from before open nothing any more")
 
 
 def status(store: Store) -> None:
