@@ -183,6 +183,11 @@ class Holds:
         found = await self._register.common(STORE, HOLD)
         return [replace(_hold(one), kept=len(await self._vault.ids(one.id))) for one in found]
 
+    async def due_for_review(self) -> list[Hold]:
+        """Return the holds in force here whose review is due now."""
+        now = from_us(self._core.now_us())
+        return [one for one in await self.all() if one.status == ACTIVE and one.review_at <= now]
+
     async def names(self) -> set[str]:
         """Return the names of the holds in force."""
         return {one.id for one in await self._register.common(STORE, HOLD) if one.status == ACTIVE}

@@ -88,7 +88,10 @@ def rotate_root(store: Store) -> None:
     report = run(store, work)
     output = output_of(store)
     output.show(
-        asdict(report), Text(f"{report.epochs} key epochs of {report.stores} stores have a new root key")
+        asdict(report),
+        Text(
+            f"a new root key wraps {several(report.epochs, 'key epoch')} of {several(report.stores, 'store')}"
+        ),
     )
     output.note("take a backup and write an escrow file now: those from before open nothing any more")
 
@@ -109,7 +112,7 @@ def listed(store: Store) -> None:
     """List every key epoch; tenants appear by their pseudonyms."""
     found = run(store, _epochs)
     lines = [
-        f"{one.tenant[:12]}  epoch {one.epoch:<4} {one.state:<10} {one.keys:>7,} keys of {one.subjects:,} users"
+        f"{one.tenant[:12] or 'the store':<12}  epoch {one.epoch:<4} {one.state:<10} {one.keys:>7,} keys of {one.subjects:,} users"
         for one in found
     ]
     document = [{**asdict(one), "since": one.since.isoformat()} for one in found]
