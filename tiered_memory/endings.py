@@ -25,11 +25,11 @@ from tiered_memory.sweep import Sweeper
 class Endings:
     """Carries out the end of a purpose for one subject."""
 
-    def __init__(self, core: Core, sweeper: Sweeper, inflight: InFlight) -> None:
+    def __init__(self, core: Core, sweeper: Sweeper, inflight: InFlight, vault: Vault) -> None:
         self._core = core
         self._sweeper = sweeper
         self._inflight = inflight
-        self._vault = Vault(core)
+        self._vault = vault
 
     def mark(self, active: ActiveSubject, purpose: str, at_us: int, cause: str) -> ErasedEntry:
         """Return the line of the erased list that says so."""

@@ -63,7 +63,7 @@ class Eraser:
         self._discard_projection = discard_projection
         self._directory = directory
         self._flusher = flusher
-        self._vault = Vault(core)
+        self._vault = Vault(core, directory.epochs)
         self.leave_spaces: Callable[[ActiveSubject], Awaitable[None]] = _nowhere
 
     async def erase(self, subject: Subject, reason: str) -> Certificate:

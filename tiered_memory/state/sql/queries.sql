@@ -418,6 +418,9 @@ SELECT tenant, epoch, wrapped, created_us, format FROM epoch_keys ORDER BY tenan
 -- name: epoch_held
 SELECT 1 FROM epoch_keys WHERE tenant = ? AND epoch = ?;
 
+-- name: epoch_rewrap
+UPDATE epoch_keys SET wrapped = ?, format = ? WHERE tenant = ? AND epoch = ?;
+
 -- name: epoch_drop
 DELETE FROM epoch_keys WHERE tenant = ? AND epoch = ?;
 
