@@ -103,10 +103,11 @@ class Objecting:
     async def _restrict(self, active: ActiveSubject, entry: Entry) -> None:
         """Nothing is destroyed, so nothing has to outlive a restore but the objection itself."""
         mark = self._endings.mark(active, entry.id, entry.at_us, RESTRICTED)
-        await self._endings.listed(mark)
-        await self._core.ballast.spend(lambda: self._register.put(active, entry, _leaf(active, entry)))
-        active.objections[entry.id] = ObjectionStatus.RESTRICTED
-        active.objection_changes += 1
+        async with self._endings.leaving(active, entry.id):
+            await self._endings.listed(mark)
+            await self._core.ballast.spend(lambda: self._register.put(active, entry, _leaf(active, entry)))
+            active.objections[entry.id] = ObjectionStatus.RESTRICTED
+            active.objection_changes += 1
         reach("withdraw.after_commit")
         await self._endings.take_out(active, entry.id)
 
