@@ -163,6 +163,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
                 committer=base.committer,
                 quotas=base.quotas,
                 sweeper=sweeper,
+                quarantine=quarantine,
             ),
         ),
         restrictions=Restrictions(core, directory, sweeper, inflight),

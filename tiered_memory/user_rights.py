@@ -25,6 +25,7 @@ from tiered_memory.intake import (
 from tiered_memory.metrics import timed
 from tiered_memory.model import (
     Certificate,
+    Sensitivity,
     Subject,
 )
 from tiered_memory.privacy.objections import Objection
@@ -68,11 +69,20 @@ class UserRights:
         """Correct what a memory says (GDPR Art. 16); `changes` are the fields of `Changes`, what is not given stays.
 
         The old text is found nowhere any more; `history` keeps it, with the time and the reason. The result names
-        what was derived from the memory and may need correcting too. NotFoundError when there is none.
+        what was derived from the memory and may need correcting too. NotFoundError when there is none. A new text
+        that reads like instructions to the agent is quarantined, and what is quarantined stays so until it is released.
+
+        Raises:
+            OnHoldError: a legal hold covers the memory.
+            AccessDeniedError: the caller's role may not correct, or not write, memories of the new sensitivity.
         """
         check_memory_id(memory_id)
         asked = checked(reason, Asked(**changes), REASON_BYTES)
         async with self._using("update", memory_id) as (parts, active):
+            if asked.sensitivity is not None:
+                level = check_word(Sensitivity, asked.sensitivity, "sensitivity")
+                await self._scope.permit_levels("update", [level])
+                await self._scope.permit_levels("add", [level])
             return await parts.corrector.correct(active, memory_id, content, reason, asked)
 
     async def object_to(
