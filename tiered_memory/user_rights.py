@@ -125,12 +125,15 @@ class UserRights:
         """Write what is held of this user to a signed archive: a new file at `path`, or in that directory.
 
         `kind` "access" holds everything, what was inferred as well (GDPR Art. 15), "portability" what the person
-        provided (Art. 20). See `archive.Exporter.export` for the errors: after each there is no file.
+        provided (Art. 20). A role that does not reach every level exports what it reaches. See `archive.Exporter.export` for the errors: after each there is no file.
         """
         chosen = check_word(ArchiveKind, kind, "kind")
-        async with self._using("export") as (parts, active):
+        async with self._using("export") as call:
+            parts, active = call
             target = None if path is None else Path(path)
-            return await parts.exporter.export(active, target, chosen, progress)
+            made = await parts.exporter.export(active, target, chosen, progress, call.sight)
+            call.shown = made.memories
+            return made
 
     async def import_archive(
         self,
