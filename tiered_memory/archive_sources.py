@@ -68,6 +68,8 @@ class Moment:
     """Whether RAM held some of the memories only."""
     damaged: list[str] = field(default_factory=list)
     stored: dict[str, TierRecord] | None = None
+    barred: frozenset[str] = frozenset()
+    """Purposes objected to: what is held for them is never in RAM."""
     sight: Sight | None = None
     """What of it whoever asks may see; None: everything."""
     beyond: int = 0
@@ -80,12 +82,13 @@ class Moment:
         return cls(
             now_us,
             active.last_order,
-            dict(active.held),
+            active.held | active.quarantined,
             {memory_id: one.state for memory_id, one in active.tracked.items()},
             frozenset(active.damaged),
             dict(active.keys),
             active.paged,
             sight=sight,
+            barred=frozenset(active.objections),
         )
 
     def may_see(self, level: str) -> bool:
@@ -280,7 +283,7 @@ def _is_late(moment: Moment, row: MemoryRow) -> bool:
     """Tell whether a write has committed this memory, and had not shown it, when the export looked: half of it."""
     fresh = row.state == MemoryState.ACTIVE and row.ingested_us >= moment.at_us - LATE_US
     unseen = row.memory_id not in moment.held and row.memory_id not in moment.known_damaged
-    return fresh and unseen and not moment.partial
+    return fresh and unseen and not moment.partial and row.purpose not in moment.barred
 
 
 def _is_seen(moment: Moment, turn: Mapping[str, Any]) -> bool:

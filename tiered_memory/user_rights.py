@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -150,13 +151,15 @@ class UserRights:
         another user id `accept_other_subject`. See `archive_import.Importer.take_in` for the errors.
         """
         key = None if public_key is None else check_key(public_key)
-        options = ImportOptions(
+        asked = ImportOptions(
             purpose=None if purpose is None else check_id(purpose, "purpose"),
             public_key=key,
             accept_other_subject=accept_other_subject,
             progress=progress,
         )
-        async with self._using("import") as (parts, active):
+        async with self._using("import") as call:
+            parts, active = call
+            options = asked if call.sight is None else replace(asked, levels=call.sight.levels)
             return await parts.importer.take_in(active, Path(path), options)
 
     async def roll_back(
