@@ -266,6 +266,7 @@ class Corrector:
                 self._parts.flusher.add(active.ref, numbered)
 
         def correct(batch: WriteBatch) -> Correct:
+            active.check_unobjected(batch.purpose)
             return replace(command, batch=batch)
 
         reach("correct.before")
@@ -329,6 +330,8 @@ class Corrector:
 
     async def _show(self, active: ActiveSubject, after: NextVersion) -> None:
         """Take it up in RAM, sessions and hot. A copy in hot that cannot be reached goes when it is back."""
+        if after.purpose in active.objections and not after.ram_only:
+            return
         new, sessions = after.held, active.sessions_of(after.held.id)
         active.reword(new, after.turn, after.tracked)
         for one in after.freed:
