@@ -8,6 +8,7 @@ from typing import Unpack
 
 from tiered_memory.archive import Archive, Progress
 from tiered_memory.archive_plan import ImportOptions, ImportReport
+from tiered_memory.caller import AGENT
 from tiered_memory.consent_face import Consent
 from tiered_memory.corrections import Asked, Changes, Correction, checked
 from tiered_memory.decisions_face import DecisionsFace
@@ -59,10 +60,13 @@ class UserRights:
         return self._scope.subject
 
     async def about(self) -> Dossier:
-        """Return what is held of this user, why and until when, what the ledger recorded, and this user's rights."""
+        """Return what is held of this user, why and until when, what the ledger recorded, and this user's rights.
+
+        Shared memories are named to who acts for the person (the role "agent"), to other roles they are counted.
+        """
         async with self._using("about") as (parts, active):
             await parts.accesses.flush()
-            return await disclosed(parts, active)
+            return await disclosed(parts, active, named=self._scope.caller.role == AGENT)
 
     async def update(
         self, memory_id: str, content: str, *, reason: str, **changes: Unpack[Changes]
