@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -191,3 +192,20 @@ async def test_who_objects_is_not_entered(memory: TieredMemory) -> None:
         await alice.grant_access(Member("bob"), {"read"})
     await bob.lift_objection("insight")
     assert await alice.grant_access(Member("bob"), {"read"})
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_an_older_backup_does_not_bring_it_back(
+    tmp_path: Path, policy: str, clock: ManualClock, how: str
+) -> None:
+    store, archive, fresh = tmp_path / "data", tmp_path / "archive", tmp_path / "fresh"
+    async with opened(store, settings={"policy": policy}, clock=clock) as memory:
+        await filled(memory, clock)
+        await memory.drain()
+        await memory.backup(archive)
+        await end(memory, clock, how)
+        await memory.forget()
+    await TieredMemory.restore(archive, fresh, erased_list=store / "erased.log")
+    shutil.copytree(store / "keys", fresh / "keys", dirs_exist_ok=True)
+    async with opened(fresh, settings={"policy": policy}, clock=clock) as memory:
+        assert await contents(plan(memory, ended(how), "alice")) == ["the launch is on Monday"]
