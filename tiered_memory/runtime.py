@@ -138,7 +138,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     consents = Consents(core, directory, endings, notices, inflight)
     acting = Acting(directory, base.pager, base.router, base.recall, base.fulfil, consents, access)
     shared = SharedSpaces(core, acting)
-    base.eraser.leave_spaces = shared.leave_all
+    base.eraser.leave_spaces, endings.leaving = shared.leave_all, shared.leaving
     overwriting = Overwriting(core, flusher, inflight)
     reviser = Reviser(core, flusher, directory.holdings, sweeper)
     quarantine = Quarantine(core, directory, base.pager, reviser, inflight)
@@ -164,6 +164,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
                 committer=base.committer,
                 quotas=base.quotas,
                 sweeper=sweeper,
+                quarantine=quarantine,
             ),
         ),
         restrictions=Restrictions(core, directory, sweeper, inflight),

@@ -128,6 +128,8 @@ def about(person: NamedPerson) -> None:
         ("open requests", str(sum(one.open for one in found.requests))),
         ("decisions", str(len(found.decisions))),
         ("objections", str(len(found.objections))),
+        ("quarantined, on hold", f"{found.quarantined}, {found.on_hold}"),
+        ("shared memories", ", ".join(one_line(one.name) for one in found.shared) or "none"),
         ("next to leave", views.day(found.next_leaving, "nothing")),
     ]
     output_of(person).show(found, held, views.pairs(facts), rights)
