@@ -260,15 +260,14 @@ class Importer:
         every: Sequence[Incoming],
     ) -> list[Draft]:
         own = bytes.fromhex(manifest.public_key) == self._core.notary.public_key
-        treated = await self._masker.treated(active, [_given(one.memory) for one in every])
+        prepared = await self._masker.prepared(active, [_given(one.memory) for one in every])
         memories = [
             self._memory(active, one, plan, purpose, said.interaction)
-            for one, said in zip(every, treated, strict=True)
+            for one, said in zip(every, prepared.accepted, strict=True)
         ]
         if not own:
             memories = [replace(one, trust=min(one.trust, FOREIGN_TRUST)) for one in memories]
-        contents = [one.content for one in memories]
-        features = await features_of(self._core, await self._masker.indexable(active, contents))
+        features = await features_of(self._core, prepared.indexable)
         drafts = []
         for memory, found in zip(memories, features, strict=True):
             plaintext = encode_record(memory, found)
