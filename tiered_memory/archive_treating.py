@@ -44,7 +44,7 @@ class Treating:
 
     async def treated(self, active: ActiveSubject, memories: Sequence[Memory]) -> list[Accepted]:
         """Return what may be kept of each memory; raises PiiRefusedError."""
-        return await self._masker.treated(active, [_given(one) for one in memories])
+        return (await self._masker.prepared(active, [_given(one) for one in memories])).accepted
 
     async def indexable(self, active: ActiveSubject, texts: Sequence[str]) -> list[str]:
         """See `Masker.indexable`."""
@@ -60,7 +60,7 @@ class Treating:
         said = Interaction(content=former.content or NOTHING, sensitivity=level, metadata=former.metadata)
         content, metadata = None, said.metadata
         try:
-            [treated] = await self._masker.treated(active, [Accepted(said, former.occurred_at)])
+            [treated] = (await self._masker.prepared(active, [Accepted(said, former.occurred_at)])).accepted
             metadata = treated.interaction.metadata
             content = None if former.content is None else treated.interaction.content
         except PiiRefusedError:

@@ -140,15 +140,14 @@ class Corrector:
             raise active.missing(memory_id)
         level = Sensitivity(decode_fields(held.plaintext)["sensitivity"])
         given = accepted_of(content, asked, level, self._core.clock.now(), limits.max_content_bytes)
-        [treated] = await self._masker.treated(active, [given])
-        indexed = await self._masker.indexable(active, [treated.interaction.content])
-        features = (await features_of(self._core, indexed))[0]
+        prepared = await self._masker.prepared(active, [given])
+        features = (await features_of(self._core, prepared.indexable))[0]
         active.check_alive()
         return _Work(
             memory_id=memory_id,
             reason=reason,
             asked=asked,
-            changes=changed(treated, asked),
+            changes=changed(prepared.accepted[0], asked),
             features=features,
             fingerprint=fingerprint_of(memory_id, content, reason, asked),
         )

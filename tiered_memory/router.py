@@ -136,14 +136,13 @@ class Router:
         grounds: Sequence[Grounds],
         options: WriteOptions,
     ) -> list[Draft]:
-        masked = await self._masker.treated(active, accepted)
-        await self._guard.bring_parents(active, masked)
-        contents = [one.interaction.content for one in masked]
-        found = await features_of(self._core, await self._masker.indexable(active, contents))
+        prepared = await self._masker.prepared(active, accepted)
+        await self._guard.bring_parents(active, prepared.accepted)
+        found = await features_of(self._core, prepared.indexable)
         active.check_alive()
         now_us = self._core.now_us()
         seen, asking, drafts = set[str](), dict[str, bool](), list[Draft]()
-        for one, ground, features in zip(masked, grounds, found, strict=True):
+        for one, ground, features in zip(prepared.accepted, grounds, found, strict=True):
             terms = features.terms
             answers = _answers(active.index, one.interaction, asking)
             importance = _importance(one.interaction, _novelty(active.index, terms, seen), answers=answers)
