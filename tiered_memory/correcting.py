@@ -23,7 +23,6 @@ from tiered_memory.errors import (
     HotTierError,
     InvalidInputError,
     NotFoundError,
-    OnHoldError,
 )
 from tiered_memory.failpoints import reach
 from tiered_memory.features import features_of
@@ -42,6 +41,7 @@ from tiered_memory.model import Memory, Sensitivity
 from tiered_memory.next_version import NextVersion, receipt_of, tracked_after
 from tiered_memory.overwriting import Overwriting, derived_from, overwritten
 from tiered_memory.privacy.consent import decide_grounds, open_consents
+from tiered_memory.privacy.holds import OnHoldError
 from tiered_memory.quarantine import Quarantine, apart
 from tiered_memory.receipts import Operations, remember
 from tiered_memory.reconciler import COMPARED

@@ -67,10 +67,6 @@ class RestrictedError(TieredMemoryError, PermissionError):
     """
 
 
-class OnHoldError(TieredMemoryError, PermissionError):
-    """A legal hold covers this memory: its text must stay as it is. Say what is right in a new memory, or release it."""
-
-
 class ObjectionNotApplicableError(TieredMemoryError, ValueError):
     """The right to object (GDPR Art. 21) does not apply to what this purpose rests on; nothing was changed."""
 

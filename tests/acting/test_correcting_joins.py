@@ -18,12 +18,12 @@ from tiered_memory.errors import (
     ConsentRequiredError,
     InvalidInputError,
     NotFoundError,
-    OnHoldError,
     QuotaExceededError,
 )
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.hold_model import HoldScope
 from tiered_memory.model import Filter, Provenance, Role, Sensitivity, SourceKind
+from tiered_memory.privacy.holds import OnHoldError
 from tiered_memory.state.base import Stale
 
 pytestmark = pytest.mark.anyio

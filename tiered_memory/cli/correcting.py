@@ -128,8 +128,9 @@ def about(person: NamedPerson) -> None:
         ("open requests", str(sum(one.open for one in found.requests))),
         ("decisions", str(len(found.decisions))),
         ("objections", str(len(found.objections))),
-        ("quarantined, on hold", f"{found.quarantined}, {found.on_hold}"),
-        ("shared memories", ", ".join(one_line(one.name) for one in found.shared) or "none"),
         ("next to leave", views.day(found.next_leaving, "nothing")),
     ]
+    counted = (("quarantined", found.quarantined), ("on hold", found.on_hold))
+    facts += [(word, str(count)) for word, count in counted if count]
+    facts += [("shared", ", ".join(one_line(one.name) for one in found.shared))] if found.shared else []
     output_of(person).show(found, held, views.pairs(facts), rights)
