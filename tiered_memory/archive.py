@@ -172,7 +172,7 @@ class Exporter:
             run.memories += 1
             run.cards.append(page.memory_card(memory, explained))
             _count(run, memory, explained, state)
-            lines.append(f.line(f.memory_fields(memory, state) | version_fields(record)))
+            lines.append(f.line(f.memory_fields(memory, state) | version_fields(record, run.moment.shows)))
             pinned, held = (item.row.pinned, item.row.held) if item.row else (False, False)
             inferred.append(f.line(f.inferred_fields(explained, record, pinned=pinned, held=held)))
         entry.write(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta, timezone
 from typing import Any
 
@@ -66,9 +66,13 @@ def _fields(notice: Notice) -> dict[str, Any]:
     }
 
 
-def version_fields(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a decoded record was before it was corrected, oldest first, and up to which order that settled."""
-    return {"versions": [_version(one) for one in versions_of(record)], "settled": record.get("settled")}
+def version_fields(record: Mapping[str, Any], shows: Callable[[str], bool]) -> dict[str, Any]:
+    """Return what a decoded record was before it was corrected, oldest first, and up to which order that settled.
+
+    Versions of a sensitivity that `shows` denies are left out.
+    """
+    former = [_version(one) for one in versions_of(record) if shows(one.sensitivity)]
+    return {"versions": former, "settled": record.get("settled")}
 
 
 def _version(one: Version) -> dict[str, Any]:

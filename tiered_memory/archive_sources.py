@@ -93,9 +93,13 @@ class Moment:
 
     def may_see(self, level: str) -> bool:
         """Tell whether memories of a level may be seen, and count one that may not."""
-        seen = self.sight is None or Sensitivity(level) in self.sight.levels
+        seen = self.shows(level)
         self.beyond += not seen
         return seen
+
+    def shows(self, level: str) -> bool:
+        """Tell whether texts of a level may be seen."""
+        return self.sight is None or Sensitivity(level) in self.sight.levels
 
     def check(self, active: ActiveSubject) -> None:
         """Refuse to go on with what has been erased, or rests on a consent that was withdrawn, since.

@@ -73,6 +73,7 @@ class Treating:
             by=former.by,
             occurred=(to_us(former.occurred_at), offset_minutes(former.occurred_at)),
             metadata=metadata,
+            sensitivity=level.value,
         )
 
 
