@@ -71,10 +71,7 @@ class Consent:
         check_id(purpose, "purpose")
         check_text(reason, "reason", REASON_BYTES)
         async with self._scope.using("consent_withdraw") as (parts, active):
-            removed = await parts.consents.withdraw(active, purpose, reason)
-            # Once more, for what a crash left of one that was committed.
-            await parts.shared.withdrawn(active, purpose)
-            return removed
+            return await parts.consents.withdraw(active, purpose, reason)
 
     async def current(self) -> dict[str, ConsentEvent]:
         """Return the consents in force, by purpose."""

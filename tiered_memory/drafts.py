@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiered_memory.active import ActiveSubject
@@ -29,6 +29,7 @@ from tiered_memory.model import Memory, Repeat, Role, SourceKind
 from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.scoring.recall_index import IndexedTurn
 from tiered_memory.scoring.reconcile import Claim
+from tiered_memory.scoring.supersession import Statement
 from tiered_memory.state.base import (
     JournalAction,
     JournalEntry,
@@ -57,6 +58,16 @@ class Draft:
     merged_into: str | None = None
     claim: Claim | None = None
     """As it was compared, if it was: what was read of it need not be read again."""
+    read: list[Statement] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def statement(self) -> Statement:
+        """What it says, to be compared: the same object for every later form of this draft, so that it is read once."""
+        if not self.read:
+            memory, turn = self.memory, self.turn
+            said = Statement(memory.content, memory.role, memory.author, turn.occurred_at_us, turn.terms)
+            self.read.append(said)
+        return self.read[0]
 
     @property
     def stored_as(self) -> str | None:

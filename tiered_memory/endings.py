@@ -7,7 +7,8 @@ after a restore, what somebody asked to end.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
@@ -21,19 +22,17 @@ from tiered_memory.state.base import MemoryState
 from tiered_memory.state.consents import EndPurpose
 from tiered_memory.sweep import Sweeper
 
-TakeBack = Callable[[ActiveSubject, str], Awaitable[None]]
-
 
 class Endings:
     """Carries out the end of a purpose for one subject."""
 
-    def __init__(self, core: Core, sweeper: Sweeper, inflight: InFlight) -> None:
+    def __init__(self, core: Core, sweeper: Sweeper, inflight: InFlight, vault: Vault) -> None:
         self._core = core
         self._sweeper = sweeper
         self._inflight = inflight
-        self._vault = Vault(core)
-        self.take_back: TakeBack = _nothing
-        """Removes what a person contributed to shared memories of a purpose; set by whoever knows them."""
+        self._vault = vault
+        self.leaving: Callable[[ActiveSubject, str], AbstractAsyncContextManager[None]] = _nowhere
+        """Takes out what a person contributed elsewhere for a purpose, while that ends."""
 
     def mark(self, active: ActiveSubject, purpose: str, at_us: int, cause: str) -> ErasedEntry:
         """Return the line of the erased list that says so."""
@@ -61,12 +60,7 @@ class Endings:
 
         Returns False, and changed nothing in the store, when the commit found that something else came before.
         """
-        # Before, so that a crash leaves the purpose to be ended again; after, for what came in between.
-        await self.take_back(active, command.purpose)
-        work = self._end(active, command, mark, committed, remove=remove)
-        ended = await self._inflight.complete(work)
-        await self.take_back(active, command.purpose)
-        return ended
+        return await self._inflight.complete(self._end(active, command, mark, committed, remove=remove))
 
     async def listed(self, entry: ErasedEntry) -> None:
         """Enter a line in the list; on disk when this returns."""
@@ -82,12 +76,13 @@ class Endings:
         remove: bool,
     ) -> bool:
         """RAM first: what the disk still has cannot be read any more, whatever fails from here on."""
-        await self.listed(mark)
-        if not await self._core.ballast.spend(lambda: self._vault.write(active, command)):
-            return False
-        committed()
-        active.keys.pop(command.purpose, None)
-        active.damaged_keys.discard(command.purpose)
+        async with self.leaving(active, command.purpose):
+            await self.listed(mark)
+            if not await self._core.ballast.spend(lambda: self._vault.write(active, command)):
+                return False
+            committed()
+            active.keys.pop(command.purpose, None)
+            active.damaged_keys.discard(command.purpose)
         reach("withdraw.after_commit")
         await self.take_out(active, command.purpose)
         await self._core.state.checkpoint()
@@ -112,5 +107,6 @@ class Endings:
         await self._sweeper.drop_hot(active)
 
 
-async def _nothing(_active: ActiveSubject, _purpose: str) -> None:
-    """There are no shared memories here."""
+@asynccontextmanager
+async def _nowhere(_active: ActiveSubject, _purpose: str) -> AsyncIterator[None]:
+    yield

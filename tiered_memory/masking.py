@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tiered_memory.active import ActiveSubject
@@ -21,6 +21,14 @@ MOST_PLACEHOLDERS = 10_000
 """Of one user; what comes beyond is redacted without a number."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Interactions as they may be kept, and the content of each as it is embedded and analysed, in order."""
+
+    accepted: list[Accepted]
+    indexable: list[str]
+
+
 class Masker:
     """Finds personal data and treats it as the policy says, before anything is scored, embedded or stored.
 
@@ -32,8 +40,10 @@ class Masker:
         self._core = core
         self._register = Register(core)
 
-    async def treated(self, active: ActiveSubject, accepted: Sequence[Accepted]) -> list[Accepted]:
-        """Return what may be kept of each interaction, its metadata included.
+    async def prepared(self, active: ActiveSubject, accepted: Sequence[Accepted]) -> Prepared:
+        """Return what may be kept of each interaction, and its content as it is embedded and analysed.
+
+        What was found in a text that is kept as it is holds for both: it is looked for once.
 
         Raises:
             PiiRefusedError: one holds what the policy refuses; nothing was stored.
@@ -44,10 +54,15 @@ class Masker:
             await self._load(active)
         treated = [self._one(active, one, spans) for one, spans in zip(hooked, found, strict=True)]
         await self._save(active)
-        return treated
+        texts = [one.interaction.content for one in treated]
+        known = [
+            spans if text == before.interaction.content else await self.spans(text)
+            for before, text, spans in zip(hooked, texts, found, strict=True)
+        ]
+        return Prepared(treated, self._blinded(active, texts, known))
 
     async def treated_text(self, active: ActiveSubject, text: str, level: Sensitivity) -> str:
-        """Return what may be kept of one text of a sensitivity; raises like `treated`."""
+        """Return what may be kept of one text of a sensitivity; raises like `prepared`."""
         spans = await self.spans(text)
         if not spans:
             return text
@@ -58,7 +73,7 @@ class Masker:
 
     async def indexable(self, active: ActiveSubject, texts: Sequence[str]) -> list[str]:
         """Return the texts as they are embedded and analysed: what is personal in them is a token of the user's."""
-        return [blinded(one, await self.spans(one), self._key(active)) for one in texts]
+        return self._blinded(active, texts, [await self.spans(one) for one in texts])
 
     async def question(self, active: ActiveSubject, text: str) -> str:
         """Return a question as it is embedded and analysed: a value finds texts that keep it, and masked ones."""
@@ -86,6 +101,15 @@ class Masker:
             return accepted
         content = await self._core.pii(accepted.interaction.content)
         return replace(accepted, interaction=replace(accepted.interaction, content=content))
+
+    def _blinded(
+        self, active: ActiveSubject, texts: Sequence[str], found: Sequence[tuple[Span, ...]]
+    ) -> list[str]:
+        """The user's key is derived only where there is something to hide."""
+        key = self._key(active) if any(found) else b""
+        return [
+            blinded(text, spans, key) if spans else text for text, spans in zip(texts, found, strict=True)
+        ]
 
     def _one(self, active: ActiveSubject, accepted: Accepted, spans: tuple[Span, ...]) -> Accepted:
         given = accepted.interaction

@@ -206,11 +206,23 @@ F = TypeVar("F", bound=Fact)
 # --- the closed sets of words --------------------------------------------------------------------------------
 
 
+RARE = (
+    errors.AgentNotAllowedError,
+    errors.ArchiveError,
+    errors.EpochEndedError,
+    errors.ObjectionNotApplicableError,
+    errors.TenantUnavailableError,
+    errors.TenantUnknownError,
+)
+"""Errors that count as the kind of error they are: each outcome is a series for every operation."""
+
+
 def _error_names() -> frozenset[str]:
     kinds = (value for value in vars(errors).values() if isinstance(value, type))
     every = [kind for kind in kinds if issubclass(kind, errors.TieredMemoryError)]
     # What stops a store from opening is no outcome of a call: its kinds would be series that never count.
-    return frozenset(kind.__name__ for kind in every if errors.ConfigurationError not in kind.__mro__[1:])
+    told = [kind for kind in every if errors.ConfigurationError not in kind.__mro__[1:]]
+    return frozenset(kind.__name__ for kind in told if kind not in RARE)
 
 
 def _words(text: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ from tiered_memory.clock import from_us
 from tiered_memory.formats.record import decode_fields
 from tiered_memory.formats.versions import Version, versions_of
 from tiered_memory.held import HeldMemory
-from tiered_memory.model import HistoryEntry, Memory
+from tiered_memory.model import HistoryEntry, Memory, Sensitivity
 
 VERSIONS_KEY = b"\xa8versions"
 """The key of a record's former versions as msgpack writes it."""
@@ -42,6 +42,7 @@ def as_it_was(memory: Memory, one: Version) -> Memory:
         content=one.content or "",
         occurred_at=from_us(moment_us).astimezone(timezone(timedelta(minutes=offset))),
         metadata=one.metadata,
+        sensitivity=Sensitivity(one.sensitivity),
     )
 
 

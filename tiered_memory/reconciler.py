@@ -35,7 +35,7 @@ from tiered_memory.scoring.reconcile import (
     profile_key,
     reconcile,
 )
-from tiered_memory.scoring.supersession import Judgement, Statement, worth_comparing
+from tiered_memory.scoring.supersession import Judgement, worth_comparing
 
 logger = logging.getLogger("tiered_memory")
 
@@ -119,7 +119,7 @@ class Reconciler:
         told: Sequence[Any] = ()
         with anyio.move_on_after(HOOK_SECONDS):
             try:
-                told = await hook(_statement(draft), [rival.claim.statement for rival in rivals])
+                told = await hook(draft.statement, [rival.claim.statement for rival in rivals])
             except Exception as error:  # noqa: BLE001 - what a foreign model raises is not ours to list
                 logger.warning("the supersession hook failed (%s); the rules judge", type(error).__name__)
         if len(told) != len(rivals) or not all(isinstance(one, Judgement) for one in told):
@@ -339,7 +339,7 @@ def claim_of(draft: Draft) -> Claim:
     return Claim(
         id=memory.id,
         order=memory.order,
-        statement=_statement(draft),
+        statement=draft.statement,
         kind=memory.kind,
         sensitivity=memory.sensitivity,
         agent=memory.agent,
@@ -347,11 +347,6 @@ def claim_of(draft: Draft) -> Claim:
         mergeable=draft.mergeable,
         trust=memory.trust,
     )
-
-
-def _statement(draft: Draft) -> Statement:
-    memory, turn = draft.memory, draft.turn
-    return Statement(memory.content, memory.role, memory.author, turn.occurred_at_us, turn.terms)
 
 
 def _comparable(draft: Draft) -> bool:
@@ -362,7 +357,7 @@ def _comparable(draft: Draft) -> bool:
 def _is_compared(core: Core, draft: Draft) -> bool:
     """Tell whether it may change what has other words."""
     asked = core.supersession is not None or draft.memory.kind is Kind.PROFILE
-    return asked or worth_comparing(_statement(draft))
+    return asked or worth_comparing(draft.statement)
 
 
 def _stands(draft: Draft) -> bool:

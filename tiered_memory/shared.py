@@ -16,15 +16,13 @@ from tiered_memory.access_gate import AccessGate
 from tiered_memory.active import ActiveSubject
 from tiered_memory.caller import Caller
 from tiered_memory.consent_records import ConsentGiven
-from tiered_memory.consents import Consents
+from tiered_memory.consents import Consents, check_takes_part
 from tiered_memory.core import Core
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import (
     ConflictError,
-    ConsentRequiredError,
     HotTierError,
     InvalidInputError,
-    RestrictedError,
 )
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
@@ -46,7 +44,6 @@ from tiered_memory.model import (
 from tiered_memory.paging import Pager
 from tiered_memory.policy.access_rules import AccessRole
 from tiered_memory.privacy.access import Refused
-from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.privacy.sharing import AccessList, Member, MemberKind, SharedRight, Step
 from tiered_memory.quarantine import Quarantine
 from tiered_memory.recall import Recall
@@ -161,7 +158,7 @@ class SharedSpaces:
         async with self._turn(visit) as people, self._directory.using(visit.space) as active:
             if active.durable and await self._entry(active) is not None:
                 raise ConflictError("there is a shared memory of this name already")
-            self._check_consent(people.get(visit.member), purpose, [Sensitivity.PUBLIC])
+            check_takes_part(self._core, people.get(visit.member), purpose, [Sensitivity.PUBLIC])
             if rule.lawful_basis is LawfulBasis.CONSENT:
                 await self._consents.grant(active, purpose, given)
             else:
@@ -204,7 +201,7 @@ class SharedSpaces:
             self._let_in(visit, people, SharedRight.MANAGE) as admitted,
         ):
             purpose = admitted.access.purpose
-            self._check_consent(people.get(member), purpose, [Sensitivity.PUBLIC])
+            check_takes_part(self._core, people.get(member), purpose, [Sensitivity.PUBLIC])
             reference = await self._joined(visit.space, admitted.active, member, people, purpose)
             reach("shared.after_membership")
             step = Step(admitted.reference, self._core.now_us())
@@ -242,7 +239,7 @@ class SharedSpaces:
             self._let_in(visit, people, SharedRight.WRITE) as admitted,
         ):
             purpose, active, reference = admitted.access.purpose, admitted.active, admitted.reference
-            self._check_consent(people.get(visit.member), purpose, levels_of([given]))
+            check_takes_part(self._core, people.get(visit.member), purpose, levels_of([given]))
             name = None if operation_id is None else f"{reference}/{operation_id}"
             options = WriteOptions(purpose, name, Durability.JOURNALED)
             receipts = await self._router.add(active, [replace(given, author=reference)], options)
@@ -269,20 +266,32 @@ class SharedSpaces:
         if SUBJECT_PURPOSE in person.damaged_keys:
             logger.warning("the key of an erased user is damaged: what the user shared cannot be found")
         for joined in await self._register.of(person, MEMBERSHIPS):
-            space = Subject(joined.fields["tenant"], joined.fields["space"])
-            async with self._locks.held(space):
-                await self._take_back(space, joined.fields["reference"], leaving=True)
+            async with self._locks.held(_space(joined)):
+                await self._take_back(joined, leaving=True)
             reach("shared.after_leaving")
 
-    async def withdrawn(self, person: ActiveSubject, purpose: str) -> None:
-        """Remove what a person contributed to spaces of a purpose that ends for the person, however it ends."""
-        for joined in await self._register.of(person, MEMBERSHIPS):
-            space = Subject(joined.fields["tenant"], joined.fields["space"])
-            if joined.fields["purpose"] == purpose:
-                async with self._locks.held(space):
-                    await self._take_back(space, joined.fields["reference"], leaving=False)
+    @asynccontextmanager
+    async def leaving(self, person: ActiveSubject, purpose: str) -> AsyncIterator[None]:
+        """Remove what a person contributed for a purpose that ends meanwhile: before, so that a crash has it ended again."""
+        joined = await self._joined_for(person, purpose)
+        async with AsyncExitStack() as stack:
+            # In one order: two people may leave the same two spaces.
+            for space in sorted({_space(one) for one in joined}, key=lambda one: (one.tenant, one.user)):
+                await stack.enter_async_context(self._locks.held(space))
+            for one in joined:
+                await self._take_back(one, leaving=False)
+            reach("shared.after_leaving")
+            yield
+        for late in [one for one in await self._joined_for(person, purpose) if one not in joined]:
+            async with self._locks.held(_space(late)):
+                await self._take_back(late, leaving=False)
 
-    async def _take_back(self, space: Subject, reference: str, *, leaving: bool) -> None:
+    async def _joined_for(self, person: ActiveSubject, purpose: str) -> list[Entry]:
+        every = await self._register.of(person, MEMBERSHIPS) if person.durable else []
+        return [one for one in every if one.fields["purpose"] == purpose]
+
+    async def _take_back(self, joined: Entry, *, leaving: bool) -> None:
+        space, reference = _space(joined), joined.fields["reference"]
         row = await self._core.state.read(c.GetSubject(self._core.names.subject(space)))
         if row is None or row.state != SubjectState.ACTIVE:
             return
@@ -290,7 +299,7 @@ class SharedSpaces:
             for memory in await self._by(active, reference):
                 # It is gone but for a sealed copy in hot, which goes when hot is back.
                 with suppress(HotTierError):
-                    await self._fulfil.delete(active, memory.id, "its author was erased or withdrew")
+                    await self._fulfil.delete(active, memory.id, "its author was erased, or may not share it")
             entry = await self._entry(active)
             if entry is not None and leaving:
                 access = AccessList.of(entry.fields)
@@ -305,23 +314,6 @@ class SharedSpaces:
             found += page
             before = page[-1].order
         return [one for one in found if one.author == reference]
-
-    def _check_consent(
-        self, person: ActiveSubject | None, purpose: str, levels: Sequence[Sensitivity]
-    ) -> None:
-        """A person takes part only on grounds of their own; for an agent its operator answers."""
-        if person is None:
-            return
-        if person.restricted:
-            raise RestrictedError
-        now_us, barred = self._core.now_us(), person.objections
-        consents = open_consents(person.consents, now_us)
-        for level in levels:
-            grounds = decide_grounds(self._core.policy, consents, purpose, level, now_us, objections=barred)
-            if not grounds.durable:
-                raise ConsentRequiredError(
-                    f"{grounds.reason}: this user takes no part in what is shared for it"
-                )
 
     async def _joined(
         self, space: Subject, active: ActiveSubject, member: Member, people: People, purpose: str
@@ -373,6 +365,10 @@ class SharedSpaces:
         detail: dict[str, int | str] = {"change": change, "count": count}
         key, now_us = active.ledger_key, self._core.now_us()
         return leaf_for(active, key, AuditEvent.SHARED_CHANGED, now_us, about=about, detail=detail)
+
+
+def _space(joined: Entry) -> Subject:
+    return Subject(joined.fields["tenant"], joined.fields["space"])
 
 
 def _may(found: Admitted, visit: Visit, right: SharedRight) -> bool:

@@ -164,7 +164,11 @@ async def test_a_masked_value_is_found_by_its_value(tmp_path: Path, masks: dict[
 class Names:
     """A recogniser that knows one name, as a model would find many; it also reaches for a placeholder."""
 
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
     async def find(self, text: str) -> Sequence[Span]:
+        self.asked.append(text)
         found = [(text.find(one), one) for one in ("Ada Lovelace", "EMAIL_1")]
         return [Span(at, at + len(one), PiiType.PERSON, 0.9, "names") for at, one in found if at >= 0]
 
@@ -179,3 +183,21 @@ async def test_a_recogniser_adds_what_needs_a_model_and_a_hook_comes_first(
         user = await consenting(memory)
         assert await said(user, f"AL has {MAIL}", Sensitivity.INTERNAL) == "<PERSON_1> has <EMAIL_1>"
         assert await said(user, "<EMAIL_1> wrote again", Sensitivity.INTERNAL) == "<EMAIL_1> wrote again"
+
+
+async def test_a_text_that_is_kept_as_it_is_is_read_once_and_a_masked_one_once_more(
+    tmp_path: Path, masks: dict[str, object]
+) -> None:
+    names, embedder = Names(), Listening()
+    async with opened(tmp_path / "data", settings=masks, recogniser=names, embedder=embedder) as memory:
+        user = await consenting(memory)
+        kept = f"Ada Lovelace has {MAIL}"
+        assert await said(user, kept, Sensitivity.CONFIDENTIAL) == kept
+        assert names.asked == [kept]
+        names.asked.clear()
+        assert await said(user, kept, Sensitivity.INTERNAL) == "<PERSON_1> has <EMAIL_1>"
+        assert names.asked == [kept, "<PERSON_1> has <EMAIL_1>"]
+    heard = " ".join(embedder.heard)
+    assert "person " in heard
+    assert "Ada" not in heard
+    assert MAIL not in heard

@@ -85,3 +85,4 @@ def test_words_have_a_bound() -> None:
     short = bounded(long)
     assert (len(short.category), len(short.role), len(short.actor)) == (64, 64, 64)
     assert (short.tenant, short.subject, short.call) == ("t", "s", AccessCall.GET)
+    assert bounded(short) is short

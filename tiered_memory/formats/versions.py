@@ -2,7 +2,7 @@
 
 The optional key `versions` of a record (format 1) is a list of maps, oldest first: `v` (version), `content`
 (absent: the text was not to stay), `until` (microseconds since 1970), `why`, and, where they were other than
-now, `occurred` and `metadata`; `by` when it was said who corrected it. The newest 20 are kept, and of their texts
+now, `occurred`, `metadata` and `sensitivity`; `by` when it was said who corrected it. The newest 20 are kept, and of their texts
 256 KiB; of an older one stays that it was corrected, when and why. The optional key `settled` is the order of the
 newest memory at the last correction: contradictions up to there were of a text that is no more.
 """
@@ -30,6 +30,8 @@ class Version:
     by: str | None
     occurred: tuple[int, int]
     metadata: Mapping[str, Any]
+    sensitivity: str
+    """How sensitive that text was: lowering it with a correction shows the old text to nobody else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,8 @@ def corrected(fields: Mapping[str, Any], version: int, features: Features, said:
     """Return the plaintext of the version after `version` of a decoded record."""
     now = {**fields, "conflicts": [], "settled": said.order, **said.changes}
     left: dict[str, Any] = {"v": version, "until": said.at_us, "why": said.reason}
-    left |= {key: fields.get(key, {}) for key in ("occurred", "metadata") if fields.get(key) != now.get(key)}
+    parts = ("occurred", "metadata", "sensitivity")
+    left |= {key: fields.get(key, {}) for key in parts if fields.get(key) != now.get(key)}
     if said.by is not None:
         left["by"] = said.by
     every = [*fields.get("versions", ()), {**left, "content": fields["content"]}]
@@ -68,12 +71,28 @@ def _bounded(versions: Sequence[Mapping[str, Any]], most: int) -> list[dict[str,
     return found[::-1]
 
 
+def kept_versions(versions: Sequence[Version]) -> list[dict[str, Any]]:
+    """Return former versions (oldest first) as a record keeps them, within its bounds."""
+    found: list[dict[str, Any]] = []
+    for one in versions[-VERSIONS_KEPT:]:
+        fields: dict[str, Any] = {"v": one.version, "until": one.until_us, "why": one.reason}
+        fields |= {"occurred": list(one.occurred), "metadata": dict(one.metadata)}
+        fields["sensitivity"] = one.sensitivity
+        fields |= {
+            key: value for key, value in (("by", one.by), ("content", one.content)) if value is not None
+        }
+        found.append(fields)
+    return _bounded(found, VERSIONS_BYTES)
+
+
 def versions_of(fields: Mapping[str, Any]) -> tuple[Version, ...]:
     """Return what a decoded record said before, oldest first; nothing for one that was never corrected."""
     found: list[Version] = []
     occurred, metadata = fields["occurred"], fields.get("metadata", {})
+    sensitivity = fields["sensitivity"]
     for one in reversed(fields.get("versions", ())):
         occurred, metadata = one.get("occurred", occurred), one.get("metadata", metadata)
+        sensitivity = one.get("sensitivity", sensitivity)
         found.append(
             Version(
                 version=one["v"],
@@ -83,6 +102,7 @@ def versions_of(fields: Mapping[str, Any]) -> tuple[Version, ...]:
                 by=one.get("by"),
                 occurred=(occurred[0], occurred[1]),
                 metadata=metadata,
+                sensitivity=sensitivity,
             )
         )
     return tuple(reversed(found))

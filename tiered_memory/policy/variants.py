@@ -12,6 +12,7 @@ from typing import Any
 from tiered_memory.errors import PolicyError
 from tiered_memory.model import Sensitivity
 from tiered_memory.policy.load import NO_BOUND, SECTIONS, parse_policy
+from tiered_memory.policy.pii_rules import PiiRules
 from tiered_memory.policy.retention_rules import KeepRule
 from tiered_memory.policy.rules import Policy, PurposeRule
 
@@ -75,6 +76,7 @@ def _document(policy: Policy) -> dict[str, Any]:
     found["access"] = {
         role.value: _differing(rule, defaults.access[role]) for role, rule in policy.access.items()
     }
+    found["pii"] = {} if policy.pii == defaults.pii else _pii(policy.pii)
     if policy.jurisdiction is not None:
         found["jurisdiction"] = policy.jurisdiction
     if policy.retention_rules:
@@ -89,6 +91,17 @@ def _differing(rules: Any, defaults: Any) -> dict[str, Any]:
     return {
         key: NO_BOUND if value is None else value for key, value in pairs if value != getattr(defaults, key)
     }
+
+
+def _pii(rules: PiiRules) -> dict[str, Any]:
+    """Every mode is written: what is to be masked must not hang on a default."""
+    found: dict[str, Any] = {level.value: mode.value for level, mode in rules.modes.items()}
+    found |= {"also": sorted(one.value for one in rules.also), "min_confidence": rules.min_confidence}
+    if rules.region_hint is not None:
+        found["region_hint"] = rules.region_hint
+    if rules.types:
+        found["types"] = {kind.value: mode.value for kind, mode in rules.types.items()}
+    return found
 
 
 def _keep_rule(rule: KeepRule) -> dict[str, Any]:

@@ -25,10 +25,18 @@ ACTION_OF: Mapping[str, AccessAction] = MappingProxyType(
     }
 )
 """What each call of the public face is, by its name in the metrics."""
-BY_LEVEL = frozenset({"search", "context", "list", "damaged", "add", "add_many"})
+BY_LEVEL = frozenset({"search", "context", "list", "damaged", "add", "add_many", "export", "import"})
 """Calls that keep to the levels they are given; those that name memories are held to them by `Scope`."""
 LEVELLESS = frozenset({_A.RIGHTS, _A.AUDIT})
 EVERY_LEVEL = frozenset(Sensitivity)
+_ROLES: Mapping[str, AccessRole] = MappingProxyType({role.value: role for role in AccessRole})
+_REACHED: Mapping[str, frozenset[Sensitivity]] = MappingProxyType(
+    {
+        ceiling: frozenset(level for level in Sensitivity if level in CEILINGS[: number + 1])
+        for number, ceiling in enumerate(CEILINGS)
+    }
+)
+"""The levels up to each ceiling."""
 UNKNOWN = "unknown"
 
 
@@ -80,10 +88,7 @@ def levels_for(policy: Policy, caller: Caller, action: AccessAction) -> frozense
     role = _role(caller)
     rule = policy.access.get(role) if role is not None else None
     ceiling = NOTHING if rule is None else rule.ceiling(action)
-    reached = (
-        EVERY_LEVEL if ceiling != NOTHING and action in LEVELLESS else CEILINGS[: CEILINGS.index(ceiling) + 1]
-    )
-    return frozenset(level for level in Sensitivity if level in reached)
+    return EVERY_LEVEL if ceiling != NOTHING and action in LEVELLESS else _REACHED[ceiling]
 
 
 def decide_call(
@@ -108,7 +113,7 @@ def _decide_everything(policy: Policy, caller: Caller) -> Allowed | Refused:
 
 
 def _role(caller: Caller) -> AccessRole | None:
-    return next((role for role in AccessRole if role.value == caller.role), None)
+    return _ROLES.get(caller.role)
 
 
 def _refused(policy: Policy, caller: Caller, action: AccessAction, level: Sensitivity) -> Refused:

@@ -106,6 +106,8 @@ def one_access(memories: int, now_us: int) -> Tally:
 
 def bounded(access: Access, longest: int = 64) -> Access:
     """Return the access with its words cut to `longest` characters: a leaf has a bound."""
+    if max(len(access.category), len(access.role), len(access.actor)) <= longest:
+        return access
     return replace(
         access, category=access.category[:longest], role=access.role[:longest], actor=access.actor[:longest]
     )

@@ -174,7 +174,7 @@ def _found(text: str) -> list[tuple[str, float]]:
     for phrase, word in PHRASES:
         plain = plain.replace(phrase, word)
     found = marks + _near(read.words_of(plain))
-    return found + _without_spaces(plain) if _HAS_CJK.search(plain) else found
+    return found + _without_spaces(plain) if not plain.isascii() and _HAS_CJK.search(plain) else found
 
 
 def _marks(text: str, plain: str) -> list[tuple[str, float]]:

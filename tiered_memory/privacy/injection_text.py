@@ -76,7 +76,9 @@ def _unleet(word: str) -> str:
 
 def tagged(text: str) -> str:
     """Return what is written in tag characters, which no screen shows; flags of regions are none of it."""
-    runs = TAGS.findall(FLAG.sub("", text)) if "\U000e0000" <= max(text, default="") <= "\U000fffff" else []
+    if text.isascii() or max(text) < chr(TAG_BASE):
+        return ""
+    runs = TAGS.findall(FLAG.sub("", text))
     return "".join(chr(ord(one) - TAG_BASE) for run in runs for one in run)[:DECODED_MOST]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tiered_memory.scoring import change_cues as cues
 from tiered_memory.scoring.attributes import BY_TERM, Attribute
@@ -104,6 +104,18 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Signs:
+    """Which words of change an assertion has; each is explained beside its pattern in `change_cues`."""
+
+    corrects: bool
+    explicit: bool
+    changes: bool
+    additive: bool
+    denied: bool
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Assertion:
     """One assertion.
 
@@ -124,6 +136,25 @@ class Assertion:
     head: frozenset[str]
     hints: frozenset[str]
     qualifiers: frozenset[str] = frozenset()
+    noted: list[Signs] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def signs(self) -> Signs:
+        """Its words of change, looked for when they are first asked for: it is compared with many."""
+        if not self.noted:
+            self.noted.append(_signs(self.text))
+        return self.noted[0]
+
+
+def _signs(text: str) -> Signs:
+    return Signs(
+        corrects=bool(cues.CORRECTION.search(text)),
+        explicit=bool(cues.EXPLICIT.search(text)),
+        changes=bool(cues.CHANGE.search(text)),
+        additive=bool(cues.ADDITIVE.search(text)),
+        denied=bool(cues.DENIED.search(text)),
+        negated=bool(cues.NEGATION.search(text)) and not cues.STILL_OVER.search(text),
+    )
 
 
 def assertions(content: str) -> list[Assertion]:
@@ -151,7 +182,10 @@ def read(unit: str) -> Assertion:
     lowered = unit.lower()
     terms = frozenset(analyze(unit).terms)
     names, initial = _names(unit)
-    inside, starting = (frozenset(analyze(" ".join(some)).terms) - CALENDAR for some in (names, initial))
+    inside, starting = (
+        frozenset(analyze(" ".join(some)).terms) - CALENDAR if some else frozenset[str]()
+        for some in (names, initial)
+    )
     tried = {one.name: one for term in terms for one in BY_TERM.get(term, ())}
     return Assertion(
         text=lowered,
@@ -223,14 +257,17 @@ def _names(unit: str) -> tuple[list[str], list[str]]:
 
 
 def _values(lowered: str, names: frozenset[str]) -> Values:
-    emails = frozenset(one.rstrip(".") for one in cues.EMAIL.findall(lowered))
-    rest = cues.EMAIL.sub(" ", lowered)
+    emails, rest = frozenset[str](), lowered
+    if "@" in lowered:
+        emails = frozenset(one.rstrip(".") for one in cues.EMAIL.findall(lowered))
+        rest = cues.EMAIL.sub(" ", lowered)
     times = {day for match in cues.WEEKDAY.findall(rest) for day in match if day}
     times |= {part.removesuffix("s") for part in cues.DAY_PART.findall(rest)}
     times |= {date for match in cues.MONTH_DAY.finditer(rest) if (date := _normal(match))}
     rest = cues.MONTH_DAY.sub(" ", rest)
     numbers = {_normal(match) for match in cues.CLOCK.finditer(rest)}
-    numbers |= {one.strip(".,:-$\u20ac\u00a3") for one in cues.NUMBER.findall(cues.CLOCK.sub(" ", rest))}
+    if any(map(str.isdigit, rest)):
+        numbers |= {one.strip(".,:-$\u20ac\u00a3") for one in cues.NUMBER.findall(cues.CLOCK.sub(" ", rest))}
     numbers |= cues.WORD_NUMBERS.intersection(cues.WORD.findall(rest))
     return Values(names, frozenset(numbers - {""}), frozenset(times), emails)
 

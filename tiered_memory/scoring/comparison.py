@@ -14,6 +14,8 @@ MOST_OF_FRAME = 0.6
 ALIKE = 0.6
 """From this cosine on two texts that share one term are about the same."""
 
+SAME_HEAD_ALIKE = 0.4
+
 _COUPLE = "relationship"
 _PARTNERS = frozenset(analyze("girlfriend boyfriend husband wife partner fiance fiancé fiancée spouse").terms)
 """Who has a partner has a relationship: what one says of the one, one says of the other."""
@@ -99,6 +101,27 @@ class Comparison:
         return not self.shared.isdisjoint(ROLES)
 
 
+def could_relate(after: Assertion, before: Assertion, similarity: float, *, brief: bool) -> bool:
+    """Tell, cheaply, whether two assertions are about one term or attribute, or brief and alike: else no rule applies.
+
+    Who adds a rule to the judge that asks for none of these has to let its assertions through here.
+    """
+    if not after.frame.isdisjoint(before.frame) or not after.hints.isdisjoint(before.states):
+        return True
+    if not before.hints.isdisjoint(after.states) or any(one in before.states for one in after.states):
+        return True
+    kinds = zip(after.values.kinds(), before.values.kinds(), strict=True)
+    return brief and (similarity >= SAME_HEAD_ALIKE or any(not ours.isdisjoint(olds) for ours, olds in kinds))
+
+
+def speak_for_themselves(after: Assertion, before: Assertion) -> bool:
+    """Tell whether two people's assertions need not be about the same: only a named subject is."""
+    first_person = (
+        SELF in after.subject.terms | before.subject.terms or after.subject.kin or before.subject.kin
+    )
+    return first_person or after.subject.terms.isdisjoint(before.subject.terms)
+
+
 def compare(after: Assertion, before: Assertion, similarity: float, *, brief: bool) -> Comparison | None:
     """Return what speaks for `after` updating `before`; None when they are not about the same, or one adds to the other.
 
@@ -107,11 +130,10 @@ def compare(after: Assertion, before: Assertion, similarity: float, *, brief: bo
     sure = _sure_of_subject(after, before)
     if sure is None:
         return None
-    certain = (
-        sure and not _is_denied(after, before, brief=brief) and not _is_another(after, before, brief=brief)
-    )
-    found = _compared(after, before, similarity, certain=certain, brief=brief)
-    if cues.ADDITIVE.search(after.text) and not (found.left or found.corrects):
+    left = _leaves(after, before, brief=brief)
+    certain = sure and not _is_denied(after, left=left) and not _is_another(after, before, left=left)
+    found = _compared(after, before, _Frame(similarity, certain, brief, left))
+    if after.signs.additive and not (found.left or found.corrects):
         return None
     says_something = (
         found.left
@@ -124,9 +146,17 @@ def compare(after: Assertion, before: Assertion, similarity: float, *, brief: bo
     return found if says_something else None
 
 
-def _compared(
-    after: Assertion, before: Assertion, similarity: float, *, certain: bool, brief: bool
-) -> Comparison:
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What is known of two assertions before they are compared; see `Comparison`."""
+
+    similarity: float
+    certain: bool
+    brief: bool
+    left: bool
+
+
+def _compared(after: Assertion, before: Assertion, frame: _Frame) -> Comparison:
     shared = after.frame & before.frame
     names, older = after.values.names, before.values.names
     kinds = list(zip(after.values.kinds(), before.values.kinds(), strict=True))
@@ -142,14 +172,14 @@ def _compared(
         other_name=bool(names - before.terms) and (not older or not older <= after.terms),
         named_before=bool(older),
         fresh=bool(after.frame - before.frame),
-        left=_leaves(after, before, brief=brief),
-        corrects=bool(cues.CORRECTION.search(after.text)),
-        explicit=bool(cues.EXPLICIT.search(after.text)),
-        changes=bool(cues.CHANGE.search(after.text)),
+        left=frame.left,
+        corrects=after.signs.corrects,
+        explicit=after.signs.explicit,
+        changes=after.signs.changes,
         eventful=bool(cues.EVENTFUL.search(before.text)),
-        certain=certain,
-        brief=brief,
-        similarity=similarity,
+        certain=frame.certain,
+        brief=frame.brief,
+        similarity=frame.similarity,
         same_head=bool(after.head) and after.head == before.head,
     )
 
@@ -164,7 +194,7 @@ def _common_states(after: Assertion, before: Assertion) -> list[str]:
 def _may_be_same(attribute: str, after: Assertion, before: Assertion, *, own: bool) -> bool:
     if attribute in OF_SEVERAL:
         named = (after.frame & before.frame) - OF_SEVERAL[attribute]
-        return bool(named) and (attribute not in TOOLS or bool(cues.EXPLICIT.search(after.text)))
+        return bool(named) and (attribute not in TOOLS or after.signs.explicit)
     return not own or (OWN + attribute in after.states and OWN + attribute in before.states)
 
 
@@ -188,23 +218,21 @@ def _sure_of_subject(after: Assertion, before: Assertion) -> bool | None:
     )
 
 
-def _is_denied(after: Assertion, before: Assertion, *, brief: bool) -> bool:
-    """Tell whether what `after` says is that something is *not* so, other than what `before` says."""
-    if cues.DENIED.search(after.text):
+def _is_denied(after: Assertion, *, left: bool) -> bool:
+    """Tell whether what `after` says is that something is *not* so, other than what it leaves behind."""
+    if after.signs.denied:
         return True
-    if not cues.NEGATION.search(after.text) or cues.STILL_OVER.search(after.text):
-        return False
-    if cues.CORRECTION.search(after.text) or _leaves(after, before, brief=brief):
+    if not after.signs.negated or after.signs.corrects or left:
         return False
     told = (one for one in cues.CLAUSE.split(after.text) if not cues.NEGATION.search(one))
     return not any(map(cues.CHANGE.search, told))
 
 
-def _is_another(after: Assertion, before: Assertion, *, brief: bool) -> bool:
+def _is_another(after: Assertion, before: Assertion, *, left: bool) -> bool:
     """Tell whether one is of another thing of the kind: the work number, the other deadline, the meeting with Bob."""
     ours = after.qualifiers.difference(before.qualifiers, before.words)
     theirs = before.qualifiers.difference(after.qualifiers, after.words)
-    if ours and ours <= cues.FORMER and _leaves(after, before, brief=brief):
+    if ours and ours <= cues.FORMER and left:
         ours = frozenset()
     return bool(ours or theirs) or _other_head(after, before)
 

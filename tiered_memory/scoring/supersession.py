@@ -16,8 +16,16 @@ from enum import StrEnum
 from tiered_memory.model import Role
 from tiered_memory.scoring import change_cues as cues
 from tiered_memory.scoring.attributes import BY_TERM, TOOLS
-from tiered_memory.scoring.claims import SELF, Assertion, assertions
-from tiered_memory.scoring.comparison import ALIKE, MOST_OF_FRAME, Comparison, compare
+from tiered_memory.scoring.claims import Assertion, assertions
+from tiered_memory.scoring.comparison import (
+    ALIKE,
+    MOST_OF_FRAME,
+    SAME_HEAD_ALIKE,
+    Comparison,
+    compare,
+    could_relate,
+    speak_for_themselves,
+)
 from tiered_memory.scoring.text import is_question
 
 SAME_VECTOR = 0.97
@@ -33,7 +41,6 @@ BRIEF_TERMS, BRIEF_NEW_TERMS = 9, 12
 MOST_NEW_TERMS = 20
 MUCH_ALIKE = 0.5
 FAINTLY_ALIKE = 0.25
-SAME_HEAD_ALIKE = 0.4
 MOST_READ = 10
 """So many of the candidates are read closely: those likest the new statement."""
 
@@ -58,7 +65,7 @@ class Relation(StrEnum):
 class Statement:
     """What the judge knows of one memory. `terms` are those of `text.analyze(content)`.
 
-    `asserted` is filled in when it is first read: whoever keeps a statement has it read once.
+    `weighed` and `asserted` are filled in when they are first asked for: whoever keeps a statement has it read once.
     """
 
     content: str
@@ -66,6 +73,7 @@ class Statement:
     author: str | None
     occurred_at_us: int
     terms: Mapping[str, int]
+    weighed: list[bool] = field(default_factory=list, repr=False, compare=False)
     asserted: list[Sequence[Assertion]] = field(default_factory=list, repr=False, compare=False)
 
 
@@ -117,6 +125,12 @@ def judge_all(new: Statement, candidates: Sequence[Candidate]) -> list[Judgement
 
 def worth_comparing(statement: Statement) -> bool:
     """Tell, cheaply, whether a statement may update or contradict an older one (it may repeat one in any case)."""
+    if not statement.weighed:
+        statement.weighed.append(_is_worth_comparing(statement))
+    return statement.weighed[0]
+
+
+def _is_worth_comparing(statement: Statement) -> bool:
     if statement.role is not Role.USER or not statement.terms:
         return False
     lowered = statement.content[:_CHEAP_CHARACTERS].lower().replace("\u2019", "'")
@@ -153,12 +167,7 @@ def _asserted(statement: Statement) -> Sequence[Assertion]:
 
 
 def _tells(one: Assertion) -> bool:
-    return bool(
-        one.states
-        or cues.EXPLICIT.search(one.text)
-        or cues.CORRECTION.search(one.text)
-        or (one.marks and cues.CHANGE.search(one.text))
-    )
+    return bool(one.states or one.signs.explicit or one.signs.corrects or (one.marks and one.signs.changes))
 
 
 def _may_relate(new: Statement, told: Sequence[Assertion], old: Statement, similarity: float) -> bool:
@@ -190,24 +199,18 @@ def _touches(after: Assertion, terms: Mapping[str, int]) -> bool:
 def _relation(new: Statement, told: Sequence[Assertion], old: Statement, similarity: float) -> Judgement:
     brief, earlier = _is_brief(new, old), _asserted(old)
     compact = len(old.terms) <= MOST_TERMS and len(new.terms) <= MOST_NEW_TERMS
+    alike = similarity if compact else 0.0
     found = [
-        compare(after, before, similarity if compact else 0.0, brief=brief)
+        compare(after, before, alike, brief=brief)
         for before in earlier
         for after in told
-        if new.author == old.author or not _own(after, before)
+        if could_relate(after, before, alike, brief=brief)
+        and (new.author == old.author or not speak_for_themselves(after, before))
     ]
     best = max(map(_verdict, found), key=_weight, default=UNRELATED)
     if best.relation is Relation.UPDATES and _says_more(old, earlier):
         return Judgement(Relation.CONFLICTS, best.confidence * 0.7, "the old one says more", best.attribute)
     return best
-
-
-def _own(after: Assertion, before: Assertion) -> bool:
-    """Tell whether two people's assertions need not be about the same: only a named subject is."""
-    first_person = (
-        SELF in after.subject.terms | before.subject.terms or after.subject.kin or before.subject.kin
-    )
-    return first_person or after.subject.terms.isdisjoint(before.subject.terms)
 
 
 def _says_more(old: Statement, earlier: Sequence[Assertion]) -> bool:

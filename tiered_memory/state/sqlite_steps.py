@@ -18,17 +18,20 @@ LIVING = frozenset({SubjectState.ACTIVE.value, SubjectState.RESTRICTED.value})
 
 def check_generation(db: apsw.Connection, subject: bytes, generation: int) -> None:
     """Refuse a write that means a subject as it was before an erasure."""
-    row = first_row(db, "subject_generation", (subject,))
-    if row is None or row[0] != generation or row[1] not in LIVING:
-        raise SubjectErasedError
+    _state_of(db, subject, generation)
 
 
 def check_writable(db: apsw.Connection, subject: bytes, generation: int) -> None:
     """Refuse likewise what would change the memories of a subject whose processing is restricted meanwhile."""
-    check_generation(db, subject, generation)
-    row = first_row(db, "subject_generation", (subject,))
-    if row is not None and row[1] == SubjectState.RESTRICTED:
+    if _state_of(db, subject, generation) == SubjectState.RESTRICTED:
         raise RestrictedError
+
+
+def _state_of(db: apsw.Connection, subject: bytes, generation: int) -> str:
+    row = first_row(db, "subject_generation", (subject,))
+    if row is None or row[0] != generation or row[1] not in LIVING:
+        raise SubjectErasedError
+    return str(row[1])
 
 
 def check_epoch(db: apsw.Connection, subject: bytes, epoch: int) -> None:
