@@ -21,6 +21,7 @@ from tiered_memory.errors import (
     TenantUnavailableError,
     TenantUnknownError,
 )
+from tiered_memory.privacy.holds import OnHoldError
 from tiered_memory.privacy.tenancy import TenantStatus
 
 REFUSALS = (
@@ -30,6 +31,7 @@ REFUSALS = (
     AccessDeniedError,
     ConflictError,
     EpochEndedError,
+    OnHoldError,
     RestrictedError,
     TenantUnavailableError,
     TenantUnknownError,
