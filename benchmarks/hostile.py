@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from tiered_memory.errors import InvalidInputError, NotFoundError
 from tiered_memory.model import Filter
 from tiered_memory.tiers.redis_server import find_redis_server
 
+TELLING = 8
+"""Shorter words turn up in random names by chance."""
 OPAQUE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 BASES = ("alice", "a", "42", "root", "ΑΒΓ", "straße", "İstanbul", "用户", "\u0061\u0308", "null", "0x1")
 TWISTS: Sequence[Callable[[str, int], tuple[str, str]]] = (
@@ -89,7 +92,10 @@ async def try_hostile(subjects: int, attempts: int, seed: int, progress: Progres
 
 def pairs(subjects: int, chance: random.Random) -> Iterator[Named]:
     """Give names in pairs that are easily confused; every other pair differs in where tenant and user part."""
-    for number in range(subjects // 2):
+    taken = set[tuple[str, str]]()
+    for number in count():
+        if len(taken) >= subjects:
+            return
         marker = f"{chance.getrandbits(64):016x}"
         base = BASES[number % len(BASES)]
         if number % 3 == 0:
@@ -100,6 +106,9 @@ def pairs(subjects: int, chance: random.Random) -> Iterator[Named]:
             same_user = number % 2 == 0
             first = (one, "shared") if same_user else ("shared", one)
             second = (other, "shared") if same_user else ("shared", other)
+        if first == second or {first, second} & taken:
+            continue  # some scripts know no case, some twists change nothing
+        taken |= {first, second}
         yield Named(*first, f"marker{marker}a")
         yield Named(*second, f"marker{marker}b")
 
@@ -197,7 +206,7 @@ async def _contents(hits: Awaitable[Sequence[Any]]) -> list[Any]:
 def _look_at_paths(folder: Path, data: Path, people: Sequence[_Subject], found: Found) -> None:
     """Nothing lies outside the data directory, and no name inside it is or holds anybody's name."""
     outside = [path for path in folder.rglob("*") if not path.is_relative_to(data) and path.is_file()]
-    words = {word for one in people for word in (one.named.tenant, one.named.user) if len(word) > 4}
+    words = {word for one in people for word in (one.named.tenant, one.named.user) if len(word) >= TELLING}
     named = [
         path
         for path in data.rglob("*")

@@ -14,6 +14,7 @@ from tiered_memory.core import Sealer
 from tiered_memory.crypto.envelope import SealingKey, key_id_of
 from tiered_memory.crypto.keyring import EPOCH_ENDED, SUBJECT_PURPOSE
 from tiered_memory.errors import (
+    ConsentRequiredError,
     CorruptionError,
     KeyUnavailableError,
     NotFoundError,
@@ -37,6 +38,7 @@ from tiered_memory.tiers.base import SubjectRef
 
 HELD_BYTES = 520
 CLAIMS_KEPT = 500
+OBJECTED = "the person objected to this purpose while this was being written; nothing was stored"
 
 
 @dataclass(slots=True)
@@ -139,6 +141,11 @@ class ActiveSubject:
                 "this user's own key cannot be opened: its record is damaged; restore a backup, or erase the user"
             )
         return key
+
+    def check_unobjected(self, purpose: str) -> None:
+        """Refuse to commit for a purpose that the person objected to meanwhile; to be asked last of all."""
+        if purpose in self.objections:
+            raise ConsentRequiredError(OBJECTED)
 
     def check_key(self, purpose: str) -> None:
         """Refuse to make a new key beside one whose record is damaged."""

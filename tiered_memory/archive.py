@@ -19,6 +19,7 @@ from typing import IO, Any, TypeVar
 import tiered_memory
 from tiered_memory import archive_page as page
 from tiered_memory.active import ActiveSubject
+from tiered_memory.archive_facts import notices_told, purposes_told, version_fields
 from tiered_memory.archive_files import ArchiveWriter, Entry, NewFile, schema_of
 from tiered_memory.archive_sources import Item, Moment, Sources, consents_of
 from tiered_memory.clock import from_us
@@ -29,7 +30,9 @@ from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.ledger import leaf_for, subject_commitment
 from tiered_memory.model import Explanation, Memory, Subject
 from tiered_memory.notary import on_disk
+from tiered_memory.notices import NoticeBoard
 from tiered_memory.sessions import Sessions
+from tiered_memory.sight import Sight
 from tiered_memory.state import commands as c
 from tiered_memory.subjects import SubjectDirectory
 
@@ -38,6 +41,8 @@ Progress = Callable[[int, int], None]
 """Told, between two batches, how many memories were exported (or imported) and of how many."""
 SALT_BYTES = 16
 SPOOL_BYTES = 1 << 20
+BEYOND = "of a level that the role of whoever exported may not export"
+ENTRIES = "entries of the register: the role of whoever exported does not reach every level"
 NOT_PORTABLE = "not provided by the person, or not kept on consent or a contract (Art. 20)"
 
 
@@ -85,12 +90,20 @@ class Exporter:
 
     def __init__(self, core: Core, directory: SubjectDirectory, sessions: Sessions) -> None:
         self._core = core
+        self._notices = NoticeBoard(core)
         self._sources = Sources(core, directory, sessions)
 
     async def export(
-        self, active: ActiveSubject, path: Path | None, kind: f.ArchiveKind, progress: Progress | None
+        self,
+        active: ActiveSubject,
+        path: Path | None,
+        kind: f.ArchiveKind,
+        progress: Progress | None,
+        sight: Sight | None = None,
     ) -> Archive:
         """Write an archive to `path`: a new file, or a new file in that directory (default: the present one).
+
+        `sight` has only memories of its levels exported; how many are left out stands in the manifest.
 
         Raises:
             InvalidInputError: there is such a file already, or no such directory.
@@ -98,7 +111,7 @@ class Exporter:
             ConsentRequiredError: a consent was withdrawn meanwhile; there is no file.
             StorageError: something could not be read or written; there is no file.
         """
-        archive_id, moment = self._core.new_id(), Moment.of(active, self._core.now_us())
+        archive_id, moment = self._core.new_id(), Moment.of(active, self._core.now_us(), sight)
         new = await _disk(lambda: _new_file(path, archive_id))
         writer = ArchiveWriter(new.stream)
         try:
@@ -130,7 +143,8 @@ class Exporter:
         await self._add_json(run, f.SUBJECT, self._subject(run))
         if run.kind is f.ArchiveKind.ACCESS:
             await self._add_json(run, f.RETENTION, self._retention(run))
-            await self._add_json(run, f.RECIPIENTS, {"purposes": run.facts.purposes})
+            told = {"purposes": run.facts.purposes, "notices": run.facts.notices}
+            await self._add_json(run, f.RECIPIENTS, told)
         return await _disk(lambda: self._finish(run))
 
     async def _write_memories(self, run: _Run) -> None:
@@ -141,6 +155,8 @@ class Exporter:
                 await _disk(lambda items=items: self._put(run, entry, items))  # type: ignore[misc]
                 run.progress(run.done, max(total, run.done))
         run.moment.check(run.active)
+        if run.moment.beyond:
+            run.left_out[BEYOND] = run.moment.beyond
 
     def _put(self, run: _Run, entry: Entry, items: list[Item]) -> None:
         lines, inferred = [], []
@@ -156,7 +172,7 @@ class Exporter:
             run.memories += 1
             run.cards.append(page.memory_card(memory, explained))
             _count(run, memory, explained, state)
-            lines.append(f.line(f.memory_fields(memory, state)))
+            lines.append(f.line(f.memory_fields(memory, state) | version_fields(record)))
             pinned, held = (item.row.pinned, item.row.held) if item.row else (False, False)
             inferred.append(f.line(f.inferred_fields(explained, record, pinned=pinned, held=held)))
         entry.write(lines)
@@ -176,9 +192,14 @@ class Exporter:
         facts.recorded = recorded
         facts.turns = await sources.turns(active, run.moment)
         await self._add_lines(run, f.SESSIONS, facts.turns)
-        facts.entries = await sources.entries(active)
-        await self._add_lines(run, f.REGISTER, facts.entries)
-        facts.purposes, facts.held = self._purposes(active), list(run.held.values())
+        entries = await sources.entries(active)
+        if run.moment.sight is not None and entries:
+            run.left_out[ENTRIES], entries = len(entries), []
+        facts.entries = entries
+        await self._add_lines(run, f.REGISTER, entries)
+        facts.purposes = purposes_told(self._core.policy, active.consents)
+        facts.notices = await notices_told(self._notices, active.consents)
+        facts.held = list(run.held.values())
         run.moment.check(active)
 
     async def _add_lines(self, run: _Run, name: str, lines: list[dict[str, Any]]) -> None:
@@ -207,18 +228,6 @@ class Exporter:
             "session_idle_minutes": policy.warm.session_idle_minutes,
             "held": run.facts.held,
         }
-
-    def _purposes(self, active: ActiveSubject) -> list[dict[str, Any]]:
-        return [
-            {
-                "purpose": name,
-                "lawful_basis": rule.lawful_basis,
-                "documentation": rule.documentation,
-                "max_sensitivity": rule.max_sensitivity,
-                "recipients": _recipients(active, name),
-            }
-            for name, rule in self._core.policy.purposes.items()
-        ]
 
     def _finish(self, run: _Run) -> f.ArchiveManifest:
         """The page tells of everything before it, the manifest of the page as well."""
@@ -325,13 +334,6 @@ def _count(run: _Run, memory: Memory, explained: Explanation, state: str) -> Non
         held["until"] = max(held["until"] or explained.deadline, explained.deadline)
     if explained.deadline_rule not in held["rules"]:
         held["rules"].append(explained.deadline_rule)
-
-
-def _recipients(active: ActiveSubject, purpose: str) -> list[str]:
-    """Return who receives what is held for a purpose, as the newest consent event that says so has it."""
-    said = [one.details.get("recipients") for one in active.consents if one.purpose == purpose]
-    newest = next((one for one in reversed(said) if one), ())
-    return [newest] if isinstance(newest, str) else [str(one) for one in newest]
 
 
 def _schemed(kind: f.ArchiveKind, schema: str) -> str:

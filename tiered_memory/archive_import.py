@@ -16,10 +16,12 @@ from pathlib import Path
 import anyio.to_thread
 
 from tiered_memory.active import ActiveSubject
+from tiered_memory.admission import Admission
 from tiered_memory.archive import identity_of
 from tiered_memory.archive_files import ArchiveReader
 from tiered_memory.archive_lines import Incoming, read_line
 from tiered_memory.archive_plan import ImportOptions, ImportReport, Plan, archived_ceilings
+from tiered_memory.archive_treating import Treating
 from tiered_memory.commits import WITHDRAWN, Commission, Committer, Written
 from tiered_memory.core import Core, chunks
 from tiered_memory.drafts import Draft
@@ -28,19 +30,18 @@ from tiered_memory.errors import (
     BacklogFullError,
     ConsentRequiredError,
     InvalidInputError,
+    QuotaExceededError,
     StateStoreError,
 )
 from tiered_memory.features import features_of
 from tiered_memory.flusher import Flusher
-from tiered_memory.forgetting.routing import REQUIRED, Placement
+from tiered_memory.forgetting.routing import QUARANTINED, REQUIRED, Placement
 from tiered_memory.formats import archive as f
 from tiered_memory.formats.leaf import AuditEvent
-from tiered_memory.formats.record import decode_fields, encode_record, vectors_of
+from tiered_memory.formats.record import amended, decode_fields, encode_record, vectors_of
 from tiered_memory.held_records import indexed_turn
 from tiered_memory.inflight import InFlight
-from tiered_memory.intake import Accepted
 from tiered_memory.ledger import leaf_for
-from tiered_memory.masking import Masker
 from tiered_memory.model import Interaction, Memory, Sensitivity, SourceKind
 from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.scoring.importance import score_importance
@@ -53,9 +54,9 @@ from tiered_memory.tiers.base import TierRecord
 GROUP = 100
 ASKED = 500
 MOST_LINES = 1_000_000
-FOREIGN_TRUST = 0.5
-"""What another store says of a memory is worth at most this much."""
 IMPORTED = Placement(True, True, True, REQUIRED, "it was imported")
+APART = Placement(True, True, False, QUARANTINED, "it was imported; kept apart, not retrievable")
+NO_ROOM = "there is no more room under the quota: raise it, and repeat the import"
 DELETED_HERE = "it was deleted here: an import does not bring it back"
 PAST_CEILING = "its retention has ended"
 FOREIGN = (
@@ -84,7 +85,7 @@ class Importer:
         self._committer = committer
         self._flusher = flusher
         self._inflight = inflight
-        self._masker = Masker(core)
+        self._treating = Treating(core)
 
     async def take_in(self, active: ActiveSubject, path: Path, options: ImportOptions) -> ImportReport:
         """Store an archive's memories, in groups that are stored whole; a repeated call goes on where one ended.
@@ -93,19 +94,20 @@ class Importer:
             ArchiveError: it is no archive, was altered, or a line of it is wrong; nothing was stored.
             InvalidInputError: it is of another store or person, or its purpose is unknown; nothing was stored.
             ConsentRequiredError: there is no lawful basis for a purpose; nothing was stored.
-            PiiRefusedError: one holds what the policy refuses; the groups before are stored.
-            QuotaExceededError: what is protected fills the quota; the groups before are stored.
+            QuotaExceededError: there is no room for the first group; nothing was stored. What there is no room for
+                later is reported as refused.
         """
         reader = await anyio.to_thread.run_sync(ArchiveReader, path)
         with reader:
             own = self._core.notary.public_key
             await anyio.to_thread.run_sync(self._check_key, reader, options.public_key or own)
             self._check_subject(active, reader.manifest, options)
-            plan = await anyio.to_thread.run_sync(self._plan, reader, options)
+            plan = await anyio.to_thread.run_sync(self._plan, active, reader, options)
             purposes = self._check_grounds(active, plan)
             if plan.wanted:
                 await self._prepare(active, purposes)
             await self._compare(active, reader.manifest, plan)
+            await self._refuse_personal(active, reader, plan)
             if plan.wanted:
                 await self._note(active, reader.manifest, plan)
             added = await self._store(active, reader, plan, options)
@@ -115,6 +117,7 @@ class Importer:
             skipped=plan.skipped,
             refused=dict(plan.refused),
             listed=tuple(plan.listed),
+            quarantined=len(plan.quarantined & plan.wanted),
         )
 
     def _check_key(self, reader: ArchiveReader, trusted: bytes) -> None:
@@ -128,9 +131,10 @@ class Importer:
         if not (options.accept_other_subject or _is_of(active, manifest)):
             raise InvalidInputError(OTHER_PERSON)
 
-    def _plan(self, reader: ArchiveReader, options: ImportOptions) -> Plan:
+    def _plan(self, active: ActiveSubject, reader: ArchiveReader, options: ImportOptions) -> Plan:
         """Read every line once; what is wrong with any of them keeps all from being stored."""
         plan, ceilings = Plan(), self._ceilings(reader)
+        admission = Admission(self._core, active, plan, options, own=self._is_own(reader.manifest))
         for incoming in self._incoming(reader):
             memory = incoming.memory
             if memory.id in plan.levels:
@@ -142,7 +146,25 @@ class Importer:
             past = self._is_past(memory, ceilings)
             if incoming.unfit is not None or past:
                 plan.refuse(memory.id, incoming.unfit or PAST_CEILING)
+            else:
+                admission.judge(incoming)
+                plan.trust[memory.id] = admission.trust(memory)
         return plan
+
+    def _is_own(self, manifest: f.ArchiveManifest) -> bool:
+        return bytes.fromhex(manifest.public_key) == self._core.notary.public_key
+
+    async def _refuse_personal(self, active: ActiveSubject, reader: ArchiveReader, plan: Plan) -> None:
+        """Look for what the policy refuses before anything is stored; most policies refuse nothing."""
+        if not self._treating.refuses:
+            return
+        groups = self._groups(reader, plan)
+        while group := await anyio.to_thread.run_sync(next, groups, None):
+            for one in group[1]:
+                active.check_alive()
+                because = await self._treating.refusal(active, one.memory)
+                if because is not None:
+                    plan.refuse(one.memory.id, because)
 
     def _incoming(self, reader: ArchiveReader) -> Iterator[Incoming]:
         now, most = self._core.clock.now(), self._core.limits.max_content_bytes
@@ -229,10 +251,16 @@ class Importer:
         while group := await anyio.to_thread.run_sync(next, groups, None):
             active.check_alive()
             purpose, every = group
-            drafts = await self._drafts(active, reader.manifest, plan, purpose, every)
+            drafts = await self._drafts(active, plan, purpose, every)
             await self._room(len(drafts))
             given = Commission(purpose, self._core.entropy.token(16), (), promoted=drafts)
-            await self._inflight.finish(self._put_down(active, given))
+            try:
+                await self._inflight.finish(self._put_down(active, given))
+            except QuotaExceededError:
+                if not added:
+                    raise
+                _refuse_rest(plan, every, groups)
+                break
             added += len(drafts)
             if options.progress is not None:
                 options.progress(added, len(plan.wanted))
@@ -254,27 +282,25 @@ class Importer:
     async def _drafts(
         self,
         active: ActiveSubject,
-        manifest: f.ArchiveManifest,
         plan: Plan,
         purpose: str,
         every: Sequence[Incoming],
     ) -> list[Draft]:
-        own = bytes.fromhex(manifest.public_key) == self._core.notary.public_key
-        prepared = await self._masker.prepared(active, [_given(one.memory) for one in every])
+        treated = await self._treating.treated(active, [one.memory for one in every])
         memories = [
             self._memory(active, one, plan, purpose, said.interaction)
-            for one, said in zip(every, prepared.accepted, strict=True)
+            for one, said in zip(every, treated, strict=True)
         ]
-        if not own:
-            memories = [replace(one, trust=min(one.trust, FOREIGN_TRUST)) for one in memories]
-        features = await features_of(self._core, prepared.indexable)
+        contents = [one.content for one in memories]
+        features = await features_of(self._core, await self._treating.indexable(active, contents))
         drafts = []
-        for memory, found in zip(memories, features, strict=True):
-            plaintext = encode_record(memory, found)
+        for incoming, memory, found in zip(every, memories, features, strict=True):
+            former = await self._treating.former(active, incoming)
+            plaintext = amended(encode_record(memory, found), former)
             fields = decode_fields(plaintext)
             vector = vectors_of([fields], self._core.embedder.dimensions)[0]
-            turn = indexed_turn(TierRecord(memory.id, memory.order, 1, b""), fields, vector)
-            drafts.append(Draft(memory, IMPORTED, plaintext, turn))
+            turn = indexed_turn(TierRecord(memory.id, memory.order, memory.version, b""), fields, vector)
+            drafts.append(Draft(memory, APART if memory.quarantined else IMPORTED, plaintext, turn))
         return drafts
 
     def _memory(
@@ -291,8 +317,12 @@ class Importer:
         if not incoming.scored:
             scored = score_importance(content, there.role, None)
             importance, reasons = scored.value, scored.reasons
+        if there.id in plan.apart:
+            reasons = (*reasons, plan.apart[there.id])
+        there = _apart(there, plan)
         return replace(
             there,
+            trust=plan.trust[there.id],
             id=named[there.id],
             order=active.next_order(),
             content=content,
@@ -303,7 +333,11 @@ class Importer:
             lawful_basis=ground.basis,
             superseded_by=there.superseded_by and named.get(there.superseded_by, there.superseded_by),
             supersedes=tuple(named.get(one, one) for one in there.supersedes),
-            conflicts_with=tuple(named.get(one, one) for one in there.conflicts_with),
+            conflicts_with=tuple(
+                named.get(one, one)
+                for one in there.conflicts_with
+                if plan.settled.get(one, -1) < incoming.order
+            ),
             repeats=tuple(replace(one, order=active.next_order()) for one in there.repeats),
             provenance=replace(
                 there.provenance,
@@ -340,10 +374,18 @@ class Importer:
             active.users -= 1
 
 
-def _given(memory: Memory) -> Accepted:
-    """Return a memory as whoever looks for personal data takes it."""
-    said = Interaction(content=memory.content, sensitivity=memory.sensitivity, metadata=memory.metadata)
-    return Accepted(said, memory.occurred_at)
+def _apart(memory: Memory, plan: Plan) -> Memory:
+    """Return a memory quarantined where that was found out, and current where only such a one took its place."""
+    if memory.id in plan.apart:
+        memory = replace(memory, quarantined=True, supersedes=())
+    if memory.superseded_by not in plan.apart:
+        return memory
+    return replace(memory, superseded_by=None, superseded_because=None, valid_to=None)
+
+
+def _refuse_rest(plan: Plan, every: Sequence[Incoming], groups: Iterator[tuple[str, list[Incoming]]]) -> None:
+    for one in [*every, *(late for _, group in groups for late in group)]:
+        plan.refuse(one.memory.id, NO_ROOM)
 
 
 def _is_of(active: ActiveSubject, manifest: f.ArchiveManifest) -> bool:

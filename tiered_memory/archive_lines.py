@@ -14,12 +14,15 @@ from typing import Any
 from tiered_memory.errors import ArchiveError, InvalidInputError
 from tiered_memory.formats.archive import VOLATILE
 from tiered_memory.formats.record import REPEATS_KEPT
+from tiered_memory.formats.versions import VERSIONS_KEPT
 from tiered_memory.intake import (
     LIMIT_MAX,
     REASON_BYTES,
     accept,
+    check_count,
     check_id,
     check_memory_id,
+    check_metadata,
     check_moment,
     check_share,
     check_text,
@@ -29,6 +32,20 @@ from tiered_memory.model import Interaction, LawfulBasis, Memory, Provenance, Re
 FORGOTTEN_THERE = "it was forgotten where it was exported: an import does not bring it back"
 EPHEMERAL_THERE = "it was not kept where it was exported, only its session was"
 REASONS_MOST = 100
+HIGHEST, VERSION_MOST = 2**63 - 1, 2**31 - 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """What a memory said before a correction; `content` is None where the text was not to stay."""
+
+    version: int
+    content: str | None
+    until: datetime
+    reason: str
+    by: str | None
+    occurred_at: datetime
+    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +53,17 @@ class Incoming:
     """A memory of an archive, checked. Its ids, order and grounds are those of where it was exported.
 
     `unfit` says why it cannot be imported; `scored` whether the archive says how important it is;
-    `source` is where it came from before any import.
+    `source` is where it came from before any import. `versions` is what it said before it was corrected, `order` its
+    order there, and `settled` the order up to which what was said against it was said against another text.
     """
 
     memory: Memory
     unfit: str | None
     scored: bool
     source: SourceKind
+    versions: tuple[Former, ...] = ()
+    order: int = 0
+    settled: int = 0
 
 
 def read_line(line: bytes, number: int, now: datetime, max_content_bytes: int) -> Incoming:
@@ -103,8 +124,32 @@ def _incoming(fields: Mapping[str, Any], now: datetime, max_content_bytes: int) 
     )
     state = get("state", "active")
     unfit = {"forgotten": FORGOTTEN_THERE, VOLATILE: EPHEMERAL_THERE}.get(state)
+    versions = tuple(
+        _former(each, now, max_content_bytes) for each in _list(get("versions", []), VERSIONS_KEPT)
+    )
+    newest = max((each.version for each in versions), default=0)
     return Incoming(
-        _linked(memory, fields, now), unfit, one.importance is not None, _original(get("provenance", {}))
+        replace(_linked(memory, fields, now), version=newest + 1),
+        unfit,
+        one.importance is not None,
+        _original(get("provenance", {})),
+        versions,
+        check_count(get("order", 0), "order", low=0, high=HIGHEST),
+        check_count(get("settled", 0), "settled", low=0, high=HIGHEST),
+    )
+
+
+def _former(fields: Mapping[str, Any], now: datetime, max_content_bytes: int) -> Former:
+    get, by = fields.get, fields.get("by")
+    content = get("content")
+    return Former(
+        version=check_count(fields["version"], "version", high=VERSION_MOST),
+        content=None if content is None else check_text(content, "content", max_content_bytes),
+        until=check_moment(datetime.fromisoformat(fields["until"]), "until", now),
+        reason=_text(fields["reason"]),
+        by=None if by is None else check_id(by, "by"),
+        occurred_at=check_moment(datetime.fromisoformat(fields["occurred_at"]), "occurred_at", now),
+        metadata=check_metadata(get("metadata", {})),
     )
 
 

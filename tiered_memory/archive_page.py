@@ -62,7 +62,7 @@ SAYS = {
     "register.jsonl": "Requests, decisions, objections, restrictions and their state.",
     "subject.json": "The ids by which you are known.",
     "retention.json": "How long what is kept, and what is held by class.",
-    "recipients.json": "For which purposes, on which grounds, and who receives it.",
+    "recipients.json": "For which purposes, on which grounds, who receives it, and the notices you saw.",
 }
 
 
@@ -74,6 +74,7 @@ class PageFacts:
     held: Sequence[Mapping[str, Any]] = ()
     purposes: Sequence[Mapping[str, Any]] = ()
     consents: Sequence[Mapping[str, Any]] = ()
+    notices: Sequence[Mapping[str, Any]] = ()
     recorded: Mapping[str, int] = field(default_factory=dict)
     entries: Sequence[Mapping[str, Any]] = ()
     turns: Sequence[Mapping[str, Any]] = ()
@@ -175,6 +176,7 @@ def _access(manifest: ArchiveManifest, facts: PageFacts) -> list[tuple[str, str]
             ),
         ),
         ("Your consents", _table(("When", "Purpose", "What", "Notice you saw", "Until"), consents)),
+        ("What you were told", _notices(facts.notices)),
         ("Who looked, and what was done", _table(("Recorded", "How often"), sorted(facts.recorded.items()))),
         ("Requests and decisions", _entries(facts.entries)),
         ("Conversations", _turns(facts.turns)),
@@ -220,6 +222,19 @@ def _purposes(purposes: Sequence[Mapping[str, Any]]) -> str:
 
 def _notice(consent: Mapping[str, Any]) -> str:
     return str(consent["details"].get("notice", ""))
+
+
+def _notices(notices: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            f"{one['id']}, version {one['version']}",
+            one["language"],
+            one["published_at"],
+            one["text"][:CHARACTERS],
+        )
+        for one in notices
+    ]
+    return _table(("Notice", "Language", "Published", "Text"), rows)
 
 
 def _entries(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from tiered_memory.archive_files import ArchiveReader
 from tiered_memory.errors import ArchiveError
 from tiered_memory.formats import archive as f
 from tiered_memory.model import Sensitivity
+from tiered_memory.privacy.access import EVERY_LEVEL
 
 LISTED = 1_000
 
@@ -24,6 +25,8 @@ class ImportOptions:
     public_key: bytes | None = None
     accept_other_subject: bool = False
     progress: Progress | None = None
+    levels: frozenset[Sensitivity] = EVERY_LEVEL
+    """Of which levels the caller's role may write memories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Refusal:
 class ImportReport:
     """What became of an archive's memories: `added` + `skipped` (held already) + those refused are all of them.
 
-    `refused` counts by reason; `listed` names the first 1000 of them.
+    `refused` counts by reason; `listed` names the first 1000 of them. Of those added, `quarantined` are kept apart.
     """
 
     archive: str
@@ -46,6 +49,7 @@ class ImportReport:
     skipped: int
     refused: Mapping[str, int]
     listed: tuple[Refusal, ...] = ()
+    quarantined: int = 0
 
 
 @dataclass(slots=True)
@@ -56,6 +60,14 @@ class Plan:
     """The id each has here, or will have."""
     levels: dict[str, tuple[str, Sensitivity]] = field(default_factory=dict)
     wanted: set[str] = field(default_factory=set)
+    trust: dict[str, float] = field(default_factory=dict)
+    """What each may be trusted here at most, where that is less than the archive says."""
+    apart: dict[str, str] = field(default_factory=dict)
+    """Why those are quarantined that were not where they were exported."""
+    quarantined: set[str] = field(default_factory=set)
+    """Those kept apart, here or already there."""
+    settled: dict[str, int] = field(default_factory=dict)
+    """Up to which order each was corrected: what older ones said against it, they said against another text."""
     skipped: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     listed: list[Refusal] = field(default_factory=list)

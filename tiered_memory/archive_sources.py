@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,13 @@ from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.held import HeldMemory, state_of
 from tiered_memory.held_records import is_current
 from tiered_memory.ledger import subject_commitment
-from tiered_memory.model import Explanation, Memory
+from tiered_memory.masking import KIND as PLACEHOLDERS
+from tiered_memory.model import Explanation, Memory, Sensitivity
+from tiered_memory.overwriting import OVERWRITTEN
 from tiered_memory.register import Register
 from tiered_memory.scoring.packing import BufferedTurn
 from tiered_memory.sessions import Sessions, buffered
+from tiered_memory.sight import Sight
 from tiered_memory.state import commands as c
 from tiered_memory.state.archive import MemoriesFrom
 from tiered_memory.state.base import MemoryRow, MemoryState, TailRow
@@ -30,6 +33,8 @@ from tiered_memory.state.paging import MemoryRows
 from tiered_memory.subjects import SubjectDirectory
 from tiered_memory.tiers.base import TierRecord
 
+INTERNAL = frozenset({PLACEHOLDERS, OVERWRITTEN})
+"""Entries that tell nothing of a person: keyed digests of masked values, and what cold has still to rewrite."""
 ROWS = 2_000
 AT_ONCE = 200
 LATE_US = 60_000_000
@@ -63,20 +68,34 @@ class Moment:
     """Whether RAM held some of the memories only."""
     damaged: list[str] = field(default_factory=list)
     stored: dict[str, TierRecord] | None = None
+    barred: frozenset[str] = frozenset()
+    """Purposes objected to: what is held for them is never in RAM."""
+    sight: Sight | None = None
+    """What of it whoever asks may see; None: everything."""
+    beyond: int = 0
+    """How many memories may not be seen."""
     sessions: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, active: ActiveSubject, now_us: int) -> Moment:
+    def of(cls, active: ActiveSubject, now_us: int, sight: Sight | None = None) -> Moment:
         """Look now. Nothing is awaited: what a write shows in RAM, it shows at once."""
         return cls(
             now_us,
             active.last_order,
-            dict(active.held),
+            active.held | active.quarantined,
             {memory_id: one.state for memory_id, one in active.tracked.items()},
             frozenset(active.damaged),
             dict(active.keys),
             active.paged,
+            sight=sight,
+            barred=frozenset(active.objections),
         )
+
+    def may_see(self, level: str) -> bool:
+        """Tell whether memories of a level may be seen, and count one that may not."""
+        seen = self.sight is None or Sensitivity(level) in self.sight.levels
+        self.beyond += not seen
+        return seen
 
     def check(self, active: ActiveSubject) -> None:
         """Refuse to go on with what has been erased, or rests on a consent that was withdrawn, since.
@@ -107,11 +126,13 @@ class Sources:
             for start in range(0, len(rows), AT_ONCE):
                 moment.check(active)
                 yield await self._items(active, moment, rows[start : start + AT_ONCE])
-        volatile = sorted((one for one in moment.held.values() if one.volatile), key=lambda one: one.order)
+        alone = (one for one in moment.held.values() if one.volatile and moment.may_see(one.sensitivity))
+        volatile = sorted(alone, key=lambda one: one.order)
         yield [_of_held(one, None, None) for one in volatile]
 
     async def _items(self, active: ActiveSubject, moment: Moment, rows: Sequence[MemoryRow]) -> list[Item]:
-        wanted = [row for row in rows if row.state != MemoryState.REMOVING and not _is_late(moment, row)]
+        there = [row for row in rows if row.state != MemoryState.REMOVING and not _is_late(moment, row)]
+        wanted = [row for row in there if moment.may_see(row.sensitivity)]
         absent = [row for row in wanted if row.memory_id not in moment.held]
         read = {one.record.id: one for one in await self._read(active, moment, absent)}
         found = []
@@ -174,6 +195,8 @@ class Sources:
         fields, record = decode_fields(item.plaintext), item.record
         memory = memory_of(fields, record_id=record.id, order=record.order, version=record.version)
         memory = f.as_of(memory, item.newer, moment.top)
+        if moment.sight is not None:
+            memory = moment.sight.bare(active, memory)
         if item.row is None or item.strength is None:
             assert item.held is not None
             return memory, explained_volatile(self._core, active, item.held), fields
@@ -191,7 +214,8 @@ class Sources:
         for session in sorted(moment.sessions - set(open_sessions)):
             for turn in await self._sessions.saved(active, session) or ():
                 found.setdefault((session, turn.id), _turn("hot", session, turn))
-        return [found[key] for key in sorted(found, key=lambda key: (key[0], found[key]["order"]))]
+        told = sorted(found, key=lambda key: (key[0], found[key]["order"]))
+        return [found[key] for key in told if _is_seen(moment, found[key])]
 
     async def _tail(self, active: ActiveSubject, moment: Moment) -> list[tuple[str, BufferedTurn]]:
         rows = await self._core.state.read(c.SealedTails(active.ref.pseudonym)) if active.durable else []
@@ -218,7 +242,7 @@ class Sources:
             yield [_recorded(index, leaf) for index, leaf in about if leaf["subject"] == name]
 
     async def entries(self, active: ActiveSubject) -> list[dict[str, Any]]:
-        """Return the subject's entries in the register."""
+        """Return the subject's entries in the register, those for the store's own use left out."""
         return [
             {
                 "kind": one.kind,
@@ -230,6 +254,7 @@ class Sources:
                 "fields": one.fields,
             }
             for one in await self._register.every(active)
+            if one.kind not in INTERNAL
         ]
 
 
@@ -258,7 +283,15 @@ def _is_late(moment: Moment, row: MemoryRow) -> bool:
     """Tell whether a write has committed this memory, and had not shown it, when the export looked: half of it."""
     fresh = row.state == MemoryState.ACTIVE and row.ingested_us >= moment.at_us - LATE_US
     unseen = row.memory_id not in moment.held and row.memory_id not in moment.known_damaged
-    return fresh and unseen and not moment.partial
+    return fresh and unseen and not moment.partial and row.purpose not in moment.barred
+
+
+def _is_seen(moment: Moment, turn: Mapping[str, Any]) -> bool:
+    """A turn whose level is not known is shown to nobody who does not reach every level."""
+    if moment.sight is None:
+        return True
+    held = moment.held.get(turn["memory_id"] or turn["id"])
+    return held is not None and Sensitivity(held.sensitivity) in moment.sight.levels
 
 
 def _linked(fields: dict[str, Any]) -> set[str]:

@@ -68,8 +68,9 @@ class Backup:
 
     async def _copy(self, archive: Path, progress: Progress | None) -> int:
         """The state first: whatever reaches cold later is in its journal still."""
-        await self._core.state.snapshot(archive / STATE)
-        await anyio.to_thread.run_sync(shutil.copyfile, self._data_dir / STATE_KEY, archive / STATE_KEY)
+        async with self._core.rooting:
+            await self._core.state.snapshot(archive / STATE)
+            await anyio.to_thread.run_sync(shutil.copyfile, self._data_dir / STATE_KEY, archive / STATE_KEY)
         rows = [
             *await self._core.state.read(c.SubjectsInState(SubjectState.ACTIVE)),
             *await self._core.state.read(c.SubjectsInState(SubjectState.RESTRICTED)),

@@ -39,12 +39,16 @@ from tiered_memory.privacy.tenancy import (
     TenantStatus,
     check_residency,
 )
+from tiered_memory.root_keys import RootReport, grouped, rotate_all
 from tiered_memory.runtime import Parts, Runtime
+from tiered_memory.store_holds import follow
 from tiered_memory.tenant_book import Registered
 from tiered_memory.tenant_erasure import Place, TenantEraser
 from tiered_memory.tenants import deadlines_anew
 from tiered_memory.wiring import LOCAL, PRIVATE, Overrides, build
 
+SHARED_SHUT = "a tenant's own directory that shares the store's root key is not open: repair it, or erase the tenant; nothing was changed"
+OWN_SHUT = "a tenant's own directory is not open: its root key stays; the others' were changed"
 logger = logging.getLogger("tiered_memory")
 
 FOLDER = "tenants"
@@ -78,6 +82,8 @@ class Branches:
         self.main_runtime: Runtime | None = None
         self._own: dict[str, Runtime] = {}
         self._turns = KeyedLocks[str]()
+        self._rooting = anyio.Lock()
+        """Held while directories come and go, and while root keys change: none is opened with a key that is leaving."""
 
     @property
     def main(self) -> Parts:
@@ -91,6 +97,16 @@ class Branches:
         if self.main_runtime is None or not self.main_runtime.open:
             raise ClosedError
         return [self.main_runtime, *(one for one in self._own.values() if one.open)]
+
+    def every(self) -> list[Parts]:
+        """Return the parts of every runtime that is open; see `runtimes`."""
+        return [one.parts for one in self.runtimes()]
+
+    @property
+    def unavailable(self) -> int:
+        """How many tenants have a directory of their own that is not open."""
+        own = (one for one in self.main.tenants.every() if one.folder and one.status is TenantStatus.ACTIVE)
+        return sum(1 for one in own if not self.is_available(one))
 
     def parts_of(self, tenant: str) -> Parts:
         """Return the parts of the runtime that a tenant's data is in.
@@ -145,10 +161,51 @@ class Branches:
                 await self._open_or_report(entry)
                 if entry.status is TenantStatus.ERASING:
                     await self._resume(entry)
+            await self._finish_roots()
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self.close()
             raise
+
+    async def rotate_root(self) -> RootReport:
+        """Put new root keys in the place of those of every directory; see `root_keys`.
+
+        Raises:
+            RootKeyError: a root key is given from outside, or cannot be kept; nothing was changed.
+            TenantUnavailableError: a directory is not open. If it shares the store's root key nothing was changed,
+                else the others' were.
+            StorageError: an engine failed; opening the store, or the same call, goes on.
+        """
+        async with self._rooting:
+            if self._sharing_and_shut():
+                raise TenantUnavailableError(SHARED_SHUT)
+            report = await rotate_all(self.runtimes())
+        if self.unavailable:
+            raise TenantUnavailableError(OWN_SHUT)
+        return report
+
+    async def _finish_roots(self) -> None:
+        """Go on with changes of root keys that were cut short; what fails waits for the next opening."""
+        begun = [one for one in self.runtimes() if one.parts.core.keyring.turning]
+        for group in grouped(begun) if begun else []:
+            shared = self.main_runtime in group.runtimes
+            if shared and self._sharing_and_shut():
+                logger.warning(
+                    "the root key is half changed: a tenant's directory that needs both is not open"
+                )
+                continue
+            try:
+                await group.finish()
+            except (TieredMemoryError, OSError) as error:
+                logger.warning("a change of the root key could not be finished: %s", error)
+
+    def _sharing_and_shut(self) -> bool:
+        """Tell whether a store that needs the main root key is not open."""
+        return any(
+            one.folder and one.rules.isolation is not Isolation.STRICT and not self.is_available(one)
+            for one in self.main.tenants.every()
+            if one.status is TenantStatus.ACTIVE
+        )
 
     async def close(self) -> None:
         """Close every runtime, the main one last; one that fails keeps none of the others open."""
@@ -171,7 +228,7 @@ class Branches:
         most = main.core.policy.tenancy.max_own_directories
         if rules.own_directory and sum(bool(one.folder) for one in main.tenants.every()) >= most:
             raise ConflictError(f"the policy allows {most} tenants a directory of their own ([tenancy])")
-        async with self._turns.held(tenant):
+        async with self._turns.held(tenant), self._rooting:
             entry = await main.tenants.add(tenant, rules)
             await self._open_or_report(entry)
         if not self.is_available(entry):
@@ -202,7 +259,7 @@ class Branches:
 
     async def erase(self, tenant: str, reason: str) -> TenantCertificate:
         """Erase a tenant, or finish an erasure of it; the certificate of one that is erased is given again."""
-        async with self._turns.held(tenant):
+        async with self._turns.held(tenant), self._rooting:
             return await self._erase(TenantEraser(self.main), tenant, reason)
 
     async def _erase(self, eraser: TenantEraser, tenant: str, reason: str) -> TenantCertificate:
@@ -247,9 +304,26 @@ class Branches:
             directory = self.directory_of(entry)
             if directory is None or (entry.status is TenantStatus.ERASING and not directory.exists()):
                 return
-            self._own[entry.folder] = await self._opened(entry, directory)
+            await self._enter(entry, await self._opened(entry, directory))
         except (TieredMemoryError, OSError) as error:
             logger.error("a tenant's own directory could not be opened (%s); it is unavailable", error)  # noqa: TRY400
+
+    async def _enter(self, entry: Registered, runtime: Runtime) -> None:
+        """Nobody is served before it follows the store; what changed until it was listed is looked at once more."""
+        try:
+            await self._follow(entry, runtime.parts)
+            self._own[entry.folder] = runtime
+            await self._follow(entry, runtime.parts)
+        except BaseException:
+            self._own.pop(entry.folder, None)
+            with anyio.CancelScope(shield=True):
+                await runtime.stop()
+            raise
+
+    async def _follow(self, entry: Registered, own: Parts) -> None:
+        if entry.status is TenantStatus.ACTIVE:
+            await follow(self.main, own, entry.id)
+            await own.notices.take_up(await self.main.notices.all())
 
     async def _opened(self, entry: Registered, directory: Path) -> Runtime:
         runtime = await build(self._settings_of(entry, directory), self._overrides_of())

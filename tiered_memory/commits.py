@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
@@ -18,6 +18,7 @@ from tiered_memory.guard import quarantine_leaf
 from tiered_memory.held import Tracked, state_of
 from tiered_memory.leaving import Quotas
 from tiered_memory.metrics import Routed
+from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry, MemoryRow, OperationRow, Repeated, Stale, WriteBatch
 
 WITHDRAWN = "the consent was withdrawn while this was being written; nothing was stored"
@@ -111,7 +112,7 @@ class Committer:
         reach("append.before")
         # With nothing awaited in between: who removes one of them after this commit finds it on its way.
         outcome = await self._quotas.append(
-            active, batch, lambda done: self._hand_over(active, put, done.seqs)
+            active, batch, lambda done: self._hand_over(active, put, done.seqs), unobjected(active)
         )
         if isinstance(outcome, (Repeated, Stale)):
             return outcome
@@ -126,7 +127,12 @@ class Committer:
     def publish(
         self, active: ActiveSubject, given: Commission, rows: Sequence[MemoryRow], expires_us: int
     ) -> None:
-        """Make what was committed findable; what is in no cold tier ends at `expires_us`."""
+        """Make what was committed findable; what is in no cold tier ends at `expires_us`.
+
+        What the person objected to as soon as it was committed is held, like what was there before, and not shown.
+        """
+        rows = () if given.purpose in active.objections else rows
+        given = shown_of(active, given)
         active.release([draft.memory.id for draft in given.promoted])
         active.tracked.update({row.memory_id: Tracked(row, state_of(row)) for row in rows})
         found = [one for one in given.every if one.placement.searchable or _is_apart(one)]
@@ -150,6 +156,24 @@ class Committer:
         # It was used while this was on its way to the disk: the store hears of both with the next uses.
         tracked.state = self._core.curve.use(tracked.state, amendment.state.t_last_us)
         active.used.add(amendment.held.id)
+
+
+def unobjected(active: ActiveSubject) -> Callable[[WriteBatch], c.Append]:
+    """Return how a batch is appended: nothing is awaited between the last look at objections and its queue."""
+
+    def append(batch: WriteBatch) -> c.Append:
+        active.check_unobjected(batch.purpose)
+        return c.Append(batch)
+
+    return append
+
+
+def shown_of(active: ActiveSubject, given: Commission) -> Commission:
+    """Return what of a commission may be shown: nothing that is kept for a purpose objected to meanwhile."""
+    if given.purpose not in active.objections:
+        return given
+    spoken = [draft for draft in given.drafts if not draft.placement.durable]
+    return replace(given, drafts=spoken, amendments=(), promoted=())
 
 
 def _is_apart(draft: Draft) -> bool:

@@ -71,11 +71,7 @@ class Consent:
         check_id(purpose, "purpose")
         check_text(reason, "reason", REASON_BYTES)
         async with self._scope.using("consent_withdraw") as (parts, active):
-            # Before, so that a crash leaves the consent to be withdrawn again; after, for what came in between.
-            await parts.shared.withdrawn(active, purpose)
-            removed = await parts.consents.withdraw(active, purpose, reason)
-            await parts.shared.withdrawn(active, purpose)
-            return removed
+            return await parts.consents.withdraw(active, purpose, reason)
 
     async def current(self) -> dict[str, ConsentEvent]:
         """Return the consents in force, by purpose."""

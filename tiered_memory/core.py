@@ -158,6 +158,9 @@ class Core:
     holding: anyio.Lock = field(default_factory=anyio.Lock)
     """Held while holds change, and while keys end of which holds may need copies: neither sees the other half done."""
 
+    rooting: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while what the root key wraps is wrapped anew, and while an archive is made of it."""
+
     def kept_of(self, row: MemoryRow) -> Kept:
         """Return how long a memory is kept at least and at most, and by which rules."""
         return kept(

@@ -6,7 +6,7 @@ force with one commit; the old one's bytes are then removed from cold, which a c
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
@@ -21,26 +21,30 @@ from tiered_memory.errors import (
     ConflictError,
     ConsentRequiredError,
     HotTierError,
+    InvalidInputError,
     NotFoundError,
 )
 from tiered_memory.failpoints import reach
 from tiered_memory.features import features_of
 from tiered_memory.flusher import Flusher
 from tiered_memory.formats.leaf import AuditEvent
-from tiered_memory.formats.record import Features, decode_fields, vectors_of
+from tiered_memory.formats.record import Features, decode_fields, memory_of, vectors_of
 from tiered_memory.formats.versions import Amended, corrected
-from tiered_memory.held import HeldMemory, Tracked
+from tiered_memory.guard import quarantine_leaf, scanned
+from tiered_memory.held import HeldMemory
 from tiered_memory.held_records import indexed_turn
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Quotas
 from tiered_memory.ledger import leaf_for, said
 from tiered_memory.masking import Masker
-from tiered_memory.model import Durability, Receipt, Sensitivity, TierName
+from tiered_memory.model import Memory, Sensitivity
+from tiered_memory.next_version import NextVersion, receipt_of, tracked_after
 from tiered_memory.overwriting import Overwriting, derived_from, overwritten
 from tiered_memory.privacy.consent import decide_grounds, open_consents
+from tiered_memory.privacy.holds import OnHoldError
+from tiered_memory.quarantine import Quarantine, apart
 from tiered_memory.receipts import Operations, remember
 from tiered_memory.reconciler import COMPARED
-from tiered_memory.scoring.recall_index import IndexedTurn
 from tiered_memory.sessions import Sessions
 from tiered_memory.state.base import Appended, MemoryState, OperationRow, Repeated, Stale, WriteBatch
 from tiered_memory.state.correction import Correct
@@ -51,6 +55,10 @@ from tiered_memory.tiers.base import TierRecord
 
 ATTEMPTS = 8
 BUSY = "this memory was changed by others again and again meanwhile; nothing was changed, repeat the call"
+VOLATILE = (
+    "the new text reads like instructions to the agent, and a memory that is not kept durably cannot be set apart; "
+    "nothing was changed"
+)
 NEWER = (
     "this memory is not of the expected version any more; read it again and decide anew; nothing was changed"
 )
@@ -76,21 +84,6 @@ class _Done(Enum):
     REPEATED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _Next:
-    """A memory's next version as it will be held and found; `tracked` is None for one that only hot has."""
-
-    held: HeldMemory
-    turn: IndexedTurn
-    tracked: Tracked | None
-    purpose: str
-
-    @property
-    def ram_only(self) -> bool:
-        """Whether it rests under the key that is in RAM only."""
-        return self.held.ram_only
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectorParts:
     """What a corrector works with besides the core."""
@@ -103,6 +96,7 @@ class CorrectorParts:
     committer: Committer
     quotas: Quotas
     sweeper: Sweeper
+    quarantine: Quarantine
 
 
 class Corrector:
@@ -124,6 +118,8 @@ class Corrector:
             NotFoundError: this user has no such memory, or it was forgotten (restore it first).
             ConflictError: it is not of the expected version, or the operation id stands for another call.
             ConsentRequiredError: it has become too sensitive for its purpose, or its consent was withdrawn.
+            OnHoldError: a legal hold covers it.
+            InvalidInputError: the new text would be quarantined, and the memory is not kept durably.
         """
         fingerprint = fingerprint_of(memory_id, content, reason, asked)
         earlier = await self._operations.earlier(active, asked.operation_id, fingerprint)
@@ -139,7 +135,7 @@ class Corrector:
     async def _work(
         self, active: ActiveSubject, memory_id: str, content: str, reason: str, asked: Asked
     ) -> _Work:
-        held, limits = active.held.get(memory_id), self._core.limits
+        held, limits = active.known(memory_id), self._core.limits
         if held is None:
             raise active.missing(memory_id)
         level = Sensitivity(decode_fields(held.plaintext)["sensitivity"])
@@ -173,12 +169,13 @@ class Corrector:
         for _ in range(ATTEMPTS):
             if self._operations.known(active, work.asked.operation_id, work.fingerprint):
                 return _Done.REPEATED
-            held = active.held.get(work.memory_id)
+            held = active.known(work.memory_id)
             if held is None:
                 raise active.missing(work.memory_id)
+            self._check_free(active, held)
             if work.asked.expected_version not in {None, held.version}:
                 raise ConflictError(NEWER)
-            after = self._after(active, held, work)
+            after = await self._freeing(active, held, self._after(active, held, work))
             outcome = await self._committed(active, work, after) if active.durable else Appended(())
             if isinstance(outcome, Repeated):
                 self._operations.repeated(active, outcome.earlier, work.fingerprint)
@@ -188,11 +185,11 @@ class Corrector:
             await self._check_there(active, work.memory_id)
         raise ConflictError(BUSY)
 
-    async def _shown(self, active: ActiveSubject, work: _Work, after: _Next) -> _Done:
+    async def _shown(self, active: ActiveSubject, work: _Work, after: NextVersion) -> _Done:
         active.check_alive()
         name = work.asked.operation_id
         if name is not None:
-            remember(active, name, work.fingerprint, [_receipt(after, name)], after.purpose)
+            remember(active, name, work.fingerprint, [receipt_of(after, name)], after.purpose)
         await self._show(active, after)
         return _Done.SPOKEN if after.tracked is None else _Done.STORED
 
@@ -202,7 +199,7 @@ class Corrector:
         if not any(row.state == MemoryState.ACTIVE for row in rows):
             raise NotFoundError
 
-    def _after(self, active: ActiveSubject, held: HeldMemory, work: _Work) -> _Next:
+    def _after(self, active: ActiveSubject, held: HeldMemory, work: _Work) -> NextVersion:
         """Return the memory as it will be; raises ConsentRequiredError when it may not be kept so."""
         fields, asked, now_us = decode_fields(held.plaintext), work.asked, self._core.now_us()
         level = Sensitivity(work.changes.get("sensitivity", fields["sensitivity"]))
@@ -216,22 +213,48 @@ class Corrector:
             by=asked.by,
             keep_texts=asked.keep_previous,
         )
-        new = Amendment.of(held, corrected(fields, held.version, work.features, amended)).held
+        plaintext = corrected(fields, held.version, work.features, amended)
+        record = TierRecord(held.id, held.order, held.version + 1, b"")
+        now = decode_fields(plaintext)
+        memory = memory_of(now, record_id=record.id, order=record.order, version=record.version)
+        plaintext, because = self._judged(memory, plaintext, durable=not held.volatile)
+        new = Amendment.of(held, plaintext).held
         new.ram_only = held.ram_only
-        now = decode_fields(new.plaintext)
-        record = TierRecord(new.id, new.order, new.version, b"")
         vector = vectors_of([now], self._core.embedder.dimensions)[0]
-        tracked = _tracked(active.tracked.get(new.id), new, level)
-        return _Next(new, indexed_turn(record, now, vector), tracked, fields["purpose"])
+        tracked = tracked_after(active.tracked.get(new.id), new, level)
+        return NextVersion(new, indexed_turn(record, now, vector), tracked, fields["purpose"], because)
+
+    def _check_free(self, active: ActiveSubject, held: HeldMemory) -> None:
+        """A hold keeps what was said as it was said; the commit looks once more, at the row."""
+        purpose = decode_fields(held.plaintext)["purpose"]
+        if self._core.holds.covers(active.tenant, active.ref.pseudonym, held.id, purpose):
+            raise OnHoldError
+
+    def _judged(self, memory: Memory, plaintext: bytes, *, durable: bool) -> tuple[bytes, str | None]:
+        """Return the plaintext and, of what the new text has quarantined from now on, why. Its trust stays."""
+        judged = scanned(self._core.policy.guard, memory)
+        if judged is memory:
+            return plaintext, None
+        if not durable:
+            raise InvalidInputError(VOLATILE)
+        return apart(plaintext, judged.reasons[-1]), judged.reasons[-1]
+
+    async def _freeing(self, active: ActiveSubject, held: HeldMemory, after: NextVersion) -> NextVersion:
+        if after.apart is None:
+            return after
+        plaintexts = await self._parts.quarantine.without(active, {held.id: held.memory().supersedes})
+        freed = [Amendment.of(active.held[one], plaintext) for one, plaintext in plaintexts.items()]
+        return replace(after, freed=tuple(freed))
 
     def _check_grounds(self, active: ActiveSubject, purpose: str, level: Sensitivity, now_us: int) -> None:
         consents = open_consents(active.consents, now_us)
-        grounds = decide_grounds(self._core.policy, consents, purpose, level, now_us)
+        barred = active.objections
+        grounds = decide_grounds(self._core.policy, consents, purpose, level, now_us, objections=barred)
         if not grounds.durable:
             raise ConsentRequiredError(f"{grounds.reason}; the memory stays as it is")
 
     async def _committed(
-        self, active: ActiveSubject, work: _Work, after: _Next
+        self, active: ActiveSubject, work: _Work, after: NextVersion
     ) -> Appended | Repeated | Stale:
         batch, command = self._batch(active, work, after), self._command(active, work, after)
         entries = [one.entry for one in batch.revisions]
@@ -242,6 +265,7 @@ class Corrector:
                 self._parts.flusher.add(active.ref, numbered)
 
         def correct(batch: WriteBatch) -> Correct:
+            active.check_unobjected(batch.purpose)
             return replace(command, batch=batch)
 
         reach("correct.before")
@@ -250,7 +274,7 @@ class Corrector:
         reach("correct.after")
         return outcome
 
-    def _batch(self, active: ActiveSubject, work: _Work, after: _Next) -> WriteBatch:
+    def _batch(self, active: ActiveSubject, work: _Work, after: NextVersion) -> WriteBatch:
         now_us, new = self._core.now_us(), after.held
         if after.ram_only:
             return WriteBatch(subject=active.ref.pseudonym, generation=active.ref.generation)
@@ -260,8 +284,9 @@ class Corrector:
         revisions = []
         if after.tracked is not None:
             name = self._core.entropy.token(16)
-            [made] = self._writer.revisions(active, [Amendment(new)], after.purpose, name, now_us)
-            revisions = [replace(made, strength=strength_update(self._core, after.tracked))]
+            every = [Amendment(new), *after.freed]
+            made, *freed = self._writer.revisions(active, every, after.purpose, name, now_us)
+            revisions = [replace(made, strength=strength_update(self._core, after.tracked)), *freed]
         return WriteBatch(
             subject=active.ref.pseudonym,
             generation=active.ref.generation,
@@ -269,16 +294,17 @@ class Corrector:
             operation=self._operation(active, work, after),
             key_id=key.key_id,
             purpose=after.purpose,
+            leaves=() if after.apart is None else (quarantine_leaf(active, new.memory(), now_us),),
         )
 
-    def _operation(self, active: ActiveSubject, work: _Work, after: _Next) -> OperationRow | None:
+    def _operation(self, active: ActiveSubject, work: _Work, after: NextVersion) -> OperationRow | None:
         name = work.asked.operation_id
         if name is None:
             return None
-        receipts = [_receipt(after, name)]
+        receipts = [receipt_of(after, name)]
         return self._operations.row_of(active, after.purpose, name, work.fingerprint, receipts)
 
-    def _command(self, active: ActiveSubject, work: _Work, after: _Next) -> Correct:
+    def _command(self, active: ActiveSubject, work: _Work, after: NextVersion) -> Correct:
         key, now_us, new = active.ledger_key, self._core.now_us(), after.held
         detail: dict[str, int | str] = {**said(key, work.reason), "version": new.version}
         return Correct(
@@ -293,7 +319,7 @@ class Corrector:
             mark=None if after.tracked is None else overwritten(self._core, active, now_us),
         )
 
-    def _sealed(self, active: ActiveSubject, after: _Next, where: Place) -> bytes:
+    def _sealed(self, active: ActiveSubject, after: NextVersion, where: Place) -> bytes:
         """A tail's copy is always of version 1: it is what its session shows."""
         new = after.held
         sealer = active.sealer("" if after.ram_only else after.purpose)
@@ -301,10 +327,17 @@ class Corrector:
         context = sealer.context(where, new.id, order=new.order, version=version)
         return sealer.key.seal(new.plaintext, context, self._core.keyring.nonce())
 
-    async def _show(self, active: ActiveSubject, after: _Next) -> None:
+    async def _show(self, active: ActiveSubject, after: NextVersion) -> None:
         """Take it up in RAM, sessions and hot. A copy in hot that cannot be reached goes when it is back."""
-        new = after.held
+        if after.purpose in active.objections and not after.ram_only:
+            return
+        new, sessions = after.held, active.sessions_of(after.held.id)
         active.reword(new, after.turn, after.tracked)
+        for one in after.freed:
+            active.revise(one.held)
+        if after.apart is not None:
+            await self._parts.sweeper.take_out_copies(active, [new.id], sessions)
+            return
         await self._parts.sessions.reword(active, new.memory())
         try:
             if after.tracked is not None:
@@ -320,7 +353,7 @@ class Corrector:
     async def _correction(
         self, active: ActiveSubject, memory_id: str, *, repeated: bool = False
     ) -> Correction:
-        held = active.held.get(memory_id)
+        held = active.known(memory_id)
         if held is None:
             raise active.missing(memory_id)
         affected = await derived_from(self._parts.directory, active, memory_id)
@@ -329,37 +362,9 @@ class Corrector:
 
 def _names(active: ActiveSubject, work: _Work) -> set[Hashable]:
     """Return the turns of everyone who could change the memory meanwhile, or compare itself with either version."""
-    held, names = active.held.get(work.memory_id), set[Hashable]()
+    held, names = active.known(work.memory_id), set[Hashable]()
     names |= {COMPARED, wording_of(work.features.terms)}
     if held is not None:
         names |= {held.wording} | ({held.profile_key} - {None})
     key = work.changes.get("metadata", {}).get("key")
     return names | ({key} if isinstance(key, str) else set())
-
-
-def _tracked(before: Tracked | None, new: HeldMemory, level: Sensitivity) -> Tracked | None:
-    """Its strength of use stays; how fast it fades follows from its importance, how long it may stay from its level."""
-    if before is None:
-        return None
-    row = replace(
-        before.row,
-        version=new.version,
-        bytes=len(new.plaintext),
-        sensitivity=level.value,
-        importance=new.importance,
-    )
-    return Tracked(row, replace(before.state, importance=new.importance))
-
-
-def _receipt(after: _Next, operation_id: str) -> Receipt:
-    durable = after.tracked is not None
-    tiers: Sequence[TierName] = [TierName.COLD if durable else TierName.HOT]
-    return Receipt(
-        id=after.held.id,
-        operation_id=operation_id,
-        importance=after.held.importance,
-        reasons=(),
-        tiers=tuple(tiers),
-        durability=Durability.JOURNALED if durable else Durability.EPHEMERAL,
-        routing="corrected",
-    )

@@ -120,8 +120,8 @@ def _version(active: ActiveSubject, memory_id: str) -> int:
 
 
 def _as_used(active: ActiveSubject, basis: Basis) -> UsedMemory:
-    """What a memory said at a version: other new versions than corrections leave the text as it was."""
-    held = active.held.get(basis.memory_id)
+    """What a memory said at a version, quarantined since or not: only corrections change the text."""
+    held = active.known(basis.memory_id)
     if held is None:
         return UsedMemory(memory_id=basis.memory_id, version=basis.version, content=None, gone=GONE)
     later = [one for one in former_versions(held) if one.version >= basis.version]

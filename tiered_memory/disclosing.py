@@ -12,11 +12,13 @@ from tiered_memory.privacy.disclosure import (
     RIGHTS,
     NoticeSeen,
     ObjectionShown,
+    SharedIn,
     next_leaving,
     retention_shown,
 )
 from tiered_memory.register import Register
 from tiered_memory.runtime import Parts
+from tiered_memory.shared import MEMBERSHIPS, RESERVED
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryState
 
@@ -24,8 +26,11 @@ OBJECTION = "objection"
 NOTICE = "notice"
 
 
-async def disclosed(parts: Parts, active: ActiveSubject) -> Dossier:
-    """Return the dossier of a user with notices, rights, retention, requests, and what stands in the way."""
+async def disclosed(parts: Parts, active: ActiveSubject, *, named: bool) -> Dossier:
+    """Return the dossier of a user with notices, rights, retention, requests, and what stands in the way.
+
+    `named`: shared memories are told by name.
+    """
     core = parts.core
     rows = await core.state.read(c.Memories(active.ref.pseudonym))
     leaving = next_leaving(row.deadline_us for row in rows if row.state != MemoryState.REMOVING)
@@ -40,6 +45,9 @@ async def disclosed(parts: Parts, active: ActiveSubject) -> Dossier:
         restriction=next((one for one in reversed(restrictions) if one.lifted_at is None), None),
         objections=await _objections(parts, active),
         next_leaving=None if leaving is None or active.restricted else from_us(leaving),
+        quarantined=len(await parts.quarantine.quarantined(active)),
+        on_hold=sum(row.held for row in rows),
+        shared=await _shared(parts, active, named=named),
     )
 
 
@@ -50,6 +58,19 @@ def _notice(event: ConsentEvent) -> NoticeSeen:
         action=event.action.value,
         at=from_us(event.at_us),
         details={key: value for key, value in event.details.items() if key != NOTICE},
+    )
+
+
+async def _shared(parts: Parts, active: ActiveSubject, *, named: bool) -> tuple[SharedIn, ...]:
+    entries = await Register(parts.core).of(active, MEMBERSHIPS) if active.durable else []
+    return tuple(
+        SharedIn(
+            name=one.fields["space"].removeprefix(RESERVED) if named else "",
+            purpose=one.fields["purpose"],
+            reference=one.fields["reference"],
+            since=from_us(one.at_us),
+        )
+        for one in entries
     )
 
 

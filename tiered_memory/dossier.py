@@ -18,7 +18,13 @@ from tiered_memory.core import Core
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.ledger import subject_commitment
 from tiered_memory.privacy.decisions import DecisionRecord
-from tiered_memory.privacy.disclosure import NoticeSeen, ObjectionShown, RetentionShown, RightOffered
+from tiered_memory.privacy.disclosure import (
+    NoticeSeen,
+    ObjectionShown,
+    RetentionShown,
+    RightOffered,
+    SharedIn,
+)
 from tiered_memory.privacy.requests import Request
 from tiered_memory.privacy.restriction import Restriction
 from tiered_memory.state import commands as c
@@ -61,7 +67,7 @@ class Dossier:
     """Everything together; `subject` is the person's name in the ledger (hex).
 
     `restriction` is the one in force; `next_leaving` is when the next memory leaves by itself, None while it is
-    restricted.
+    restricted. `quarantined` and `on_hold` count memories: kept apart, or kept from deletion by a legal hold.
     """
 
     subject: str
@@ -75,6 +81,9 @@ class Dossier:
     restriction: Restriction | None = None
     objections: tuple[ObjectionShown, ...] = ()
     next_leaving: datetime | None = None
+    quarantined: int = 0
+    on_hold: int = 0
+    shared: tuple[SharedIn, ...] = ()
 
 
 async def dossier(core: Core, active: ActiveSubject) -> Dossier:

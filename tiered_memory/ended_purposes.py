@@ -34,7 +34,7 @@ class EndedPurposes:
         self._core = core
         self._directory = directory
         self._register = Register(core)
-        self._vault = Vault(core)
+        self._vault = Vault(core, directory.epochs)
         self._writer = ConsentWriter(core)
 
     async def apply_list(self) -> int:

@@ -7,7 +7,8 @@ after a restore, what somebody asked to end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from tiered_memory.active import ActiveSubject
 from tiered_memory.core import Core
@@ -25,11 +26,13 @@ from tiered_memory.sweep import Sweeper
 class Endings:
     """Carries out the end of a purpose for one subject."""
 
-    def __init__(self, core: Core, sweeper: Sweeper, inflight: InFlight) -> None:
+    def __init__(self, core: Core, sweeper: Sweeper, inflight: InFlight, vault: Vault) -> None:
         self._core = core
         self._sweeper = sweeper
         self._inflight = inflight
-        self._vault = Vault(core)
+        self._vault = vault
+        self.leaving: Callable[[ActiveSubject, str], AbstractAsyncContextManager[None]] = _nowhere
+        """Takes out what a person contributed elsewhere for a purpose, while that ends."""
 
     def mark(self, active: ActiveSubject, purpose: str, at_us: int, cause: str) -> ErasedEntry:
         """Return the line of the erased list that says so."""
@@ -73,12 +76,13 @@ class Endings:
         remove: bool,
     ) -> bool:
         """RAM first: what the disk still has cannot be read any more, whatever fails from here on."""
-        await self.listed(mark)
-        if not await self._core.ballast.spend(lambda: self._vault.write(active, command)):
-            return False
-        committed()
-        active.keys.pop(command.purpose, None)
-        active.damaged_keys.discard(command.purpose)
+        async with self.leaving(active, command.purpose):
+            await self.listed(mark)
+            if not await self._core.ballast.spend(lambda: self._vault.write(active, command)):
+                return False
+            committed()
+            active.keys.pop(command.purpose, None)
+            active.damaged_keys.discard(command.purpose)
         reach("withdraw.after_commit")
         await self.take_out(active, command.purpose)
         await self._core.state.checkpoint()
@@ -101,3 +105,8 @@ class Endings:
         disremember(active, purpose)
         # What hot keeps when it cannot be reached does not open any more: a snapshot's edition passed.
         await self._sweeper.drop_hot(active)
+
+
+@asynccontextmanager
+async def _nowhere(_active: ActiveSubject, _purpose: str) -> AsyncIterator[None]:
+    yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import anyio
 import anyio.to_thread
 
 from tiered_memory.core import Core
@@ -55,6 +56,8 @@ class EpochKeys:
         self._core = core
         self._known: dict[bytes, TenantEpochs] = {}
         self._locks = KeyedLocks[bytes]()
+        self.beginning = anyio.Lock()
+        """Held while an epoch is begun: its record is wrapped and entered, or not yet wrapped."""
 
     async def newest(self, tenant: bytes) -> SealingKey:
         """Return the key that new data keys are wrapped under, beginning a first epoch where none opens."""
@@ -123,6 +126,10 @@ class EpochKeys:
         return found
 
     async def _begin(self, tenant: bytes, known: TenantEpochs) -> SealingKey:
+        async with self.beginning:
+            return await self._begin_now(tenant, known)
+
+    async def _begin_now(self, tenant: bytes, known: TenantEpochs) -> SealingKey:
         number, now_us = known.next_number, self._core.now_us()
         key, record = await anyio.to_thread.run_sync(self._core.keyring.new_epoch, tenant, number, now_us)
         if known.live or known.dead:

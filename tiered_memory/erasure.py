@@ -63,7 +63,7 @@ class Eraser:
         self._discard_projection = discard_projection
         self._directory = directory
         self._flusher = flusher
-        self._vault = Vault(core)
+        self._vault = Vault(core, directory.epochs)
         self.leave_spaces: Callable[[ActiveSubject], Awaitable[None]] = _nowhere
 
     async def erase(self, subject: Subject, reason: str) -> Certificate:
@@ -114,7 +114,7 @@ class Eraser:
             finished_at=self._core.clock.now(),
             reason=reason,
             generation=done.generation,
-            subject_commitment=hmac.digest(salt, _identity(subject), "sha256").hex(),
+            subject_commitment=commitment_to(subject, salt),
             salt=salt.hex(),
             keys_destroyed=done.keys_destroyed,
             tiers=tuple(done.tiers),
@@ -346,6 +346,11 @@ def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(type(value).__name__)
+
+
+def commitment_to(subject: Subject, salt: bytes) -> str:
+    """Return what a certificate commits to its subject with: HMAC-SHA-256 (hex) under its salt."""
+    return hmac.digest(salt, _identity(subject), "sha256").hex()
 
 
 def _identity(subject: Subject) -> bytes:

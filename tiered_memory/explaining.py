@@ -12,7 +12,7 @@ from tiered_memory.held import HeldMemory
 from tiered_memory.model import Explanation, Memory, TierName
 from tiered_memory.state.base import MemoryRow, MemoryState
 
-SUPERSEDED = "superseded"
+SUPERSEDED, QUARANTINED = "superseded", "quarantined"
 DELETED_UNDER_HOLD = (
     "this memory was deleted; a legal hold covers it, so that its sealed bytes stay, out of everybody's retrieval, until "
     "the hold is released"
@@ -30,7 +30,9 @@ def explained(core: Core, memory: Memory, row: MemoryRow, state: StrengthState) 
     retention = core.kept_of(row)
     due = deadline(state, core.curve, retention, policy.decay.grace_hours, pinned=row.pinned, held=row.held)
     forgotten = row.state == MemoryState.FORGOTTEN
-    state_word = SUPERSEDED if memory.superseded_by and not forgotten else row.state
+    set_apart = QUARANTINED if memory.quarantined else None
+    superseded = SUPERSEDED if memory.superseded_by else None
+    state_word = row.state if forgotten else set_apart or superseded or row.state
     forget_at = core.curve.forget_at_us(state)
     at_us = row.deadline_us if forgotten else due.at_us
     word = row.deadline_rule if forgotten else due.rule

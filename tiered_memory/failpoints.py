@@ -44,7 +44,14 @@ POINTS = (
     "uses.after_write",
 )
 
-HOLD_POINTS = ("hold.after_place", "hold.after_list", "hold.after_release", "event.after_entry")
+HOLD_POINTS = (
+    "hold.after_place",
+    "hold.after_main",
+    "hold.after_list",
+    "hold.after_release",
+    "hold.after_main_release",
+    "event.after_entry",
+)
 """Those of holds and retention events, which the crash suite's plain course does not pass."""
 
 REEMBED_POINTS = (
@@ -70,6 +77,7 @@ TENANT_POINTS = (
     "tenant.after_mark",
     "tenant.before_fence",
     "tenant.after_fence",
+    "tenant.after_guards",
     "tenant.after_subject",
     "tenant.after_emptied",
     "tenant.after_keys",
@@ -90,6 +98,15 @@ KEY_POINTS = (
     "keys.after_checkpoint",
 )
 """Those of ending a key epoch, passed by the rotation's own tests."""
+
+ROOT_POINTS = (
+    "root.after_next",
+    "root.after_commit",
+    "root.after_state_key",
+    "root.after_done",
+    "root.after_destroy",
+)
+"""Those of changing the root key, passed by tests of their own."""
 
 Hook = Callable[[str], None]
 

@@ -114,6 +114,8 @@ class Fulfil:
             if not await self._quotas.restore(active, command, tracked.row.bytes):
                 raise NotFoundError
             active.check_alive()
+            if tracked.row.purpose in active.objections:
+                raise NotFoundError
             active.tracked[tracked.row.memory_id] = tracked
             self._directory.holdings.admit(active, opened)
         self._announcer.restored(active.subject, tracked.row.memory_id, command.leaf.at_us)

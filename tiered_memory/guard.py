@@ -16,6 +16,7 @@ from tiered_memory.intake import Accepted
 from tiered_memory.ledger import leaf_for
 from tiered_memory.model import Memory, Provenance, Role
 from tiered_memory.paging import Pager
+from tiered_memory.policy.guard_rules import GuardRules
 from tiered_memory.privacy.injection import scan
 from tiered_memory.privacy.trust import quarantine_threshold, trust_of, unknown_parent
 
@@ -49,12 +50,17 @@ class Guard:
             return trusted
         if any(one is not None and one.quarantined for one in known):
             return _quarantined(trusted, DERIVED)
-        if not rules.scan:
-            return trusted
-        found = scan(memory.content if memory.author is None else f"{memory.author}\n{memory.content}")
-        if found.score < quarantine_threshold(rules, trust):
-            return trusted
-        return _quarantined(trusted, ", ".join(found.reasons))
+        return scanned(rules, trusted)
+
+
+def scanned(rules: GuardRules, memory: Memory) -> Memory:
+    """Return a memory, quarantined where what it says asks for that, given its trust; one that is already stays so."""
+    if not rules.scan or memory.quarantined or memory.role is Role.SYSTEM:
+        return memory
+    found = scan(memory.content if memory.author is None else f"{memory.author}\n{memory.content}")
+    if found.score < quarantine_threshold(rules, memory.trust):
+        return memory
+    return _quarantined(memory, ", ".join(found.reasons))
 
 
 def parents_of(provenance: Provenance | None) -> tuple[str, ...]:

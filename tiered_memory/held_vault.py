@@ -7,6 +7,7 @@ keys are one commit, so that there is no moment at which a held record exists no
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +18,12 @@ import msgpack
 from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
-from tiered_memory.crypto.envelope import Place, SealContext, SealingKey
+from tiered_memory.crypto.envelope import Place, SealContext, SealingKey, key_id_of
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
+from tiered_memory.epochs import EpochKeys
 from tiered_memory.errors import CorruptionError, StateStoreError
 from tiered_memory.held_records import lasting
+from tiered_memory.hold_keys import HOLD, STORE, HoldKeys
 from tiered_memory.privacy.holds import EVIDENCE, stays
 from tiered_memory.register import Entry, Register
 from tiered_memory.state import commands as c
@@ -30,12 +33,11 @@ from tiered_memory.state.holds import KeepThen
 from tiered_memory.state.register import HELD_RECORD, UNFENCED, Entries, EntriesOfKind, EntryRow
 from tiered_memory.tiers.base import TierRecord
 
-HOLD, HOLD_KEY = "hold", "hold_key"
-ACTIVE, RELEASED = "active", "released"
-STORE = b""
+logger = logging.getLogger("tiered_memory")
+
+RELEASED = "released"
 ATTEMPTS = 8
 MOVING = "this person's memories kept changing while what a hold covers was put aside; nothing was changed. Repeat the call"
-UNREADABLE = "a hold's key cannot be opened: restore a backup, or release the hold; nothing was changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,11 @@ class Copy:
 class Vault:
     """Keeps and reads copies of held records."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, epochs: EpochKeys) -> None:
         self._core = core
         self._register = Register(core)
-
-    def owner(self, name: str) -> bytes:
-        """Return the owner (32 bytes) of what a hold keeps."""
-        return self._core.names.register_key.fingerprint(b"hold/" + name.encode())
+        self.keys = HoldKeys(core, epochs)
+        self.owner = self.keys.owner
 
     async def write(self, active: ActiveSubject, command: c.BeginErasure | EndPurpose) -> int:
         """Carry out a command that destroys keys of a person; what holds cover is put aside in the same commit.
@@ -72,7 +72,7 @@ class Vault:
 
     async def _keep_then(self, active: ActiveSubject, command: c.BeginErasure | EndPurpose) -> int:
         names = self._core.holds.touching(active.tenant, active.ref.pseudonym)
-        keys = {name: await self._key(name) for name in names}
+        keys = {name: await self.keys.sealing(name) for name in names}
         purpose = command.purpose if isinstance(command, EndPurpose) else None
         for _ in range(ATTEMPTS):
             rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
@@ -94,10 +94,18 @@ class Vault:
         return stays((count, *_ground(holds.get(owner))) for owner, count in counts.items())
 
     async def copies(self, name: str) -> list[Copy]:
-        """Return what a hold keeps of persons whose keys are gone, oldest first; CorruptionError when it was damaged."""
-        key, owner = await self._key(name), self.owner(name)
-        entries = await self._rows(owner)
-        return [Copy(row.entry_id, msgpack.unpackb(key.open(row.sealed, _context(row)))) for row in entries]
+        """Return what a hold keeps of persons whose keys are gone, oldest first; CorruptionError when it was damaged.
+
+        In a store restored from before a rotation that is without what was kept then: its key's epoch has ended.
+        """
+        keys, rows = await self.keys.of(name), await self._rows(self.owner(name))
+        ended = [row for row in rows if key_id_of(row.sealed) not in keys]
+        if ended:
+            logger.warning("%d records under a hold cannot be read: their key epoch has ended", len(ended))
+        found = [(row, keys[key_id_of(row.sealed)]) for row in rows if row not in ended]
+        return [
+            Copy(row.entry_id, msgpack.unpackb(key.open(row.sealed, _context(row)))) for row, key in found
+        ]
 
     async def ids(self, name: str) -> list[str]:
         """Return the ids of what a hold keeps."""
@@ -105,19 +113,6 @@ class Vault:
 
     async def _rows(self, owner: bytes) -> list[EntryRow]:
         return await self._core.state.read(Entries(owner, HELD_RECORD))
-
-    def new_key(self, name: str, now_us: int) -> EntryRow:
-        """Return the entry of a new hold's key (random, 256 bits, never derived from anything)."""
-        secret = self._core.entropy.token(32)
-        fields = {"id": self._core.entropy.token(16), "secret": secret}
-        entry = Entry(id=HOLD_KEY, kind=HOLD_KEY, status=ACTIVE, at_us=now_us, fields=fields)
-        return self._register.common_row(self.owner(name), entry)
-
-    async def _key(self, name: str) -> SealingKey:
-        found = await self._register.common(self.owner(name), HOLD_KEY)
-        if not found:
-            raise CorruptionError(UNREADABLE)
-        return SealingKey(found[0].fields["id"], 0, found[0].fields["secret"])
 
     async def _copies(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +20,9 @@ from tiered_memory.errors import ConflictError, InvalidInputError, NotFoundError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.formats.record import decode_fields, memory_of
-from tiered_memory.held_vault import ACTIVE, HOLD, RELEASED, STORE, Copy, Vault
+from tiered_memory.held_vault import RELEASED, Copy, Vault
 from tiered_memory.highwater import ErasedEntry
+from tiered_memory.hold_keys import ACTIVE, HOLD, STORE
 from tiered_memory.hold_model import Hold, HoldScope
 from tiered_memory.inflight import InFlight
 from tiered_memory.ledger import said
@@ -99,7 +100,9 @@ class Holds:
             version=0 if known is None else known.version,
         )
         covered = self._covered(wish.scope)
-        rows = (self._register.common_row(STORE, entry), self._vault.new_key(wish.name, now_us))
+        tenant = self._vault.keys.tenant_of(entry.fields)
+        key = await self._vault.keys.row(wish.name, tenant, now_us)
+        rows = (self._register.common_row(STORE, entry), key)
         leaf = self._leaf(AuditEvent.HOLD_PLACED, wish.name, wish.reason, now_us)
         # Writers look into the book: whoever draws up a row from here on marks it as held.
         self._core.holds.enter(wish.name, covered)
@@ -115,19 +118,20 @@ class Holds:
         self._mark_residents()
         return replace(_hold(entry), memories=found)
 
-    async def release(self, name: str, reason: str) -> Hold:
-        """End a hold: its key and what it alone kept are destroyed, what is overdue goes at once.
+    async def release(self, name: str, reason: str, *, at_once: bool = True) -> Hold:
+        """End a hold: its key and what it alone kept are destroyed, what is overdue goes at once, or with the next cycle.
 
         Raises:
             NotFoundError: no hold of this name is in force.
         """
-        return await self._inflight.complete(self._released(name, reason))
+        return await self._inflight.complete(self._released(name, reason, at_once=at_once))
 
-    async def _released(self, name: str, reason: str) -> Hold:
+    async def _released(self, name: str, reason: str, *, at_once: bool) -> Hold:
         async with self._core.holding:
             ended = await self._release(name, reason)
         # Outside: whom the cycle asks before it forgets may want to erase somebody.
-        await self._run_overdue()
+        if at_once:
+            await self._run_overdue()
         return ended
 
     async def _release(self, name: str, reason: str) -> Hold:
@@ -180,25 +184,36 @@ class Holds:
         return [replace(_hold(one), kept=len(await self._vault.ids(one.id))) for one in found]
 
     async def due_for_review(self) -> list[Hold]:
-        """Return the holds in force whose review is due now."""
+        """Return the holds in force here whose review is due now."""
         now = from_us(self._core.now_us())
         return [one for one in await self.all() if one.status == ACTIVE and one.review_at <= now]
 
-    async def export(self, name: str, path: Path) -> int:
-        """Write what a hold keeps of persons whose keys are gone to a new file, a JSON object a line; return how many.
+    async def names(self) -> set[str]:
+        """Return the names of the holds in force."""
+        return {one.id for one in await self._register.common(STORE, HOLD) if one.status == ACTIVE}
 
-        Raises:
-            NotFoundError: no hold of this name is in force.
-            InvalidInputError: the file exists, or cannot be written.
+    async def binds(self, tenant: str, *, whole: bool) -> bool:
+        """Tell whether a hold in force forbids that a tenant is erased, even where it covers nothing yet.
+
+        One on the tenant, or on a user of it, does. With `whole` the tenant is all there is in this runtime: then every
+        hold does that keeps copies here.
         """
-        entry = await self._entry(name)
-        if entry is None or entry.status != ACTIVE:
-            raise NotFoundError(NONE_SUCH)
-        lines = [_line(copy) for copy in await self._vault.copies(name)]
-        await anyio.to_thread.run_sync(_write_new, path, "".join(lines))
-        leaf = self._leaf(AuditEvent.EXPORTED, name, "hold", self._core.now_us(), {"records": len(lines)})
+        for entry in await self._register.common(STORE, HOLD):
+            if entry.status == ACTIVE:
+                scope = _scope(entry.fields)
+                named = "default" if scope.tenant is None and scope.user is not None else scope.tenant
+                if named == tenant or (whole and await self._vault.ids(entry.id)):
+                    return True
+        return False
+
+    async def lines(self, name: str) -> list[str]:
+        """Return what a hold keeps of persons whose keys are gone, a JSON object each."""
+        return [_line(copy) for copy in await self._vault.copies(name)]
+
+    async def exported(self, name: str, records: int) -> None:
+        """Note in the ledger that the hold's owner was given what it keeps."""
+        leaf = self._leaf(AuditEvent.EXPORTED, name, "hold", self._core.now_us(), {"records": records})
         await self._core.state.write(c.AppendLeaves((leaf,)))
-        return len(lines)
 
     async def event(self, active: ActiveSubject, name: str, at_us: int) -> None:
         """Record when something happened to a person that retention rules count from; its latest entry counts."""
@@ -333,8 +348,12 @@ def _told(memory: Memory) -> dict[str, Any]:
     }
 
 
+async def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write a new file that only its owner may read; InvalidInputError when it exists, or cannot be written."""
+    await anyio.to_thread.run_sync(_write_new, path, "".join(lines))
+
+
 def _write_new(path: Path, text: str) -> None:
-    """Only its owner may read it."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

@@ -13,8 +13,9 @@ from tiered_memory.intake import REASON_BYTES, check_id, check_memory_id, check_
 from tiered_memory.metrics import timed
 from tiered_memory.policy.retention_rules import INGESTED
 from tiered_memory.privacy.holds import EVIDENCE, GROUNDS
-from tiered_memory.runtime import PartsNow
+from tiered_memory.runtimes import Runtimes
 from tiered_memory.scope import Scope
+from tiered_memory.store_holds import StoreHolds
 
 HoldList = list[Hold]
 
@@ -22,8 +23,9 @@ HoldList = list[Hold]
 class HoldsFace:
     """Legal holds of one memory: each suspends deletion within its scope until it is released."""
 
-    def __init__(self, parts: PartsNow) -> None:
-        self._parts = parts
+    def __init__(self, runtimes: Runtimes) -> None:
+        self._runtimes = runtimes
+        self._holds = StoreHolds(runtimes)
 
     async def place(
         self,
@@ -40,11 +42,13 @@ class HoldsFace:
         Who deletes, withdraws or erases is obeyed all the same: the memory is out of retrieval at once, and stays
         sealed until the release; after an erasure under the hold's own key, on the `ground` "b", "c", "d" or "e" of
         GDPR Art. 17(3). `review_at` is when somebody has to look at it again. ConflictError when the name is in force.
+        It is in force in every tenant's own directory that it may concern, TenantUnavailableError when that of the
+        `scope`'s tenant is not open; without a tenant, a directory that is not open takes it up when it is.
         """
-        parts = self._parts()
+        core = self._runtimes.main.core
         if ground not in GROUNDS:
             raise InvalidInputError(f"ground must be a letter of GDPR Art. 17(3): {', '.join(GROUNDS)}")
-        review = check_moment(review_at, "review_at", from_us(parts.core.now_us()), future=True)
+        review = check_moment(review_at, "review_at", from_us(core.now_us()), future=True)
         wish = Wish(
             name=check_id(name, "name"),
             scope=_checked(scope),
@@ -53,34 +57,33 @@ class HoldsFace:
             ground=ground,
             review_us=to_us(review),
         )
-        with timed(parts.core.observer, "hold"):
-            return await parts.holds.place(wish)
+        with timed(core.observer, "hold"):
+            return await self._holds.place(wish)
 
     async def release(self, name: str, reason: str) -> Hold:
         """End a hold: what it alone kept is destroyed with its key, and what became overdue under it goes at once."""
         check_id(name, "name")
         check_text(reason, "reason", REASON_BYTES)
-        parts = self._parts()
-        with timed(parts.core.observer, "hold"):
-            return await parts.holds.release(name, reason)
+        with timed(self._runtimes.main.core.observer, "hold"):
+            return await self._holds.release(name, reason)
 
     async def list(self, *, released: bool = False) -> HoldList:
         """Return the holds in force, oldest first; with `released` those that ended as well."""
-        found = await self._parts().holds.all()
+        found = await self._holds.all()
         return [one for one in found if released or one.released_at is None]
 
     async def due_for_review(self) -> HoldList:
         """Return the holds in force whose review is due now."""
-        return await self._parts().holds.due_for_review()
+        return await self._holds.due_for_review()
 
     async def export(self, name: str, path: str | Path) -> int:
         """Write to a new file, one JSON object a line, what a hold keeps of persons who were erased or withdrew.
 
-        For the hold's owner, and for nobody else: it is content. Returns how many records.
+        For the hold's owner, and for nobody else: it is content, of tenants with directories of their own too. Returns
+        how many records.
         """
-        parts = self._parts()
-        with timed(parts.core.observer, "export"):
-            return await parts.holds.export(check_id(name, "name"), Path(path))
+        with timed(self._runtimes.main.core.observer, "export"):
+            return await self._holds.export(check_id(name, "name"), Path(path))
 
 
 def _checked(scope: HoldScope) -> HoldScope:

@@ -25,6 +25,7 @@ from tiered_memory.epochs import EpochKeys
 from tiered_memory.errors import CorruptionError, NotFoundError, RootKeyError, TieredMemoryError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.hold_keys import STORE, HoldKeys
 from tiered_memory.register import Entry, Register
 from tiered_memory.state import commands as c
 from tiered_memory.state.epochs import EndEpoch, EpochUse, EveryEpoch, KeysUnder, RewrapKeys
@@ -39,6 +40,7 @@ LOST_GUARDS = (
     "the guards of key epochs are missing (keys/epochs beside the root key): put that folder back, or run "
     "`tiered-memory keys recover` with an escrow file; nothing was changed"
 )
+NOTHING_HELD = "this tenant holds nothing: there is no key to rotate"
 Progress = Callable[[int, int], None]
 
 
@@ -61,7 +63,7 @@ class RotationReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochStatus:
-    """One epoch of a tenant (its pseudonym in hex). State: current, leaving, unreadable (no guard) or ended."""
+    """One epoch of a tenant (its pseudonym in hex; empty: the store's own, for keys of holds without a tenant). State: current, leaving, unreadable (no guard) or ended."""
 
     tenant: str
     epoch: int
@@ -92,11 +94,12 @@ class _Leaving:
 class KeyEpochs:
     """Rotates, finishes what was cut short, and says how things stand."""
 
-    def __init__(self, core: Core, epochs: EpochKeys) -> None:
+    def __init__(self, core: Core, epochs: EpochKeys, holds: HoldKeys) -> None:
         self._core = core
+        self._holds = holds
         self._epochs = epochs
         self._register = Register(core)
-        self._turning = anyio.Lock()
+        self.turning = anyio.Lock()
         self._found: list[EpochRecord] = []
 
     async def rotate(
@@ -111,16 +114,18 @@ class KeyEpochs:
             StorageError: an engine failed; the same call goes on from there.
         """
         begun, done = stopwatch(), _Done(set())
-        async with self._turning:
-            tenants = await self._tenants(tenant)
+        async with self.turning:
+            tenants = await self._rotated(tenant)
             for one in tenants:
                 before = done.left
                 await self._finish(one, done, progress, discard=discard)
                 await self._epochs.begin(one)
                 done.left = before
                 await self._finish(one, done, progress, discard=discard)
+                async with self._core.holding:
+                    await self._holds.rewrap(one)
         return RotationReport(
-            tenants=len(tenants),
+            tenants=sum(one != STORE for one in tenants),
             subjects=len(done.subjects),
             keys=done.keys,
             epochs_ended=done.ended,
@@ -134,7 +139,7 @@ class KeyEpochs:
 
         The erased list has been applied before.
         """
-        for tenant in await self._tenants(None):
+        for tenant in await self._tenants():
             for entry in await self._register.common(tenant, ENDED_KIND):
                 guard = bytes.fromhex(entry.fields["guard"])
                 if entry.status == ENDING:
@@ -147,8 +152,8 @@ class KeyEpochs:
     async def finish_begun(self) -> None:
         """Bring rotations to their end that an earlier process began; what fails waits for the next call."""
         try:
-            async with self._turning:
-                for tenant in await self._tenants(None):
+            async with self.turning:
+                for tenant in await self._tenants():
                     await self._finish(tenant, _Done(set()), None)
         except TieredMemoryError as error:
             logger.warning("a rotation that was cut short could not be finished: %s", error)
@@ -209,13 +214,16 @@ class KeyEpochs:
             keys=keys,
         )
 
-    async def _tenants(self, tenant: bytes | None) -> list[bytes]:
-        every = list(dict.fromkeys(one.tenant for one in await self._core.state.read(EveryEpoch())))
-        if tenant is None:
-            return every
-        if tenant not in every:
-            raise NotFoundError("this tenant holds nothing: there is no key to rotate")
-        return [tenant]
+    async def _tenants(self) -> list[bytes]:
+        return list(dict.fromkeys(one.tenant for one in await self._core.state.read(EveryEpoch())))
+
+    async def _rotated(self, tenant: bytes | None) -> list[bytes]:
+        """The store's own epoch goes along: keys of holds under it may keep something of any tenant."""
+        holds = await self._holds.tenants()
+        every = {*await self._tenants(), *holds}
+        if tenant is not None and tenant not in every:
+            raise NotFoundError(NOTHING_HELD)
+        return sorted(every if tenant is None else every & {tenant, STORE})
 
     async def _finish(
         self, tenant: bytes, done: _Done, progress: Progress | None, *, discard: bool = False
@@ -234,8 +242,13 @@ class KeyEpochs:
             if left and not discard:
                 done.left += len(left)
                 return False
-            if await self._end(leaving, left):
-                return True
+            async with self._core.holding:  # no hold gets its key meanwhile: it would be under what ends here
+                held = (await self._holds.rewrap(leaving.tenant))[leaving.epoch]
+                if held and not discard:
+                    done.left += held
+                    return False
+                if await self._end(leaving, left):
+                    return True
 
     async def _move(self, leaving: _Leaving, done: _Done, progress: Progress | None) -> list[KeyRecord]:
         """Wrap again what opens, and return the rest."""

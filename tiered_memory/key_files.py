@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tiered_memory.clock import Entropy
@@ -18,9 +19,16 @@ from tiered_memory.crypto.kms import (
 )
 from tiered_memory.crypto.providers import provider_of
 from tiered_memory.errors import RootKeyError
+from tiered_memory.failpoints import reach
+from tiered_memory.files import sync_path
 
 FILE, ENV = "file", "env"
 STATE_NAME = "state.db"
+GIVEN = (
+    "the root key is given from outside (root_key or TIERED_MEMORY_ROOT_KEY) and cannot be changed from here: hand it to "
+    "aws-kms or vault first (`tiered-memory keys move`), or keep it in a file (root_key_file)"
+)
+CHANGING = "the root key is being changed: open the store once, which finishes that; nothing was changed"
 
 
 def keys_folder(settings: Settings) -> Path:
@@ -48,25 +56,92 @@ def source_of(settings: Settings, provider: str | None = None) -> RootSource:
     return WrappedRoot(keys_folder(settings) / WRAPPED_NAME, name, provider_of(name))
 
 
+@dataclass(frozen=True, slots=True)
+class RootPlaces:
+    """Where a root key lies, and where the next one does while it is changed."""
+
+    source: FileRoot | WrappedRoot
+
+    @property
+    def path(self) -> Path:
+        """The file of the present one."""
+        return self.source.path
+
+    @property
+    def upcoming(self) -> FileRoot | WrappedRoot:
+        """The next one, while both are needed."""
+        return replace(self.source, path=self.path.with_name(f"{self.path.name}.next"))
+
+    @property
+    def done(self) -> Path:
+        """The file of the next one, once nothing needs the present one any more."""
+        return self.path.with_name(f"{self.path.name}.done")
+
+    @property
+    def changing(self) -> bool:
+        """Tell whether a change was begun and is not finished."""
+        return self.upcoming.path.exists() or self.done.exists()
+
+    def settle(self) -> None:
+        """Say that nothing needs the present key any more, and `swap`."""
+        self.upcoming.path.rename(self.done)
+        sync_path(self.path.parent)
+        reach("root.after_done")
+        self.swap()
+
+    def swap(self) -> None:
+        """Destroy the key that nothing needs any more and put the next one in its place, if it has come to that."""
+        if self.done.exists():
+            self.source.remove()
+            reach("root.after_destroy")
+            self.done.rename(self.path)
+            sync_path(self.path.parent)
+
+
+def root_places(settings: Settings) -> RootPlaces:
+    """Return where a store's root key lies.
+
+    Raises:
+        RootKeyError: it is given from outside, where nothing of it can be changed.
+    """
+    source = source_of(settings)
+    if isinstance(source, FileRoot | WrappedRoot):
+        return RootPlaces(source)
+    raise RootKeyError(GIVEN)
+
+
 def load_root(settings: Settings) -> bytes:
     """Return a store's root key.
 
     Raises:
-        RootKeyError: it cannot be had; says what to do.
+        RootKeyError: it cannot be had, or is being changed; says what to do.
     """
-    root = source_of(settings).load()
+    source = source_of(settings)
+    if isinstance(source, FileRoot | WrappedRoot) and RootPlaces(source).changing:
+        raise RootKeyError(CHANGING)
+    root = source.load()
     if root is None:
         raise RootKeyError(_missing(settings))
     return root
 
 
-def load_or_create_root(settings: Settings, entropy: Entropy) -> bytes:
-    """Return a store's root key, making one for a directory without a store; see `load_root`."""
+def load_or_create_root(settings: Settings, entropy: Entropy) -> tuple[bytes, bytes | None]:
+    """Return a store's root key, making one for a directory without a store, and the former one while it is changed.
+
+    Raises:
+        RootKeyError: it cannot be had; says what to do.
+    """
     source = source_of(settings)
+    places = RootPlaces(source) if isinstance(source, FileRoot | WrappedRoot) else None
+    if places is not None:
+        places.swap()
     root = source.load()
     if root is None and (settings.data_dir / STATE_NAME).exists():
         raise RootKeyError(_missing(settings))
-    return create_root_key(source, entropy) if root is None else root
+    if root is None:
+        return create_root_key(source, entropy), None
+    upcoming = None if places is None else places.upcoming.load()
+    return (root, None) if upcoming is None else (upcoming, root)
 
 
 def _missing(settings: Settings) -> str:

@@ -1,7 +1,6 @@
 """What is done to a store's key files: escrow and recovery, and handing the root key to another keeper.
 
-All of it reads and writes key files only, and is done while the store is closed, except that an escrow file may be
-written at any time.
+All of it is done while the store is closed, except that an escrow file may be written at any time.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiered_memory.branches import Branches
 from tiered_memory.clock import Entropy, SystemEntropy
 from tiered_memory.config import Settings
 from tiered_memory.crypto.envelope import NONCE_BYTES
@@ -19,6 +19,8 @@ from tiered_memory.errors import ConfigurationError, InvalidInputError, RootKeyE
 from tiered_memory.files import replace_file
 from tiered_memory.key_files import STATE_NAME, guards_of, load_root, source_of
 from tiered_memory.ownership import Ownership
+from tiered_memory.root_keys import RootReport
+from tiered_memory.wiring import Overrides
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,22 @@ def move_root(settings: Settings, provider: str, *, entropy: Entropy | None = No
         if there.load() != root:
             raise RootKeyError("the provider does not give back what it was given; nothing was destroyed")
         source_of(settings).remove()
+
+
+async def rotate_root(settings: Settings) -> RootReport:
+    """Put a new root key in the place of the old of a store that nobody has open; see `TieredMemory.keys`.
+
+    Raises:
+        ConfigurationError: there is no store, or it is open.
+    """
+    if not (settings.data_dir / STATE_NAME).exists():
+        raise ConfigurationError(f"there is no memory in {settings.data_dir} whose root key could be changed")
+    branches = Branches(settings.model_copy(update={"background": False}), Overrides())
+    await branches.open()
+    try:
+        return await branches.rotate_root()
+    finally:
+        await branches.close()
 
 
 @contextmanager

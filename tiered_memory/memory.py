@@ -24,7 +24,7 @@ from tiered_memory.holds_face import HoldsFace
 from tiered_memory.intake import check_caller, check_count, check_id, check_subject
 from tiered_memory.keys_face import Keys
 from tiered_memory.maintenance import reembed_store
-from tiered_memory.merging import merged_forecasts, merged_reports, merged_stats
+from tiered_memory.merging import merged_forecasts, merged_reports, merged_runs, merged_stats
 from tiered_memory.metrics import timed
 from tiered_memory.model import Subject
 from tiered_memory.notices_face import Notices
@@ -143,11 +143,11 @@ class TieredMemory:
     @property
     def holds(self) -> HoldsFace:
         """Legal holds on what this memory keeps."""
-        return HoldsFace(self._parts)
+        return HoldsFace(self._branches)
 
     async def purge_runs(self) -> list[PurgeRun]:
         """Return what forgetting cycles took, as counts per class: the newest 400 that took anything, oldest first."""
-        return await self._parts().purges.runs()
+        return merged_runs([await one.purges.runs() for one in self._branches.every()])
 
     @property
     def ledger(self) -> Ledger:
@@ -157,7 +157,7 @@ class TieredMemory:
     @property
     def requests(self) -> StoreRequests:
         """The open requests of every user to exercise a right, with their deadlines."""
-        return StoreRequests(self._parts)
+        return StoreRequests(self._branches)
 
     @property
     def reports(self) -> Reports:
@@ -171,12 +171,12 @@ class TieredMemory:
     @property
     def keys(self) -> Keys:
         """The keys of this memory: ending their epochs, and how they stand."""
-        return Keys(self._parts)
+        return Keys(self._branches)
 
     @property
     def notices(self) -> Notices:
         """The privacy notices of this memory."""
-        return Notices(self._parts)
+        return Notices(self._branches)
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""

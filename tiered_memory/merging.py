@@ -11,6 +11,8 @@ from tiered_memory.analytics.duckdb_views import Forecast as DueForecast
 from tiered_memory.analytics.duckdb_views import Stats
 from tiered_memory.forecast_model import Forecast, ForecastBucket, ForecastShift, ForgettingForecast
 from tiered_memory.forget_model import ForgetReport
+from tiered_memory.hold_model import PurgeRun
+from tiered_memory.purge_log import NEWEST
 
 PLANNED_MOST = 1000
 K = TypeVar("K")
@@ -75,6 +77,11 @@ def merged_forecasts(found: Sequence[ForgettingForecast]) -> ForgettingForecast:
         candidate=_merged(candidates) if candidates else None,
         shift=_shifted(shifts) if shifts else None,
     )
+
+
+def merged_runs(found: Sequence[Sequence[PurgeRun]]) -> list[PurgeRun]:
+    """Return the newest purge runs of several runtimes, oldest first."""
+    return sorted((run for runs in found for run in runs), key=lambda run: run.at)[-NEWEST:]
 
 
 def _merged(found: Sequence[Forecast]) -> Forecast:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -43,6 +45,15 @@ class NoticeBoard:
             return await self._published(notice) or notice
         return notice
 
+    async def take_up(self, notices: Iterable[Notice]) -> None:
+        """Have what the store published at hand in a tenant's own runtime as well; what is there already stays."""
+        known = {_named(one) for one in await self.all()}
+        for notice in notices:
+            if _named(notice) not in known:
+                with contextlib.suppress(ConflictError):  # somebody did the same at this moment
+                    leaf = replace(self._leaf(notice), at_us=self._core.now_us())
+                    await self._register.put_common(STORE, _entry(notice), leaf)
+
     async def all(self) -> list[Notice]:
         """Return every notice in the order of publication."""
         entries = await self._register.common(STORE, NOTICE)
@@ -53,10 +64,7 @@ class NoticeBoard:
         return chosen_notice(await self.all(), name, language)
 
     async def _published(self, notice: Notice) -> Notice | None:
-        name = entry_name(notice.id, notice.version, notice.language)
-        earlier = next(
-            (one for one in await self.all() if entry_name(one.id, one.version, one.language) == name), None
-        )
+        earlier = next((one for one in await self.all() if _named(one) == _named(notice)), None)
         if earlier is not None and replace(earlier, at_us=notice.at_us) != notice:
             raise ConflictError(
                 "this version of the notice is published in this language and cannot change: publish a new version"
@@ -65,18 +73,20 @@ class NoticeBoard:
 
     def _leaf(self, notice: Notice) -> AuditLeaf:
         """The text is public: its digest may stand in the ledger."""
-        name = entry_name(notice.id, notice.version, notice.language)
-        named = self._core.names.register_key.fingerprint(b"ledger/notice/" + name.encode()).hex()
+        named = self._core.names.register_key.fingerprint(b"ledger/notice/" + _named(notice).encode()).hex()
         detail = {"sha256": notice.sha256}
         return AuditLeaf(AuditEvent.NOTICE_PUBLISHED, notice.at_us, "", "", 0, object=named, detail=detail)
 
 
+def _named(notice: Notice) -> str:
+    return entry_name(notice.id, notice.version, notice.language)
+
+
 def _entry(notice: Notice) -> Entry:
-    name = entry_name(notice.id, notice.version, notice.language)
     fields = {
         key: list(value) if isinstance(value, tuple) else value for key, value in asdict(notice).items()
     }
-    return Entry(id=name, kind=NOTICE, status=PUBLISHED, at_us=notice.at_us, fields=fields)
+    return Entry(id=_named(notice), kind=NOTICE, status=PUBLISHED, at_us=notice.at_us, fields=fields)
 
 
 def _notice(entry: Entry) -> Notice:

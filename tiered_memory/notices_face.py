@@ -11,7 +11,8 @@ from tiered_memory.errors import InvalidInputError
 from tiered_memory.intake import REASON_BYTES, check_id, check_text
 from tiered_memory.metrics import timed
 from tiered_memory.privacy.notices import AT, Notice, required_notice
-from tiered_memory.runtime import PartsNow
+from tiered_memory.runtime import Parts
+from tiered_memory.runtimes import Runtimes
 
 TEXT_BYTES = 256 * 1024
 LISTS = frozenset({"purposes", "recipients"})
@@ -30,17 +31,21 @@ class NoticeTerms(TypedDict, total=False):
 
 
 class Notices:
-    """The privacy notices of a store: what people see before they decide."""
+    """The privacy notices of a store: what people see before they decide. They are the same for all its tenants."""
 
-    def __init__(self, parts: PartsNow) -> None:
-        self._parts = parts
+    def __init__(self, runtimes: Runtimes) -> None:
+        self._runtimes = runtimes
+
+    def _parts(self) -> Parts:
+        return self._runtimes.main
 
     async def publish(
         self, notice_id: str, *, version: str, language: str, text: str, **stated: Unpack[NoticeTerms]
     ) -> Notice:
         """Publish a version of a notice in a language (BCP 47, e.g. "en"); `text` has at most 256 KiB.
 
-        It cannot be changed any more; publishing the same again answers with what is published.
+        It cannot be changed any more; publishing the same again answers with what is published. Tenants with data
+        directories of their own find it as well, strict ones too; one whose directory is not open does when it is.
 
         Raises:
             ConflictError: this version is published in this language with something else.
@@ -56,7 +61,10 @@ class Notices:
         )
         parts = self._parts()
         with timed(parts.core.observer, "rights"):
-            return await parts.notices.publish(notice)
+            published = await parts.notices.publish(notice)
+            for own in self._runtimes.every()[1:]:
+                await own.notices.take_up([published])
+        return published
 
     async def get(self, name: str, *, language: str | None = None) -> Notice:
         """Return a notice by "id" (its newest version) or "id@version"; NotFoundError when there is none.

@@ -103,12 +103,24 @@ class Objecting:
     async def _restrict(self, active: ActiveSubject, entry: Entry) -> None:
         """Nothing is destroyed, so nothing has to outlive a restore but the objection itself."""
         mark = self._endings.mark(active, entry.id, entry.at_us, RESTRICTED)
-        await self._endings.listed(mark)
-        await self._core.ballast.spend(lambda: self._register.put(active, entry, _leaf(active, entry)))
-        active.objections[entry.id] = ObjectionStatus.RESTRICTED
-        active.objection_changes += 1
+        async with self._endings.leaving(active, entry.id):
+            await self._endings.listed(mark)
+            await self._barred(active, entry)
+            active.objection_changes += 1
         reach("withdraw.after_commit")
         await self._endings.take_out(active, entry.id)
+
+    async def _barred(self, active: ActiveSubject, entry: Entry) -> None:
+        """Whoever writes looks into RAM last of all: what is committed after the objection must have met it there."""
+        before = active.objections.get(entry.id)
+        active.objections[entry.id] = ObjectionStatus.RESTRICTED
+        try:
+            await self._core.ballast.spend(lambda: self._register.put(active, entry, _leaf(active, entry)))
+        except BaseException:
+            active.objections.pop(entry.id)
+            if before is not None:
+                active.objections[entry.id] = before
+            raise
 
     async def _lift(self, active: ActiveSubject, entry: Entry, leaf: AuditLeaf) -> None:
         """Listed last: until then a restored store takes the objection for one that stands."""

@@ -126,7 +126,8 @@ class Pager:
         self, active: ActiveSubject, rows: Sequence[MemoryRow], records: Mapping[str, TierRecord]
     ) -> None:
         """Nothing is awaited here: what left since the rows were read is known, and stays away."""
-        fresh = [r for r in rows if r.memory_id not in active.left and active.known(r.memory_id) is None]
+        away = active.left | {row.memory_id for row in rows if row.purpose in active.objections}
+        fresh = [r for r in rows if r.memory_id not in away and active.known(r.memory_id) is None]
         there = [records[row.memory_id] for row in fresh if is_current(row, records)]
         opened = self._directory.holdings.open_all(active, there)
         states = {row.memory_id: Tracked(row, state_of(row)) for row in fresh}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from datetime import date, datetime
 
@@ -9,9 +10,12 @@ from tiered_memory.errors import InvalidInputError
 from tiered_memory.intake import REASON_BYTES, check_count, check_id, check_moment, check_text
 from tiered_memory.metrics import timed
 from tiered_memory.privacy.requests import Outcome, Request, Right, check_outcome, check_right
-from tiered_memory.requesting import DueRequest, ErasureRecord
-from tiered_memory.runtime import PartsNow
+from tiered_memory.requesting import DUE_LIMIT, DueRequest, ErasureRecord
+from tiered_memory.runtime import Parts
+from tiered_memory.runtimes import Runtimes
 from tiered_memory.scope import Scope
+
+logger = logging.getLogger("tiered_memory")
 
 MOST_DAYS = 3650
 Requested = list[Request]
@@ -86,17 +90,20 @@ class UserRequests:
 
 
 class StoreRequests:
-    """What a privacy officer has to see to: the open requests of every user."""
+    """What a privacy officer has to see to: the open requests of every user, in every tenant's directory."""
 
-    def __init__(self, parts: PartsNow) -> None:
-        self._parts = parts
+    def __init__(self, runtimes: Runtimes) -> None:
+        self._runtimes = runtimes
 
     async def due(self, *, within_days: int = 7) -> list[DueRequest]:
-        """Return the open requests that fall due within days (0..3650) or are overdue, the longest overdue first."""
+        """Return the open requests that fall due within days (0..3650) or are overdue, the longest overdue first.
+
+        At most 1000. Those of a tenant whose own directory is not open are missing, which is logged.
+        """
         check_count(within_days, "within_days", low=0, high=MOST_DAYS)
-        parts = self._parts()
-        with timed(parts.core.observer, "rights"):
-            return await parts.requests.due(within_days)
+        with timed(self._runtimes.main.core.observer, "rights"):
+            found = [one for parts in self._every() for one in await parts.requests.due(within_days)]
+        return sorted(found, key=lambda one: one.request.due_at)[:DUE_LIMIT]
 
     async def overdue(self) -> list[DueRequest]:
         """Return those whose last day has passed."""
@@ -104,9 +111,17 @@ class StoreRequests:
 
     async def erasures(self) -> list[ErasureRecord]:
         """Return what is kept of erasures that were carried out, oldest first: nothing in it is personal."""
-        parts = self._parts()
-        with timed(parts.core.observer, "rights"):
-            return await parts.requests.erasures()
+        with timed(self._runtimes.main.core.observer, "rights"):
+            found = [one for parts in self._every() for one in await parts.requests.erasures()]
+        return sorted(found, key=lambda one: one.finished_at)
+
+    def _every(self) -> list[Parts]:
+        missing = self._runtimes.unavailable
+        if missing:
+            logger.warning(
+                "what %d tenants have in directories of their own is missing: they are not open", missing
+            )
+        return self._runtimes.every()
 
 
 def _optional(words: str | None, what: str) -> str | None:

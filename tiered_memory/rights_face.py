@@ -20,7 +20,8 @@ class Rights:
         """Freeze everything held of this user: it is stored, and neither used, nor changed, nor forgotten.
 
         Every call that processes raises RestrictedError from now on; what was under way does not land. Ceilings rest
-        as well: the data is kept for the person. Only what hot alone has ends with its time. `until` is when somebody
+        as well: the data is kept for the person. Only what hot alone has ends with its time, and what rests on a
+        consent ends with it, withdrawn or expired: Art. 18(2) lets data be stored, not kept without grounds. `until` is when somebody
         should look at it again: it does not end by itself, because the person is to be told before (Art. 18(3)).
         """
         check_text(reason, "reason", REASON_BYTES)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import from_us, to_us
-from tiered_memory.commits import WITHDRAWN, Commission, Committer, Written
+from tiered_memory.commits import WITHDRAWN, Commission, Committer, Written, shown_of
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import SealingKey
 from tiered_memory.drafts import Draft, DraftWriter
@@ -304,8 +304,11 @@ class Router:
 
     async def _publish(self, active: ActiveSubject, given: Commission, rows: Sequence[MemoryRow]) -> None:
         """Make acknowledged interactions findable and part of their session."""
-        self._committer.publish(active, given, rows, self._expires_us())
-        for draft in given.drafts:
+        shown = shown_of(active, given)
+        if shown is not given:
+            await self._take_back(active, [draft for draft in given.drafts if draft.placement.durable])
+        self._committer.publish(active, shown, rows, self._expires_us())
+        for draft in shown.drafts:
             if draft.memory.session is not None and draft.is_heard:
                 await self._join_session(active, draft, draft.memory.session)
 

@@ -129,7 +129,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     """Return the acting modules over `core`."""
     base = _memory_parts(core, analytics, data_dir)
     directory, flusher, inflight, sweeper = base.directory, base.flusher, base.inflight, base.sweeper
-    endings, notices = Endings(core, sweeper, inflight), NoticeBoard(core)
+    vault = Vault(core, directory.epochs)
+    endings, notices = Endings(core, sweeper, inflight, vault), NoticeBoard(core)
     expiry = Expiry(core, directory, endings, base.announcer)
     sweeper.end_consents = expiry.cycle
     accesses = AccessWriter(core.state, core.clock)
@@ -137,7 +138,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     consents = Consents(core, directory, endings, notices, inflight)
     acting = Acting(directory, base.pager, base.router, base.recall, base.fulfil, consents, access)
     shared = SharedSpaces(core, acting)
-    base.eraser.leave_spaces = shared.leave_all
+    base.eraser.leave_spaces, endings.leaving = shared.leave_all, shared.leaving
     overwriting = Overwriting(core, flusher, inflight)
     reviser = Reviser(core, flusher, directory.holdings, sweeper)
     quarantine = Quarantine(core, directory, base.pager, reviser, inflight)
@@ -163,6 +164,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
                 committer=base.committer,
                 quotas=base.quotas,
                 sweeper=sweeper,
+                quarantine=quarantine,
             ),
         ),
         restrictions=Restrictions(core, directory, sweeper, inflight),
@@ -170,9 +172,9 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         requests=Requests(core, directory, base.announcer),
         exporter=Exporter(core, directory, base.sessions),
         importer=Importer(core, directory, base.committer, flusher, inflight),
-        holds=Holds(core, directory, sweeper, inflight, Vault(core)),
+        holds=Holds(core, directory, sweeper, inflight, vault),
         purges=PurgeLog(core),
-        key_epochs=KeyEpochs(core, directory.epochs),
+        key_epochs=KeyEpochs(core, directory.epochs, vault.keys),
         tenants=Tenants(core),
         quarantine=quarantine,
         rollback=Rollback(
@@ -226,7 +228,7 @@ class Runtime:
 
     def __init__(self, parts: Parts, settings: Settings, release: Callable[[], Awaitable[None]]) -> None:
         self.parts = parts
-        self._settings = settings
+        self.settings = settings
         self._release = release
         self._background: asyncio.Task[None] | None = None
         self.open = False
@@ -240,7 +242,7 @@ class Runtime:
                 await self._release()
             raise
         self.open = True
-        if self._settings.background:
+        if self.settings.background:
             self._background = asyncio.create_task(self._run(), name="tiered-memory-background")
             self._background.add_done_callback(_report_end)
 
@@ -326,7 +328,7 @@ class Runtime:
             self._background = None
 
     async def _run(self) -> None:
-        settings, parts = self._settings, self.parts
+        settings, parts = self.settings, self.parts
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(parts.flusher.run)
             tasks.start_soon(parts.key_epochs.finish_begun)

@@ -75,6 +75,9 @@ class Scope:
 
     async def permit(self, op: str, levels: Sequence[Sensitivity] = ()) -> None:
         """Refuse `op` unless the caller may make it, and with memories of each of `levels`; see `using`."""
-        access = self.parts().access
-        await access.permit(self.subject, self.caller, op)
-        await access.permit_levels(self.subject, self.caller, op, levels)
+        await self.parts().access.permit(self.subject, self.caller, op)
+        await self.permit_levels(op, levels)
+
+    async def permit_levels(self, op: str, levels: Sequence[Sensitivity]) -> None:
+        """Refuse `op` unless the caller may make it with memories of each of `levels`."""
+        await self.parts().access.permit_levels(self.subject, self.caller, op, levels)

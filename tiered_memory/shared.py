@@ -260,20 +260,32 @@ class SharedSpaces:
         if SUBJECT_PURPOSE in person.damaged_keys:
             logger.warning("the key of an erased user is damaged: what the user shared cannot be found")
         for joined in await self._register.of(person, MEMBERSHIPS):
-            space = Subject(joined.fields["tenant"], joined.fields["space"])
-            async with self._locks.held(space):
-                await self._take_back(space, joined.fields["reference"], leaving=True)
+            async with self._locks.held(_space(joined)):
+                await self._take_back(joined, leaving=True)
             reach("shared.after_leaving")
 
-    async def withdrawn(self, person: ActiveSubject, purpose: str) -> None:
-        """Remove what a person contributed to spaces of a purpose the person withdraws the consent to."""
-        for joined in await self._register.of(person, MEMBERSHIPS):
-            space = Subject(joined.fields["tenant"], joined.fields["space"])
-            if joined.fields["purpose"] == purpose:
-                async with self._locks.held(space):
-                    await self._take_back(space, joined.fields["reference"], leaving=False)
+    @asynccontextmanager
+    async def leaving(self, person: ActiveSubject, purpose: str) -> AsyncIterator[None]:
+        """Remove what a person contributed for a purpose that ends meanwhile: before, so that a crash has it ended again."""
+        joined = await self._joined_for(person, purpose)
+        async with AsyncExitStack() as stack:
+            # In one order: two people may leave the same two spaces.
+            for space in sorted({_space(one) for one in joined}, key=lambda one: (one.tenant, one.user)):
+                await stack.enter_async_context(self._locks.held(space))
+            for one in joined:
+                await self._take_back(one, leaving=False)
+            reach("shared.after_leaving")
+            yield
+        for late in [one for one in await self._joined_for(person, purpose) if one not in joined]:
+            async with self._locks.held(_space(late)):
+                await self._take_back(late, leaving=False)
 
-    async def _take_back(self, space: Subject, reference: str, *, leaving: bool) -> None:
+    async def _joined_for(self, person: ActiveSubject, purpose: str) -> list[Entry]:
+        every = await self._register.of(person, MEMBERSHIPS) if person.durable else []
+        return [one for one in every if one.fields["purpose"] == purpose]
+
+    async def _take_back(self, joined: Entry, *, leaving: bool) -> None:
+        space, reference = _space(joined), joined.fields["reference"]
         row = await self._core.state.read(c.GetSubject(self._core.names.subject(space)))
         if row is None or row.state != SubjectState.ACTIVE:
             return
@@ -281,7 +293,7 @@ class SharedSpaces:
             for memory in await self._by(active, reference):
                 # It is gone but for a sealed copy in hot, which goes when hot is back.
                 with suppress(HotTierError):
-                    await self._fulfil.delete(active, memory.id, "its author was erased or withdrew")
+                    await self._fulfil.delete(active, memory.id, "its author was erased, or may not share it")
             entry = await self._entry(active)
             if entry is not None and leaving:
                 access = AccessList.of(entry.fields)
@@ -303,9 +315,9 @@ class SharedSpaces:
         if person is None:
             return
         now_us = self._core.now_us()
-        consents = open_consents(person.consents, now_us)
+        consents, policy = open_consents(person.consents, now_us), self._core.policy
         for level in levels:
-            grounds = decide_grounds(self._core.policy, consents, purpose, level, now_us)
+            grounds = decide_grounds(policy, consents, purpose, level, now_us, objections=person.objections)
             if not grounds.durable:
                 raise ConsentRequiredError(
                     f"{grounds.reason}: this user takes no part in what is shared for it"
@@ -361,6 +373,10 @@ class SharedSpaces:
         detail: dict[str, int | str] = {"change": change, "count": count}
         key, now_us = active.ledger_key, self._core.now_us()
         return leaf_for(active, key, AuditEvent.SHARED_CHANGED, now_us, about=about, detail=detail)
+
+
+def _space(joined: Entry) -> Subject:
+    return Subject(joined.fields["tenant"], joined.fields["space"])
 
 
 def _may(found: Admitted, visit: Visit, right: SharedRight) -> bool:

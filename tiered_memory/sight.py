@@ -59,7 +59,11 @@ class Sight:
             (one, self.bare(active, one.memory)) for one in entries if one.memory.sensitivity in self.levels
         ]
         return [
-            replace(one, memory=memory, superseded_by=memory.superseded_by, reason=memory.superseded_because)
+            replace(one, memory=memory)
+            if one.corrected_at is not None  # why is told of the memory itself, not of a successor
+            else replace(
+                one, memory=memory, superseded_by=memory.superseded_by, reason=memory.superseded_because
+            )
             for one, memory in found
         ]
 

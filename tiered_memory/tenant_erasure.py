@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,9 @@ from tiered_memory.tenant_book import Registered
 logger = logging.getLogger("tiered_memory")
 
 SALT_BYTES = 16
-KEY_FILES = (Path("keys") / "root.key", Path("state.key"))
-UNDER_HOLD = "memories of this tenant are under a hold: release it first; nothing was erased"
+ROOTS = ("root.key", "root.key.next", "root.key.done")
+KEY_FILES = (*(Path("keys") / name for name in ROOTS), Path("state.key"))
+UNDER_HOLD = "this tenant, or something of it, is under a hold: release it first; nothing was erased"
 LEFT = "the tenant's keys are destroyed, but not everything could be removed; erase it again, or reopen the store"
 
 
@@ -104,7 +105,8 @@ class TenantEraser:
         if place.parts is not None:
             core = place.parts.core
             pseudonym = core.names.tenant(tenant)
-            if await core.state.read(HeldMemories(pseudonym)):
+            held = await core.state.read(HeldMemories(pseudonym))
+            if held or await place.parts.holds.binds(tenant, whole=place.directory is not None):
                 raise ConflictError(UNDER_HOLD)
             keys = await core.state.read(TenantKeys(pseudonym))
             guards = await guards_of(core, pseudonym)
@@ -153,6 +155,8 @@ class TenantEraser:
         if place.parts is None:
             if place.directory is None:
                 raise ErasureIncompleteError(LEFT)
+            # Its guards may lie in the store's folder, which stays.
+            await _destroy_guards(self._core, begun.guards)
             return replace(begun, subjects=(), unopened=True)
         subjects, keys = await _emptied(place.parts, entry.id, begun)
         return replace(begun, subjects=tuple(subjects), keys=max(keys, begun.keys))
@@ -205,6 +209,11 @@ async def guards_of(core: Core, tenant: bytes) -> tuple[bytes, ...]:
     return tuple(one for one in found if one is not None)
 
 
+async def _destroy_guards(core: Core, guards: Iterable[bytes]) -> None:
+    for guard in guards:
+        await anyio.to_thread.run_sync(core.guards.destroy, guard)
+
+
 async def _emptied(parts: Parts, tenant: str, begun: Begun) -> tuple[Sequence[bytes], int]:
     """Erase every subject of a tenant in one runtime; return who that was, and how many keys went."""
     core, pseudonym = parts.core, parts.core.names.tenant(tenant)
@@ -215,12 +224,12 @@ async def _emptied(parts: Parts, tenant: str, begun: Begun) -> tuple[Sequence[by
     leaf = AuditLeaf(AuditEvent.ERASURE_BEGUN, core.now_us(), pseudonym.hex(), "", 0, reason="tenant")
     guards = {*begun.guards, *await guards_of(core, pseudonym)}
     fenced = await core.ballast.spend(lambda: core.state.write(FenceTenant(pseudonym, leaf)))
+    reach("tenant.after_fence")
     await parts.directory.expel(tenant)
     parts.announcer.events.drop_tenant(tenant)
     await core.state.checkpoint()
-    for guard in guards:
-        await anyio.to_thread.run_sync(core.guards.destroy, guard)
-    reach("tenant.after_fence")
+    await _destroy_guards(core, guards)
+    reach("tenant.after_guards")
     await _finish_each(parts, pseudonym)
     return await core.state.read(ErasedSince(pseudonym, begun.at_us)), fenced.keys
 

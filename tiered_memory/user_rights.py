@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 from tiered_memory.archive import Archive, Progress
 from tiered_memory.archive_plan import ImportOptions, ImportReport
+from tiered_memory.caller import AGENT
 from tiered_memory.consent_face import Consent
 from tiered_memory.corrections import Asked, Changes, Correction, checked
 from tiered_memory.decisions_face import DecisionsFace
@@ -25,6 +27,7 @@ from tiered_memory.intake import (
 from tiered_memory.metrics import timed
 from tiered_memory.model import (
     Certificate,
+    Sensitivity,
     Subject,
 )
 from tiered_memory.privacy.objections import Objection
@@ -57,10 +60,13 @@ class UserRights:
         return self._scope.subject
 
     async def about(self) -> Dossier:
-        """Return what is held of this user, why and until when, what the ledger recorded, and this user's rights."""
+        """Return what is held of this user, why and until when, what the ledger recorded, and this user's rights.
+
+        Shared memories are named to who acts for the person (the role "agent"), to other roles they are counted.
+        """
         async with self._using("about") as (parts, active):
             await parts.accesses.flush()
-            return await disclosed(parts, active)
+            return await disclosed(parts, active, named=self._scope.caller.role == AGENT)
 
     async def update(
         self, memory_id: str, content: str, *, reason: str, **changes: Unpack[Changes]
@@ -68,11 +74,20 @@ class UserRights:
         """Correct what a memory says (GDPR Art. 16); `changes` are the fields of `Changes`, what is not given stays.
 
         The old text is found nowhere any more; `history` keeps it, with the time and the reason. The result names
-        what was derived from the memory and may need correcting too. NotFoundError when there is none.
+        what was derived from the memory and may need correcting too. NotFoundError when there is none. A new text
+        that reads like instructions to the agent is quarantined, and what is quarantined stays so until it is released.
+
+        Raises:
+            OnHoldError: a legal hold covers the memory.
+            AccessDeniedError: the caller's role may not correct, or not write, memories of the new sensitivity.
         """
         check_memory_id(memory_id)
         asked = checked(reason, Asked(**changes), REASON_BYTES)
         async with self._using("update", memory_id) as (parts, active):
+            if asked.sensitivity is not None:
+                level = check_word(Sensitivity, asked.sensitivity, "sensitivity")
+                await self._scope.permit_levels("update", [level])
+                await self._scope.permit_levels("add", [level])
             return await parts.corrector.correct(active, memory_id, content, reason, asked)
 
     async def object_to(
@@ -115,12 +130,15 @@ class UserRights:
         """Write what is held of this user to a signed archive: a new file at `path`, or in that directory.
 
         `kind` "access" holds everything, what was inferred as well (GDPR Art. 15), "portability" what the person
-        provided (Art. 20). See `archive.Exporter.export` for the errors: after each there is no file.
+        provided (Art. 20). A role that does not reach every level exports what it reaches. See `archive.Exporter.export` for the errors: after each there is no file.
         """
         chosen = check_word(ArchiveKind, kind, "kind")
-        async with self._using("export") as (parts, active):
+        async with self._using("export") as call:
+            parts, active = call
             target = None if path is None else Path(path)
-            return await parts.exporter.export(active, target, chosen, progress)
+            made = await parts.exporter.export(active, target, chosen, progress, call.sight)
+            call.shown = made.memories
+            return made
 
     async def import_archive(
         self,
@@ -137,13 +155,15 @@ class UserRights:
         another user id `accept_other_subject`. See `archive_import.Importer.take_in` for the errors.
         """
         key = None if public_key is None else check_key(public_key)
-        options = ImportOptions(
+        asked = ImportOptions(
             purpose=None if purpose is None else check_id(purpose, "purpose"),
             public_key=key,
             accept_other_subject=accept_other_subject,
             progress=progress,
         )
-        async with self._using("import") as (parts, active):
+        async with self._using("import") as call:
+            parts, active = call
+            options = asked if call.sight is None else replace(asked, levels=call.sight.levels)
             return await parts.importer.take_in(active, Path(path), options)
 
     async def roll_back(

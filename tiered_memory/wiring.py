@@ -107,8 +107,8 @@ async def _engines(
     ballast = Ballast(data_dir / "ballast.bin", settings.ballast_mib)
     await anyio.to_thread.run_sync(ballast.lend)
     guards = guards_of(settings)
-    root = await anyio.to_thread.run_sync(load_or_create_root, settings, entropy)
-    keyring = Keyring(root, entropy, guards)
+    root, former = await anyio.to_thread.run_sync(load_or_create_root, settings, entropy)
+    keyring = Keyring(root, entropy, guards, former)
     state = await _state(data_dir, keyring, entropy, observer, stack)
     names = Pseudonyms(await _master(state, keyring, entropy))
     marks, notary = await _marks(settings, state, names, overrides)
@@ -158,15 +158,24 @@ def load_policy(name_or_path: str) -> Policy:
     Raises:
         PolicyError: there is no such policy, or it is wrong; names file, table and key.
     """
+    return parse_policy(*policy_text(name_or_path))
+
+
+def policy_text(name_or_path: str) -> tuple[str, str]:
+    """Return the text of a shipped policy by name, or of a file, and what to call it; nothing is checked.
+
+    Raises:
+        PolicyError: there is no such policy, or the file cannot be read.
+    """
     if name_or_path.isidentifier():
         text = _shipped_policy(name_or_path)
         if text is None:
             known = ", ".join(shipped_policies())
             raise PolicyError(f"no policy of that name is shipped (there are: {known}); a path ends in .toml")
-        return parse_policy(text, f"{name_or_path}.toml")
+        return text, f"{name_or_path}.toml"
     path = Path(name_or_path)
     try:
-        return parse_policy(path.read_text(encoding="utf-8"), path.name)
+        return path.read_text(encoding="utf-8"), path.name
     except OSError as error:
         raise PolicyError(f"the policy file cannot be read ({type(error).__name__})") from None
     except UnicodeDecodeError:

@@ -108,3 +108,19 @@ async def test_bad_input_is_refused(alice: User) -> None:
     with pytest.raises(NotFoundError):
         await alice.decisions.review("nothing", reviewer="r", outcome="o")
     assert await alice.decisions.list() == []
+
+
+async def test_a_memory_that_is_quarantined_or_corrected_later_shows_what_was_used(alice: User) -> None:
+    one = await alice.add("I pay by invoice", importance=0.9)
+    other = await alice.add("I live in Porto", importance=0.9)
+    record = await alice.decisions.record("offer invoice", memory_ids=[one.id, other.id])
+    await alice.quarantine.put(one.id, reason="doubtful")
+    await alice.update(other.id, "I live in Lisbon", reason="moved")
+    await alice.quarantine.put(other.id, reason="doubtful")
+    used = (await alice.decisions.explain(record.id)).used
+    assert [(each.version, each.content, each.gone) for each in used] == [
+        (1, "I pay by invoice", None),
+        (1, "I live in Porto", None),
+    ]
+    with pytest.raises(NotFoundError, match="quarantined"):
+        await alice.decisions.record("again", memory_ids=[one.id])

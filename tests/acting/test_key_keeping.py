@@ -105,7 +105,7 @@ async def test_an_archive_the_root_and_escrowed_guards_open_on_an_empty_machine(
     recover_keys(load_settings(data_dir=fresh, **LOCAL), tmp_path / "escrow", WORDS)
     result = await aside(shell.run, "restore", str(tmp_path / "archive"), "--data", str(fresh))
     assert result.exit_code == 0, result.stderr
-    assert "restored 1 memories of 1 users" in result.stdout
+    assert "restored 1 memory of 1 user" in result.stdout
     assert "could not be known" in result.stderr
     assert "unreadable" not in result.stderr
     assert await readable(fresh) == ["we chose the blue plan"]
@@ -120,7 +120,7 @@ async def test_the_same_archive_without_guards_is_unreadable_and_that_is_said(
     shutil.copy(store / "keys" / "root.key", fresh / "keys")
     result = await aside(shell.run, "restore", str(tmp_path / "archive"), "--data", str(fresh))
     assert result.exit_code == 0, result.stderr
-    assert "1 users of ended key epochs: unreadable" in result.stderr
+    assert "1 user of ended key epochs: unreadable" in result.stderr
     result = await aside(shell.run, "list", "--user", "alice", "--tenant", "acme", "--data", str(fresh))
     assert result.exit_code == 1
     assert "has ended" in result.stderr
@@ -173,11 +173,14 @@ async def test_the_commands(store: Path, shell: Shell, tmp_path: Path) -> None:
     }
     report = await aside(shell.document, "keys", "rotate", "--tenant", "acme")
     assert (report["epochs_ended"], report["subjects"], report["left"]) == (1, 1, 0)
-    assert "1 epochs of 1 tenants ended" in await aside(shell.words, "keys", "rotate")
+    assert "1 epoch of 1 tenant ended" in await aside(shell.words, "keys", "rotate")
     epochs = (await aside(shell.document, "keys", "list"))["epochs"]
     assert [(one["epoch"], one["state"]) for one in epochs] == [(1, "ended"), (2, "ended"), (3, "current")]
     assert "epoch 3    current" in await aside(shell.words, "keys", "list")
     assert "root key: file; 1 current, 2 ended" in await aside(shell.words, "keys", "status")
+    report = await aside(shell.document, "keys", "rotate-root")
+    assert report == {"stores": 1, "epochs": 1, "guarded": 0, "left": 0}
+    assert "1 key epoch of 1 store" in await aside(shell.words, "keys", "rotate-root")
     assert await aside(shell.document, "keys", "escrow", str(tmp_path / "escrow")) == {
         "guards": 1,
         "root": True,

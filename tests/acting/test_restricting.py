@@ -246,3 +246,44 @@ async def test_forgetting_under_way_takes_nothing(data: Path, clock: ManualClock
         report = await memory.forget(confirmed=True)
         assert (report.forgotten, report.removed) == ((), ())
         assert [row["state"] for row in sqlite_rows(data, "memories")] == ["active"]
+
+
+# --- what ends all the same ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("touched", [True, False])
+async def test_a_consent_that_expires_meanwhile_ends_what_rests_on_it(
+    memory: TieredMemory, data: Path, clock: ManualClock, *, touched: bool
+) -> None:
+    """Art. 18(2) lets data be stored; it is no ground to keep what has none any more."""
+    bob = memory.user("bob", tenant="acme")
+    await bob.consent.grant(PURPOSE, notice="n", expires_at=clock.now() + timedelta(days=1))
+    one = await bob.add("I prefer tea", importance=0.9, session="s")
+    await bob.rights.restrict(reason=WHY)
+    clock.advance(timedelta(days=1))
+    if touched:
+        assert await bob.consent.current() == {}
+    report = await memory.forget()
+    assert touched or one.id in report.removed
+    assert (await bob.about()).restriction is not None
+    assert [row for row in sqlite_rows(data, "memories") if row["memory_id"] == one.id] == []
+    assert [row["purpose"] for row in sqlite_rows(data, "data_keys")] == ["_subject"]
+    with pytest.raises(RestrictedError):
+        await bob.list()
+    await bob.rights.lift_restriction(reason="done")
+    assert await contents(bob) == []
+
+
+async def test_what_hot_alone_has_ends_with_its_time(
+    memory: TieredMemory, alice: User, clock: ManualClock
+) -> None:
+    await alice.add("hm, tea perhaps", importance=0.0, session="s")
+    ttl = parts_of(memory).core.policy.hot.ttl_seconds
+    await alice.rights.restrict(reason=WHY)
+    clock.advance(ttl - 1)
+    active = parts_of(memory).directory.residents()[0]
+    active.expire(parts_of(memory).core.now_us())
+    assert len(active.held) == 1
+    clock.advance(2)
+    await alice.rights.lift_restriction(reason="done")
+    assert await contents(alice) == []

@@ -199,10 +199,9 @@ async def test_a_less_sensitive_memory_does_not_take_the_place_of_a_more_sensiti
 async def test_what_may_not_be_kept_closes_nothing(data: Path, clock: ManualClock) -> None:
     async with opened(data, clock=clock) as memory:
         alice = await consenting(memory)
-        await alice.consent.grant(PURPOSE, notice="for a day and a half", expires_at=clock.now() + 1.5 * DAY)
         old = await keep(alice, OLD, clock)
-        clock.advance(DAY)
-        await alice.add(NEW, importance=0.9)
+        await alice.consent.grant(PURPOSE, notice="no more than the ordinary", explicit=False)
+        await alice.add(NEW, importance=0.9, sensitivity="restricted")
         assert (await alice.get(old.id)).superseded_by is None
 
 

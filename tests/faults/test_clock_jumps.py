@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support import PURPOSE, consenting, contents, opened, parts_of, sealed_in_cold
+from support import PURPOSE, consenting, contents, opened, parts_of, sealed_in_cold, until
 
 from tiered_memory import TieredMemory, User
 from tiered_memory.testing import ManualClock
@@ -114,11 +114,12 @@ async def test_written_in_the_future_kept_by_its_own_date(tmp_path: Path) -> Non
 
 
 async def test_a_consent_s_expiry_follows_the_wall_clock(tmp_path: Path) -> None:
+    """Once its date was seen to have come it has ended: setting the clock back does not give it again."""
     clock = ManualClock()
     async with opened(tmp_path / "data", settings=LOCAL, clock=clock) as memory:
         alice, start = memory.user("alice", tenant="acme"), clock.now()
         await alice.consent.grant(PURPOSE, notice="n1", expires_at=start + timedelta(days=30))
-        for days, open_ in ((0, True), (31, False), (-400, True), (29, True), (3652, False), (0, True)):
+        for days, open_ in ((0, True), (-400, True), (29, True), (31, False), (0, False), (-400, False)):
             clock.set(start + timedelta(days=days))
             assert (PURPOSE in await alice.consent.current()) == open_
 
@@ -139,6 +140,4 @@ async def test_durations_do_not_notice(tmp_path: Path, jump: timedelta) -> None:
 async def _flushed(memory: TieredMemory, clock: ManualClock) -> None:
     for _ in range(20):
         await clock.run_for(0.5)
-        if parts_of(memory).flusher.size().records == 0:
-            return
-    raise AssertionError("the journal was not flushed")
+    await until(lambda: parts_of(memory).flusher.size().records == 0)

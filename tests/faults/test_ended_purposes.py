@@ -54,6 +54,7 @@ async def restored(source: Path, archive: Path, target: Path) -> None:
     await TieredMemory.restore(archive, target, erased_list=source / "erased.log")
     (target / "keys").mkdir(exist_ok=True)
     shutil.copy(source / "keys" / "root.key", target / "keys" / "root.key")
+    shutil.copytree(source / "keys" / "epochs", target / "keys" / "epochs", dirs_exist_ok=True)
 
 
 async def shows_nothing_of(memory: TieredMemory, purpose: str, ids: list[str]) -> None:

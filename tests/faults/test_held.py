@@ -60,8 +60,7 @@ async def test_a_deletion_and_a_release_are_carried_out_on_a_full_disk(disk: Pat
 
 async def restored(archive: Path, target: Path, source: Path) -> None:
     await TieredMemory.restore(archive, target, erased_list=source / "erased.log")
-    (target / "keys").mkdir(exist_ok=True)
-    shutil.copy(source / "keys" / "root.key", target / "keys" / "root.key")
+    shutil.copytree(source / "keys", target / "keys", dirs_exist_ok=True)
 
 
 async def test_a_restore_does_not_bring_back_what_a_release_removed(tmp_path: Path) -> None:

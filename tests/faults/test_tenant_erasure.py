@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import multiprocessing
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from tiered_memory.errors import (
     ColdTierError,
     ConflictError,
     ErasureIncompleteError,
+    KeyUnavailableError,
     SubjectErasedError,
     TenantUnavailableError,
     TenantUnknownError,
@@ -148,6 +150,49 @@ async def test_killed_anywhere_it_is_finished_when_the_store_opens(
         await check_gone(tmp_path, memory, certificate)
     assert not seen([SECRET], everything_at_rest(tmp_path))
     assert len(list(tmp_path.glob("tenants/*"))) == (0 if isolation is Isolation.MINIMAL else 1)
+
+
+async def _backed_up_and_erased(data: Path, isolation: Isolation, archive: Path, point: str) -> None:
+    async with opened(data, settings=LOCAL) as memory:
+        await fill(memory, isolation)
+        await memory.drain()
+        if isolation is Isolation.MINIMAL:
+            await memory.backup(archive)
+        else:
+            await memory.tenants.backup("acme", archive)
+        if point:
+            failpoints.arm(failpoints.killing(point))
+        await memory.tenants.erase("acme", "the contract ended")
+
+
+def _back_up_and_erase(data: Path, isolation: Isolation, archive: Path, point: str) -> None:
+    asyncio.run(_backed_up_and_erased(data, isolation, archive, point))
+
+
+@pytest.mark.parametrize("point", ["", "tenant.before_fence", "tenant.after_fence", "tenant.after_guards"])
+@pytest.mark.parametrize("isolation", [Isolation.MINIMAL, Isolation.MODERATE])
+async def test_a_backup_from_before_reveals_nothing_with_the_root_key(
+    tmp_path: Path, isolation: Isolation, point: str
+) -> None:
+    """What can be had afterwards: the archive, the root key, and every guard that lives. The erased list is withheld."""
+    data, archive, fresh = tmp_path / "data", tmp_path / "archive", tmp_path / "fresh"
+    writer = CONTEXT.Process(target=_back_up_and_erase, args=(data, isolation, archive, point), daemon=True)
+    writer.start()
+    await asyncio.to_thread(writer.join)
+    assert writer.exitcode == (-signal.SIGKILL if point else 0)
+    async with opened(data, settings=LOCAL) as memory:
+        check(await memory.tenants.erase("acme", "asked again"), isolation)
+        assert len(parts_of(memory).core.guards.every()) == 1
+    await TieredMemory.restore(archive, fresh)
+    shutil.copytree(data / "keys", fresh / "keys")
+    async with opened(fresh, settings=LOCAL) as memory:
+        for number in range(USERS):
+            with pytest.raises(KeyUnavailableError, match="has ended"):
+                await memory.user(f"u{number}", tenant="acme").list()
+        [dead] = [one for one in await memory.keys.status() if one.state == "unreadable"]
+        assert dead.keys == 2 * USERS
+        if isolation is Isolation.MINIMAL:
+            assert await contents(memory.user("u0", tenant="other")) == [f"the {OTHERS} 0 is decided"]
 
 
 async def test_it_is_no_success_while_something_is_left(

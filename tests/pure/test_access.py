@@ -101,9 +101,9 @@ def test_a_call_that_is_not_in_the_table_of_calls_needs_everything() -> None:
 
 
 def test_a_call_that_cannot_tell_levels_apart_needs_all_of_them() -> None:
-    policy = changed(Policy(), ["access.export.export=confidential"])
-    assert isinstance(decide_call(policy, Caller(role="export"), "export"), Refused)
-    assert isinstance(decide_call(policy, Caller(role="export"), "export", names_memories=True), Allowed)
+    policy = changed(Policy(), ["access.agent.erase=confidential"])
+    assert isinstance(decide_call(policy, Caller(), "forget"), Refused)
+    assert isinstance(decide_call(policy, Caller(), "delete", names_memories=True), Allowed)
 
 
 # --- properties ----------------------------------------------------------------------------------------------

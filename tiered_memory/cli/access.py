@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
+from rich.console import RenderableType
 from rich.text import Text
 
 from tiered_memory.cli import views
 from tiered_memory.cli.entry import command, output_of, settings_of
 from tiered_memory.cli.options import Store
 from tiered_memory.policy.access_rules import NOTHING, AccessAction
+
+if TYPE_CHECKING:
+    from tiered_memory.policy.rules import Policy
 
 
 def register(app: typer.Typer) -> None:
@@ -23,12 +29,21 @@ def show(store: Store) -> None:
     from tiered_memory.wiring import load_policy
 
     policy = load_policy(settings_of(store).policy)
-    document = {
+    output_of(store).show({"policy": policy.name, "access": _levels(policy)}, table_of(policy))
+
+
+def _levels(policy: Policy) -> dict[str, dict[str, str]]:
+    return {
         role.value: {action.value: rule.ceiling(action) for action in AccessAction}
         for role, rule in policy.access.items()
     }
-    shown = views.table("up to", *document)
+
+
+def table_of(policy: Policy) -> RenderableType:
+    """Return a policy's access table as it is shown."""
+    reached = _levels(policy)
+    shown = views.table("up to", *reached)
     for action in AccessAction:
-        levels = [reached[action.value] for reached in document.values()]
+        levels = [by_action[action.value] for by_action in reached.values()]
         shown.add_row(action.value, *(Text(one, style="dim" if one == NOTHING else "") for one in levels))
-    output_of(store).show({"policy": policy.name, "access": document}, shown)
+    return shown

@@ -10,6 +10,7 @@ import typer
 from tiered_memory.cli import (
     access,
     archives,
+    certificates,
     consents,
     correcting,
     foreseeing,
@@ -50,6 +51,7 @@ def build() -> typer.Typer:
         tuning,
         consents,
         rights,
+        certificates,
         archives,
         access,
         correcting,

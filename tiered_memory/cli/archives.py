@@ -89,6 +89,7 @@ def take_in(
     with output.progress("importing") as progress:
         report = run(person, work)
     rows = [("added", f"{report.added:,}"), ("held already", f"{report.skipped:,}")]
+    rows += [("of these quarantined", f"{report.quarantined:,}")] if report.quarantined else []
     rows += [("refused", f"{count:,}: {why}") for why, count in report.refused.items()]
     output.show(report, views.pairs(rows))
 

@@ -136,7 +136,7 @@ def withdraw(purpose: Purpose, person: Person, reason: Reason = "withdrawn by th
     removed = run(person, work)
     output_of(person).show(
         {"purpose": purpose, "removed": removed},
-        Text(f"withdrawn; {removed} memories that rested on it are gone"),
+        Text(f"withdrawn; {views.several(removed, 'memory', 'memories')} that rested on it went"),
     )
 
 

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from tiered_memory.dossier import Dossier
     from tiered_memory.memory import TieredMemory
 
+COMMANDS = {
+    "to be informed": "about",
+    "access": "export, requests open access",
+    "rectification": "update ID TEXT --reason WHY",
+    "erasure": "delete ID, erase, requests open erasure",
+    "restriction": "restrict --reason WHY, unrestrict",
+    "portability": "export --portability, requests open portability",
+    "objection": "object PURPOSE, requests open objection",
+    "review of automated decisions": "decisions review ID, requests open review",
+    "withdrawal of consent": "consent withdraw PURPOSE",
+}
+"""A right, as the dossier has it, and the commands of `tiered-memory` that serve it."""
 Reason = Annotated[str, typer.Option(help="Why; it is kept, sealed, with what is done.")]
 
 
@@ -104,11 +116,12 @@ def about(person: NamedPerson) -> None:
     found: Dossier = run(person, work)
     held = views.table("what", "why", "count", "since", "until", right=["count"], wide="why")
     for one in found.held:
+        what = f"{one.kind}, {one.sensitivity}"
         why = Text(one_line(f"{one.purpose} ({one.lawful_basis})"))
-        held.add_row(one.kind, why, str(one.count), views.day(one.since), views.day(one.until, "no date"))
+        held.add_row(what, why, str(one.count), views.day(one.since), views.day(one.until, "no date"))
     rights = views.table("right", "GDPR Art.", "how", wide="how")
     for right in found.rights:
-        rights.add_row(right.right, right.article, right.how)
+        rights.add_row(right.right, right.article, COMMANDS.get(right.right, right.how))
     facts = [
         ("restricted", "no" if found.restriction is None else f"since {views.day(found.restriction.since)}"),
         ("notices seen", ", ".join(one_line(one.notice) for one in found.notices) or "none"),
@@ -117,4 +130,7 @@ def about(person: NamedPerson) -> None:
         ("objections", str(len(found.objections))),
         ("next to leave", views.day(found.next_leaving, "nothing")),
     ]
+    counted = (("quarantined", found.quarantined), ("on hold", found.on_hold))
+    facts += [(word, str(count)) for word, count in counted if count]
+    facts += [("shared", ", ".join(one_line(one.name) for one in found.shared))] if found.shared else []
     output_of(person).show(found, held, views.pairs(facts), rights)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tiered_memory.cli import views
@@ -84,7 +84,9 @@ def place(
         )
 
     found = run(store, work, create=True)
-    output_of(store).show(found, Text(f"in force; it covers {found.memories} memories so far"))
+    output_of(store).show(
+        found, Text(f"in force; it covers {views.several(found.memories or 0, 'memory', 'memories')} so far")
+    )
 
 
 def _day(text: str) -> datetime:
@@ -115,10 +117,13 @@ def release(name: Name, store: Store, reason: Reason) -> None:
     """End a hold: what it alone kept is destroyed, what became overdue under it goes at once."""
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.holds.release(name, reason)
+        kept = {one.name: one.kept for one in await memory.holds.list()}
+        return replace(await memory.holds.release(name, reason), kept=kept.get(name, 0))
 
     found = run(store, work)
-    output_of(store).show(found, Text(f"released; {found.memories} memories are held no more"))
+    said = f"released; {views.several(found.memories or 0, 'memory', 'memories')} held no more"
+    ended = f", {views.several(found.kept, 'kept copy', 'kept copies')} destroyed" if found.kept else ""
+    output_of(store).show(found, Text(said + ended))
 
 
 def show(
@@ -138,28 +143,28 @@ def show(
 def _table(holds: Sequence[Hold]) -> RenderableType:
     if not holds:
         return Text("no holds")
-    made = views.table(
-        "name", "status", "covers", "owner", "kept", "review", "reason", right=["kept"], wide="reason"
-    )
-    for one in holds:
-        words = [
-            one.name,
-            one.status,
-            _scope(one),
-            one.owner,
-            str(one.kept),
-            f"{one.review_at:%Y-%m-%d}",
-            one.reason,
-        ]
-        made.add_row(*[Text(one_line(word)) for word in words])
-    return made
+    return Group(*[part for one in holds for part in (Text(one_line(one.name), style="bold"), _facts(one))])
+
+
+def _facts(one: Hold) -> RenderableType:
+    rows = {
+        "status": one.status if one.released_because is None else f"{one.status}: {one.released_because}",
+        "covers": _scope(one),
+        "keeps": f"{views.several(one.kept, 'copy', 'copies')} of what was erased or withdrawn",
+        "owner": one.owner,
+        "reason": f"{one.reason}  (Art. 17(3)({one.ground}))",
+        "review": views.day(one.review_at),
+    }
+    return views.pairs([(f"  {name}", one_line(words)) for name, words in rows.items()])
 
 
 def _scope(hold: Hold) -> str:
     scope = hold.scope
     parts = {"tenant": scope.tenant, "user": scope.user, "purpose": scope.purpose}
     shown = [f"{part}={value}" for part, value in parts.items() if value is not None]
-    return ", ".join([*shown, *([f"{len(scope.memory_ids)} memories"] if scope.memory_ids else [])])
+    return ", ".join(
+        [*shown, *([views.several(len(scope.memory_ids), "memory", "memories")] if scope.memory_ids else [])]
+    )
 
 
 def export(

@@ -12,11 +12,13 @@ from rich.text import Text
 
 from tiered_memory.cli.entry import command, output_of, run, settings_of
 from tiered_memory.cli.options import Store
+from tiered_memory.cli.views import several
 from tiered_memory.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from tiered_memory.key_epochs import EpochStatus, RotationReport
     from tiered_memory.memory import TieredMemory
+    from tiered_memory.root_keys import RootReport
 
 ASKED_IN = "TIERED_MEMORY_ESCROW_PASSPHRASE"
 EscrowFile = Annotated[Path, typer.Argument(show_default=False, help="The escrow file.")]
@@ -28,6 +30,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True, help="End key epochs, keep the keys safe, and show how they stand."
     )
     command(keys, "rotate")(rotate)
+    command(keys, "rotate-root")(rotate_root)
     command(keys, "status")(status)
     command(keys, "list")(listed)
     command(keys, "escrow")(escrow)
@@ -61,8 +64,9 @@ def rotate(
     output.show(
         asdict(report),
         Text(
-            f"{report.epochs_ended} epochs of {report.tenants} tenants ended, {report.keys:,} keys of "
-            f"{report.subjects:,} users wrapped again, in {report.seconds:,.1f} s"
+            f"{several(report.epochs_ended, 'epoch')} of {several(report.tenants, 'tenant')} ended, "
+            f"{several(report.keys, 'key')} of {several(report.subjects, 'user')} wrapped again, "
+            f"in {report.seconds:,.1f} s"
         ),
     )
     if report.left:
@@ -73,6 +77,23 @@ def rotate(
         output.note(
             f"{report.unguarded} of the epochs had no guard: destroy backups from before this, the root key opens them"
         )
+
+
+def rotate_root(store: Store) -> None:
+    """Put a new root key in the place of the old, and destroy that. Backups and escrow files from before open nothing."""
+
+    async def work(memory: TieredMemory) -> RootReport:
+        return await memory.keys.rotate_root()
+
+    report = run(store, work)
+    output = output_of(store)
+    output.show(
+        asdict(report),
+        Text(
+            f"a new root key wraps {several(report.epochs, 'key epoch')} of {several(report.stores, 'store')}"
+        ),
+    )
+    output.note("take a backup and write an escrow file now: those from before open nothing any more")
 
 
 def status(store: Store) -> None:
@@ -91,7 +112,7 @@ def listed(store: Store) -> None:
     """List every key epoch; tenants appear by their pseudonyms."""
     found = run(store, _epochs)
     lines = [
-        f"{one.tenant[:12]}  epoch {one.epoch:<4} {one.state:<10} {one.keys:>7,} keys of {one.subjects:,} users"
+        f"{one.tenant[:12] or 'the store':<12}  epoch {one.epoch:<4} {one.state:<10} {one.keys:>7,} keys of {one.subjects:,} users"
         for one in found
     ]
     document = [{**asdict(one), "since": one.since.isoformat()} for one in found]

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,30 +24,53 @@ if TYPE_CHECKING:
     from tiered_memory.policy.rules import Policy
 
 SAMPLE_IMPORTANCES = (0.25, 0.5, 0.75, 1.0)
-SECTIONS = ("routing", "hot", "warm", "decay", "forgetting", "quota", "consent")
+SECTIONS = ("routing", "hot", "warm", "decay", "forgetting", "quota", "tenancy", "consent", "guard")
 ENGINES = ("lancedb", "redis", "duckdb", "pyarrow", "numpy", "cryptography")
 DAY_US = 86_400_000_000
+
+
+Named = Annotated[
+    str, typer.Argument(show_default=False, help="A policy's file, or the name of a shipped one.")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     policy = typer.Typer(no_args_is_help=True, help="Work with policy files.")
     command(policy, "check")(check)
+    command(policy, "show")(show)
+    command(policy, "list")(listed)
     app.add_typer(policy, name="policy", rich_help_panel="Operating")
     command(app, "version", rich_help_panel="Operating")(show_version)
 
 
-def check(
-    policy: Annotated[
-        str, typer.Argument(show_default=False, help="A policy's file, or the name of a shipped one.")
-    ],
-    form: Format,
-) -> None:
+def check(policy: Named, form: Format) -> None:
     """Validate a policy and show the rules that result from it."""
     from tiered_memory.wiring import load_policy
 
     found = load_policy(policy)
     output_of(form).show(_document(found), _picture(found))
+
+
+def show(policy: Named, form: Format) -> None:
+    """Print a policy as it is written, with what its header says it binds: a shipped one is where to start."""
+    from tiered_memory.wiring import policy_text
+
+    text, source = policy_text(policy)
+    output_of(form).text({"file": source, "text": text}, text.rstrip("\n"))
+
+
+def listed(form: Format) -> None:
+    """List the shipped policies, each with the first sentence of its header."""
+    from tiered_memory.wiring import policy_text, shipped_policies
+
+    heads = {name: _first_sentence(policy_text(name)[0]) for name in shipped_policies()}
+    output_of(form).show({"policies": heads}, views.pairs(heads.items()))
+
+
+def _first_sentence(text: str) -> str:
+    head = " ".join(line.lstrip("# ") for line in takewhile(lambda line: len(line) > 1, text.splitlines()))
+    return head.partition(". ")[0].rstrip(".")
 
 
 def _document(policy: Policy) -> dict[str, Any]:
@@ -78,6 +102,7 @@ def _picture(policy: Policy) -> RenderableType:
     ]
     for name in SECTIONS:
         parts += [Text(), _rules(name, _values(getattr(policy, name)), _values(getattr(defaults, name)))]
+    parts += [Text(), _personal_data(policy), Text(), _access(policy)]
     parts += [Text(), _tables(policy), Text(), _consequences(policy)]
     return Group(*parts)
 
@@ -95,6 +120,18 @@ def _rules(title: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -
             shown.append(f"  (default {_word(defaults[name])})", style="dim")
         rows.append((f"  {name}", shown))
     return Group(Text(f"[{title}]", style="cyan"), views.pairs(rows))
+
+
+def _personal_data(policy: Policy) -> RenderableType:
+    modes = [(f"  {level.value}", mode.value) for level, mode in policy.pii.modes.items()]
+    types = [(f"  {kind.value}", mode.value) for kind, mode in policy.pii.types.items()]
+    return Group(Text("[pii]", style="cyan"), views.pairs([*modes, *types]))
+
+
+def _access(policy: Policy) -> RenderableType:
+    from tiered_memory.cli.access import table_of
+
+    return Group(Text("[access]", style="cyan"), table_of(policy))
 
 
 def _tables(policy: Policy) -> RenderableType:

@@ -125,9 +125,9 @@ def _assessed(found: Assessment) -> RenderableType:
     table.add_column("stands", no_wrap=True)
     table.add_column("evidence, or what is missing")
     for one in found.findings:
-        table.add_row(
-            one.reference, one.title, _standing(one), one_line("; ".join(one.missing or one.evidence))
-        )
+        # As text: what stands in brackets, e.g. a policy's table, would be taken for markup.
+        said = Text(one_line("; ".join(one.missing or one.evidence)))
+        table.add_row(one.reference, one.title, _standing(one), said)
     return table
 
 

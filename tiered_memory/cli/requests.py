@@ -9,9 +9,10 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from tiered_memory.caller import Caller
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, moment, output_of, run, whole_id
-from tiered_memory.cli.options import NamedPerson, Store
+from tiered_memory.cli.entry import caller_of, command, moment, output_of, run, whole_id
+from tiered_memory.cli.options import Calling, NamedPerson, Store
 from tiered_memory.cli.output import one_line
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 RequestId = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Id of the request.")]
 DecisionId = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Id of the decision.")]
+AGENT_ITSELF = Caller()
 Reason = Annotated[str, typer.Option(help="Why.")]
 
 
@@ -121,7 +123,9 @@ def due(
     for one in found:
         whose = "unknown" if one.subject is None else f"{one.subject.tenant}/{one.subject.user}"
         state = Text("overdue", style="bold red") if one.overdue else Text("open")
-        shown.add_row(Text(one_line(whose)), one.request.right.value, views.day(one.request.due_at), state)
+        shown.add_row(
+            Text(one_line(whose)), one.request.right.value, views.last_day(one.request.due_at), state
+        )
     output_of(store).show({"due": found}, shown)
 
 
@@ -153,14 +157,14 @@ def decided(person: NamedPerson) -> None:
     output_of(person).show({"decisions": found}, _decisions(found))
 
 
-def explain(decision_id: DecisionId, person: NamedPerson) -> None:
+def explain(decision_id: DecisionId, person: NamedPerson, calling: Calling) -> None:
     """Show what a decision rested on, as it was then."""
-    found = run(person, _of(person, lambda user: user.decisions.explain(decision_id)))
+    found = run(person, _of(person, lambda user: user.decisions.explain(decision_id), caller_of(calling)))
     used = views.table("memory", "version", "it said then", right=["version"], wide="it said then")
     for one in found.used:
         said = Text(one.gone or "", style="dim") if one.content is None else Text(one_line(one.content))
         used.add_row(one.memory_id[: views.ID_SHOWN], str(one.version), said)
-    output_of(person).show(found, _decisions([found.record]), used)
+    output_of(person).show(found, _decision(found.record), used)
 
 
 def review(
@@ -180,12 +184,12 @@ def review(
 
 
 def _of(
-    person: NamedPerson, work: Callable[[User], Awaitable[Any]]
+    person: NamedPerson, work: Callable[[User], Awaitable[Any]], caller: Caller = AGENT_ITSELF
 ) -> Callable[[TieredMemory], Awaitable[Any]]:
     """Return work on one user as work on a memory."""
 
     async def on_memory(memory: TieredMemory) -> Any:
-        return await work(memory.user(person.user, person.tenant))
+        return await work(memory.user(person.user, person.tenant, caller=caller))
 
     return on_memory
 
@@ -199,8 +203,22 @@ def _requests(found: Sequence[Request]) -> RenderableType:
     shown = views.table("id", "right", "received", "due", "state", wide="state")
     for one in found:
         state = "open" if one.outcome is None else one.outcome.value
-        shown.add_row(one.id, one.right.value, views.day(one.received_at), views.day(one.due_at), state)
+        shown.add_row(one.id, one.right.value, views.day(one.received_at), views.last_day(one.due_at), state)
     return shown
+
+
+def _decision(one: DecisionRecord) -> RenderableType:
+    rows = {
+        "decision": one.decision,
+        "made": f"{views.day(one.at)}, {'by a machine alone' if one.automated else 'by a person'}",
+        "effect": one.effect.value,
+        "logic": one.logic or "not stated",
+        "outcome": one.outcome or "not stated",
+        "review": one.review.value,
+        "asked for": one.requested_because or "",
+        **{f"seen {views.day(seen.at)}": f"{seen.reviewer}: {seen.outcome}" for seen in one.reviews},
+    }
+    return views.pairs([(name, one_line(words)) for name, words in rows.items() if words])
 
 
 def _decisions(found: Sequence[DecisionRecord]) -> RenderableType:

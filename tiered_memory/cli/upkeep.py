@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import anyio
 import typer
 from rich.text import Text
 
+from tiered_memory.cli import views
 from tiered_memory.cli.entry import command, output_of, run, settings_of
 from tiered_memory.cli.options import NamedPerson, Store
 from tiered_memory.errors import ErasureIncompleteError
@@ -41,7 +43,10 @@ def backup(archive: Archive, store: Store) -> None:
             )
 
         report = run(store, work)
-    output.show(report, Text(f"{report.users} users, {report.files} files, {report.bytes / 1e6:,.1f} MB"))
+    output.show(
+        report,
+        Text(f"{views.several(report.users, 'user')}, {report.files} files, {report.bytes / 1e6:,.1f} MB"),
+    )
 
 
 def restore(
@@ -69,13 +74,15 @@ def restore(
         taken_at = anyio.run(copy)
         found, unreadable = run(store, look)
     if erased_list is None:
-        since = "this backup" if taken_at is None else taken_at
+        since = (
+            "this backup" if taken_at is None else f"{datetime.fromisoformat(taken_at):%Y-%m-%d %H:%M} UTC"
+        )
         output.note(
             f"no erased list was given: erasures after {since} could not be known to the restored store"
         )
     if unreadable:
         output.note(
-            f"{unreadable} users of ended key epochs: unreadable, with any key; erase them to begin anew"
+            f"{views.several(unreadable, 'user')} of ended key epochs: unreadable, with any key; erase to begin anew"
         )
     document = {
         "users": found.subjects,
@@ -84,7 +91,12 @@ def restore(
         "taken_at": taken_at,
         "unreadable_users": unreadable,
     }
-    output.show(document, Text(f"restored {found.memories} memories of {found.subjects} users"))
+    output.show(
+        document,
+        Text(
+            f"restored {views.several(found.memories, 'memory', 'memories')} of {views.several(found.subjects, 'user')}"
+        ),
+    )
 
 
 def reembed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -69,6 +69,16 @@ def tiers(names: Iterable[TierName | str]) -> Text:
 def day(when: datetime | None, otherwise: str = "never") -> str:
     """Return a moment's date."""
     return otherwise if when is None else f"{when:%Y-%m-%d}"
+
+
+def last_day(ends: datetime) -> str:
+    """Return the last date before a moment: who is told a day as a deadline has the whole of it."""
+    return day(ends - timedelta.resolution)
+
+
+def several(count: int, one: str, more: str = "") -> str:
+    """Return a number with its noun, e.g. "1 user", "2 users"."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def table(*columns: str, right: Sequence[str] = (), wide: str = "") -> Table:
@@ -358,6 +368,7 @@ def certificate(given: Certificate) -> RenderableType:
                 ("ledger leaf", given.ledger_leaf or "none: nothing durable was held"),
                 ("in the ledger", "proven" if given.ledger_checkpoint else "no proof"),
                 ("signed by", f"{shortened(given.public_key)}  (Ed25519)"),
+                *(("STAYS", Text(harmless(kept), style="bold yellow")) for kept in given.retained),
             ]
         ),
     )

@@ -8,6 +8,7 @@ its backups, not the root key. Synchronous; raises OSError only.
 from __future__ import annotations
 
 import base64
+import hashlib
 from pathlib import Path
 
 from tiered_memory.files import destroy_file, replace_file, sync_path
@@ -15,6 +16,7 @@ from tiered_memory.files import destroy_file, replace_file, sync_path
 SUFFIX = ".guard"
 GUARD_MODE = 0o400
 GUARD_BYTES = 32
+CHECK_BYTES = 8
 
 
 class GuardFolder:
@@ -29,13 +31,16 @@ class GuardFolder:
             found = bytes.fromhex(self._path(guard_id).read_text(encoding="ascii"))
         except (FileNotFoundError, ValueError):
             return None
-        return found if len(found) == GUARD_BYTES else None
+        secret, check = found[:GUARD_BYTES], found[GUARD_BYTES:]
+        return secret if len(secret) == GUARD_BYTES and check == _check(secret) else None
 
     def put(self, guard_id: bytes, secret: bytes) -> None:
         """Keep a guard; on disk when this returns."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_path(self.folder.parent)
-        replace_file(self._path(guard_id), f"{secret.hex()}\n".encode("ascii"), mode=GUARD_MODE)
+        replace_file(
+            self._path(guard_id), f"{secret.hex()}{_check(secret).hex()}\n".encode("ascii"), mode=GUARD_MODE
+        )
 
     def destroy(self, guard_id: bytes) -> None:
         """Write zeros over a guard and remove it; on disk when this returns, and no error when it is gone."""
@@ -52,6 +57,11 @@ class GuardFolder:
     def _path(self, guard_id: bytes) -> Path:
         name = base64.b32encode(guard_id).decode("ascii").rstrip("=").lower()
         return self.folder / f"{name}{SUFFIX}"
+
+
+def _check(secret: bytes) -> bytes:
+    """A guard with a digit changed must not pass for another one: 8 bytes of SHA-256 tell."""
+    return hashlib.sha256(secret).digest()[:CHECK_BYTES]
 
 
 def _id_of(path: Path) -> bytes | None:

@@ -21,7 +21,7 @@ from tiered_memory.crypto.envelope import (
     derive,
     key_id_of,
 )
-from tiered_memory.errors import KeyUnavailableError, RootKeyError
+from tiered_memory.errors import CorruptionError, KeyUnavailableError, RootKeyError
 from tiered_memory.model import Subject
 
 KEY_ID_BYTES = 16
@@ -126,14 +126,42 @@ class Pseudonyms:
 
 
 class Keyring:
-    """Makes, wraps and unwraps keys under one root key (32 bytes)."""
+    """Makes, wraps and unwraps keys under one root key (32 bytes).
 
-    def __init__(self, root: bytes, entropy: Entropy, guards: GuardStore | None = None) -> None:
-        if len(root) != KEY_BYTES:
-            raise RootKeyError(f"the root key must be {KEY_BYTES} bytes, got {len(root)}")
+    While the root key changes, what the `former` one wrapped opens as well.
+    """
+
+    def __init__(
+        self, root: bytes, entropy: Entropy, guards: GuardStore | None = None, former: bytes | None = None
+    ) -> None:
         self._entropy = entropy
         self._guards = guards
-        self._root = SealingKey(derive(root, "root-id", KEY_ID_BYTES), 0, derive(root, "wrap"))
+        self._root = _root_key(root)
+        self._former = None if former is None else _root_key(former)
+
+    @property
+    def turning(self) -> bool:
+        """Tell whether two root keys open what is wrapped."""
+        return self._former is not None
+
+    def turn(self, root: bytes) -> None:
+        """Wrap with another root key from now on; what the present one wrapped opens until `settle`.
+
+        Raises:
+            RootKeyError: the key is being changed to another one already.
+        """
+        fresh = _root_key(root)
+        if fresh.secret == self._root.secret:
+            return
+        if self._former is not None:
+            raise RootKeyError(
+                "the root key is being changed already: open the store anew, which finishes that"
+            )
+        self._root, self._former = fresh, self._root
+
+    def settle(self) -> None:
+        """Let go of the former root key."""
+        self._former = None
 
     def nonce(self) -> bytes:
         """Return a fresh 12-byte nonce."""
@@ -143,6 +171,10 @@ class Keyring:
         """Return a new pseudonym master key and its wrapped form."""
         master = self._entropy.token(KEY_BYTES)
         return master, self._root.seal(master, _store_context(store_id), self.nonce())
+
+    def wrap_master(self, store_id: bytes, master: bytes) -> bytes:
+        """Return a master key, wrapped."""
+        return self._root.seal(master, _store_context(store_id), self.nonce())
 
     def open_master(self, store_id: bytes, wrapped: bytes) -> bytes:
         """Return the master key.
@@ -179,18 +211,44 @@ class Keyring:
             KeyUnavailableError: its guard is not there: the epoch has ended, or the guard was lost.
             CorruptionError: the record was altered.
         """
-        context = _epoch_context(record.tenant, record.epoch, record.format)
         guard_id = guard_of(record)
+        guard = None if guard_id is None or self._guards is None else self._guards.get(guard_id)
+        if guard_id is not None and guard is None:
+            raise KeyUnavailableError(EPOCH_ENDED)
+        return _epoch_key(record.epoch, self._epoch_secret(record, guard_id, guard))
+
+    def rewrap_epoch(self, record: EpochRecord) -> EpochRecord:
+        """Return `record` wrapped under the present root key; one without a guard gets one.
+
+        Raises:
+            KeyUnavailableError: its guard is not there.
+            CorruptionError: the record was altered.
+        """
+        secret, guard_id = self.open_epoch(record).secret, guard_of(record)
+        if self._guards is None:
+            context = _epoch_context(record.tenant, record.epoch)
+            return replace(record, wrapped=self._root.seal(secret, context, self.nonce()))
+        guard = None if guard_id is None else self._guards.get(guard_id)
         if guard_id is None:
-            return _epoch_key(record.epoch, self._root.open(record.wrapped, context))
-        guard = None if self._guards is None else self._guards.get(guard_id)
+            guard_id, guard = self._entropy.token(KEY_ID_BYTES), self._entropy.token(KEY_BYTES)
+            self._guards.put(guard_id, guard)
         if guard is None:
             raise KeyUnavailableError(EPOCH_ENDED)
-        return _epoch_key(record.epoch, self._under(guard_id, guard).open(record.wrapped, context))
+        context = _epoch_context(record.tenant, record.epoch, GUARDED_FORMAT)
+        wrapped = self._under(guard_id, guard).seal(secret, context, self.nonce())
+        return replace(record, wrapped=wrapped, format=GUARDED_FORMAT)
+
+    def _epoch_secret(self, record: EpochRecord, guard_id: bytes | None, guard: bytes | None) -> bytes:
+        context = _epoch_context(record.tenant, record.epoch, record.format)
+        try:
+            return _joint(self._root, guard_id, guard).open(record.wrapped, context)
+        except CorruptionError:
+            if self._former is None:
+                raise
+            return _joint(self._former, guard_id, guard).open(record.wrapped, context)
 
     def _under(self, guard_id: bytes, guard: bytes) -> SealingKey:
-        """Neither half alone says anything of what this key seals."""
-        return SealingKey(guard_id, 0, derive(self._root.secret + guard, "epoch-wrap/2"))
+        return _joint(self._root, guard_id, guard)
 
     def new_data_key(
         self, epoch: SealingKey, tenant: bytes, owner: KeyOwner, now_us: int
@@ -228,7 +286,10 @@ class Keyring:
         return replace(record, epoch=new.epoch, wrapped=wrapped, format=GUARDED_FORMAT)
 
     def _open_under_root(self, wrapped: bytes, context: SealContext) -> bytes:
+        former = self._former
         try:
+            if former is not None and key_id_of(wrapped) == former.key_id:
+                return former.open(wrapped, context)
             return self._root.open(wrapped, context)
         except KeyUnavailableError as error:
             raise RootKeyError(
@@ -248,6 +309,19 @@ class KeyOwner:
     subject: bytes
     purpose: str
     generation: int
+
+
+def _root_key(root: bytes) -> SealingKey:
+    if len(root) != KEY_BYTES:
+        raise RootKeyError(f"the root key must be {KEY_BYTES} bytes, got {len(root)}")
+    return SealingKey(derive(root, "root-id", KEY_ID_BYTES), 0, derive(root, "wrap"))
+
+
+def _joint(root: SealingKey, guard_id: bytes | None, guard: bytes | None) -> SealingKey:
+    """With a guard, neither half alone says anything of what this key seals."""
+    if guard_id is None or guard is None:
+        return root
+    return SealingKey(guard_id, 0, derive(root.secret + guard, "epoch-wrap/2"))
 
 
 def _epoch_key(epoch: int, secret: bytes) -> SealingKey:

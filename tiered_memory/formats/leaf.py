@@ -50,6 +50,7 @@ class AuditEvent(StrEnum):
     PURGE_RUN = "purge_run"
     EPOCH_BEGUN = "epoch_begun"
     EPOCH_ENDED = "epoch_ended"
+    ROOT_ROTATED = "root_rotated"
     TENANT_REGISTERED = "tenant_registered"
     TENANT_CHANGED = "tenant_changed"
     TENANT_ERASED = "tenant_erased"

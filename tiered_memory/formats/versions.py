@@ -68,6 +68,19 @@ def _bounded(versions: Sequence[Mapping[str, Any]], most: int) -> list[dict[str,
     return found[::-1]
 
 
+def kept_versions(versions: Sequence[Version]) -> list[dict[str, Any]]:
+    """Return former versions (oldest first) as a record keeps them, within its bounds."""
+    found: list[dict[str, Any]] = []
+    for one in versions[-VERSIONS_KEPT:]:
+        fields: dict[str, Any] = {"v": one.version, "until": one.until_us, "why": one.reason}
+        fields |= {"occurred": list(one.occurred), "metadata": dict(one.metadata)}
+        fields |= {
+            key: value for key, value in (("by", one.by), ("content", one.content)) if value is not None
+        }
+        found.append(fields)
+    return _bounded(found, VERSIONS_BYTES)
+
+
 def versions_of(fields: Mapping[str, Any]) -> tuple[Version, ...]:
     """Return what a decoded record said before, oldest first; nothing for one that was never corrected."""
     found: list[Version] = []

@@ -25,7 +25,7 @@ ACTION_OF: Mapping[str, AccessAction] = MappingProxyType(
     }
 )
 """What each call of the public face is, by its name in the metrics."""
-BY_LEVEL = frozenset({"search", "context", "list", "damaged", "add", "add_many"})
+BY_LEVEL = frozenset({"search", "context", "list", "damaged", "add", "add_many", "export", "import"})
 """Calls that keep to the levels they are given; those that name memories are held to them by `Scope`."""
 LEVELLESS = frozenset({_A.RIGHTS, _A.AUDIT})
 EVERY_LEVEL = frozenset(Sensitivity)

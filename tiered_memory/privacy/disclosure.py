@@ -49,6 +49,19 @@ class ObjectionShown:
     details: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedIn:
+    """A shared memory in which the person took part, for a purpose; `name` is "" for whoever is not the person.
+
+    `reference` is what the person is called there. An access that was revoked since is among them.
+    """
+
+    name: str
+    purpose: str
+    reference: str
+    since: datetime
+
+
 RIGHTS = (
     RightOffered("to be informed", "13, 14", "user.about()"),
     RightOffered("access", "15", 'user.requests.open("access")'),

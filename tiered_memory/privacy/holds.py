@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from tiered_memory.errors import TieredMemoryError
+
 GROUNDS = ("b", "c", "d", "e")
 """The letters of GDPR Art. 17(3) on which a record may outlive an erasure; (a) is freedom of expression."""
 EVIDENCE = "e"
 """Art. 17(3)(e): the establishment, exercise or defence of legal claims."""
+
+
+class OnHoldError(TieredMemoryError, PermissionError):
+    """A legal hold covers this memory: its text must stay as it is. Say what is right in a new memory, or release it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from tiered_memory.state.register import EntryRow
 class Correct(Write[Appended | Repeated | Stale | Crowded]):
     """Put a memory's corrected version in the place of the one before, in one commit; see `Append` for the answers.
 
-    `batch` carries the version as its only revision, or none where no tier but hot has the memory. Older versions
-    leave the journal; the copies that session tails have are replaced by `tail`; `mark` says that the old bytes are
+    `batch` carries the version as its first revision, or none where no tier but hot has the memory; others may follow.
+    What a hold covers is answered by `Stale`, and nothing is changed. The memory's older versions leave the journal; the copies that session tails have are replaced by `tail`; `mark` says that the old bytes are
     still to be removed from cold.
     """
 

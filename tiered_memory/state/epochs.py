@@ -44,6 +44,15 @@ class EndEpoch(Write[bool]):
 
 
 @dataclass(frozen=True, slots=True)
+class RewrapRoot(Write[None]):
+    """Put in place what another root key wraps: the master key, and the wrapping keys that are still there."""
+
+    master: bytes
+    records: tuple[EpochRecord, ...]
+    leaf: AuditLeaf
+
+
+@dataclass(frozen=True, slots=True)
 class EveryEpoch(Read[list[EpochRecord]]):
     """All tenants' wrapping keys, by tenant, oldest first."""
 

@@ -45,6 +45,13 @@ def _end(db: apsw.Connection, command: e.EndEpoch) -> bool:
     return True
 
 
+def _rewrap_root(db: apsw.Connection, command: e.RewrapRoot) -> None:
+    db.execute(SQL["meta_replace"], ("master", command.master))
+    for r in command.records:
+        db.execute(SQL["epoch_rewrap"], (r.wrapped, r.format, r.tenant, r.epoch))
+    add_leaves(db, [command.leaf])
+
+
 def _every(db: apsw.Connection, query: e.EveryEpoch) -> list[EpochRecord]:
     del query
     return [EpochRecord(*row) for row in db.execute(SQL["epochs_of_all"])]
@@ -64,6 +71,7 @@ HANDLERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     e.BeginEpoch: _begin,
     e.RewrapKeys: _rewrap,
     e.EndEpoch: _end,
+    e.RewrapRoot: _rewrap_root,
 }
 READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     e.EveryEpoch: _every,

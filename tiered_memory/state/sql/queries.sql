@@ -404,6 +404,9 @@ SELECT * FROM register WHERE kind = ? AND due_us <= ? ORDER BY due_us, owner, en
 -- name: memory_correct
 UPDATE memories SET sensitivity = ?, importance = ? WHERE subject = ? AND memory_id = ?;
 
+-- name: memory_on_hold
+SELECT 1 FROM memories WHERE subject = ? AND memory_id = ? AND held = 1;
+
 -- name: journal_drop_older
 DELETE FROM journal WHERE subject = ? AND memory_id = ? AND record_version < ?;
 
@@ -417,6 +420,9 @@ SELECT tenant, epoch, wrapped, created_us, format FROM epoch_keys ORDER BY tenan
 
 -- name: epoch_held
 SELECT 1 FROM epoch_keys WHERE tenant = ? AND epoch = ?;
+
+-- name: epoch_rewrap
+UPDATE epoch_keys SET wrapped = ?, format = ? WHERE tenant = ? AND epoch = ?;
 
 -- name: epoch_drop
 DELETE FROM epoch_keys WHERE tenant = ? AND epoch = ?;
