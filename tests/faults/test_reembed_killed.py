@@ -146,7 +146,12 @@ INTERRUPTED = """
 import os, signal
 from tiered_memory import failpoints
 from tiered_memory.cli.app import run
-failpoints.arm(lambda point: point == "reembed.after_batch" and os.kill(os.getpid(), signal.SIGINT))
+pressed = []
+def press_once(point):
+    if point == "reembed.after_batch" and not pressed:
+        pressed.append(point)
+        os.kill(os.getpid(), signal.SIGINT)
+failpoints.arm(press_once)
 run()
 """
 

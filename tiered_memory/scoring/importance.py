@@ -65,7 +65,7 @@ class _Reading:
     answers: bool
 
     def count(self, vocabulary: frozenset[str]) -> int:
-        return sum(word in vocabulary for word in self.told_words)
+        return sum(map(vocabulary.__contains__, self.told_words))
 
     def lowered(self) -> str:
         return self.head.lower()
