@@ -23,7 +23,7 @@ from tiered_memory.clock import SeededEntropy
 from tiered_memory.core import Core
 from tiered_memory.errors import ConsentRequiredError, NotFoundError, SubjectErasedError
 from tiered_memory.metrics import CorruptionDetected, Fact
-from tiered_memory.model import Durability, Interaction
+from tiered_memory.model import Durability, Interaction, Subject
 from tiered_memory.runtime import Parts
 from tiered_memory.state.sqlite_state import SqliteState
 from tiered_memory.testing import ManualClock
@@ -31,6 +31,7 @@ from tiered_memory.user import User
 from tiered_memory.wiring import Overrides
 
 PURPOSE, SESSION = "personalization", "s1"
+WHO = Subject("somewhere", "somebody")
 EXPECTED = (SubjectErasedError, NotFoundError, ConsentRequiredError)
 Work = Callable[[], Awaitable[None]]
 
@@ -42,7 +43,7 @@ class Stage:
     takes its time, and a seed is no longer one interleaving.
     """
 
-    def __init__(self, seed: int, directory: Path, *, real_cold: bool) -> None:
+    def __init__(self, seed: int, directory: Path, *, real_cold: bool, policy: str | None = None) -> None:
         self.clock = ManualClock()
         self.hot = KeptHot("hot", 50, clock=self.clock, ttl_seconds=3600.0)
         self.cold = None if real_cold else KeptCold("cold", clock=self.clock)
@@ -51,7 +52,8 @@ class Stage:
         self.paces: list[Pace] = []
         self._seeds = itertools.count(seed * 1000)
         self._entropy = SeededEntropy(seed)
-        self._settings = settings_for(directory)
+        self.directory = directory
+        self._settings = settings_for(directory, **({} if policy is None else {"policy": policy}))
 
     async def open(self) -> None:
         """Begin a process."""
@@ -83,7 +85,7 @@ class Stage:
 
     def user(self) -> User:
         """Return the user everything is about."""
-        return self.memory.user("somebody", tenant="somewhere")
+        return self.memory.user(WHO.user, tenant=WHO.tenant)
 
     def evict(self) -> None:
         """Put users out of RAM as the budget would, when nobody is using them."""
@@ -106,7 +108,7 @@ class Stage:
         if self.memory._runtime is None:  # noqa: SLF001
             return
         for active in self.memory._runtime.parts.directory.residents():  # noqa: SLF001
-            for key in (*active.keys.values(), active.ram_key):
+            for key in (*active.keys.values(), active.ram_key) if active.subject == WHO else ():
                 self.seen_keys.setdefault(key.key_id, active.ref.generation)
 
 
@@ -123,9 +125,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a read that ended at a moment brought to light."""
+    """What a read brought to light, and when it began and ended."""
 
     kind: str
+    began: int
     ended: int
     contents: frozenset[str]
 
@@ -177,18 +180,20 @@ class Works:
 
     async def search(self) -> None:
         """Look for a word that every content has."""
-        self._read(
-            "search", [hit.memory.content for hit in await self._stage.user().search("word", limit=50)]
-        )
+        began = next(self.ticks)
+        hits = await self._stage.user().search("word", limit=50)
+        self._read("search", began, [hit.memory.content for hit in hits])
 
     async def context(self) -> None:
         """Ask for the session's context."""
+        began = next(self.ticks)
         packed = await self._stage.user().context("word", session=SESSION)
-        self._read("context", [item.content for item in packed.items])
+        self._read("context", began, [item.content for item in packed.items])
 
     async def forgotten(self) -> None:
         """Ask what could be restored."""
-        self._read("forgotten", [memory.content for memory in await self._stage.user().forgotten()])
+        began = next(self.ticks)
+        self._read("forgotten", began, [memory.content for memory in await self._stage.user().forgotten()])
 
     async def delete(self) -> None:
         """Delete something that was said."""
@@ -196,11 +201,14 @@ class Works:
 
     async def restore(self) -> None:
         """Restore something, if it was forgotten."""
-        self._read("restore", [(await self._stage.user().restore(self._some_id())).content])
+        began = next(self.ticks)
+        self._read("restore", began, [(await self._stage.user().restore(self._some_id())).content])
 
     async def explain(self) -> None:
         """Ask why something is kept."""
-        self._read("explain", [(await self._stage.user().explain(self._some_id())).memory.content])
+        began = next(self.ticks)
+        told = await self._stage.user().explain(self._some_id())
+        self._read("explain", began, [told.memory.content])
 
     async def pin(self) -> None:
         """Pin something."""
@@ -247,7 +255,9 @@ class Works:
     async def reload(self) -> None:
         """Evict the user and touch it again."""
         self._stage.evict()
-        self._read("list", [memory.content for memory in await self._stage.user().list(limit=1000)])
+        began = next(self.ticks)
+        listed = await self._stage.user().list(limit=1000)
+        self._read("list", began, [memory.content for memory in listed])
 
     async def snapshot(self) -> None:
         """Leave sessions where they can be resumed from, and end them."""
@@ -267,6 +277,6 @@ class Works:
         known = [one.id for one in self.record.said if one.id]
         return self._chance.choice(known) if known else "0" * 32
 
-    def _read(self, kind: str, contents: Iterable[str]) -> None:
+    def _read(self, kind: str, began: int, contents: Iterable[str]) -> None:
         words = frozenset(content.split()[0] for content in contents)
-        self.record.reads.append(Read(kind, next(self.ticks), words))
+        self.record.reads.append(Read(kind, began, next(self.ticks), words))

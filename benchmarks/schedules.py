@@ -71,15 +71,20 @@ class ScheduleResult:
 
 
 async def run_schedules(
-    count: int, seed: int, progress: Progress, *, real_cold: bool = False
+    count: int,
+    seed: int,
+    progress: Progress,
+    *,
+    real_cold: bool = False,
+    kind: type[Schedule] | None = None,
 ) -> ScheduleResult:
-    """Run `count` (>= 0) schedules, those of the seeds from `seed` on."""
+    """Run `count` (>= 0) schedules, those of the seeds from `seed` on: an erasure's, or those of another `kind`."""
     failures: list[Failure] = []
     works = kills = steps = 0
     progress.stage("schedules on LanceDB" if real_cold else "schedules", count)
     for one in range(seed, seed + count):
         with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
-            schedule = Schedule(one, Path(folder) / "data", real_cold=real_cold)
+            schedule = (kind or Schedule)(one, Path(folder) / "data", real_cold=real_cold)
             failures += await schedule.run()
         works, kills = works + schedule.met, kills + schedule.killed
         steps += schedule.steps
@@ -98,6 +103,8 @@ def _fast_folder() -> str | None:
 
 class Schedule:
     """One interleaving, from an empty directory to the verdict."""
+
+    expected: tuple[type[Exception], ...] = EXPECTED
 
     def __init__(self, seed: int, directory: Path, *, real_cold: bool = False) -> None:
         self._seed = seed
@@ -159,8 +166,7 @@ class Schedule:
         return kept
 
     async def _collide(self) -> None:
-        everything, chance = self._works.all(), self._chance
-        chosen = [self._works.erase, *(chance.choice(everything) for _ in range(chance.randrange(2, 8)))]
+        chosen, chance = self._chosen(), self._chance
         before = asyncio.all_tasks()
         tasks = [asyncio.create_task(self._later(work)) for work in chosen]
         self.met = len(tasks)
@@ -172,8 +178,13 @@ class Schedule:
         await asyncio.wait(tasks)
         for work, task in zip(chosen, tasks, strict=True):
             error = None if task.cancelled() else task.exception()
-            if error is not None and not isinstance(error, EXPECTED):
+            if error is not None and not isinstance(error, self.expected):
                 self._note(SURPRISED, f"{work.__name__}: {type(error).__name__}: {error}")
+
+    def _chosen(self) -> list[Work]:
+        """Return what meets, the erasure first."""
+        everything, chance = self._works.all(), self._chance
+        return [self._works.erase, *(chance.choice(everything) for _ in range(chance.randrange(2, 8)))]
 
     async def _later(self, work: Work) -> None:
         await self._turns()
@@ -244,11 +255,18 @@ class Schedule:
         for table in SUBJECT_TABLES:
             if rows(f"SELECT 1 FROM {table} WHERE generation < {generation}"):  # noqa: S608 - names of this module
                 yield f"{table} has rows of the old generation"
+        yield from self._named(ids)
+        yield from self._sealed_before(generation)
+
+    def _named(self, ids: set[str]) -> Iterator[str]:
+        rows = self._stage.state.rows
         for table, column in ID_COLUMNS.items():
             if ids & {row[0] for row in rows(f"SELECT {column} FROM {table}")}:  # noqa: S608
                 yield f"{table} names what was erased"
         if self._stage.cold is not None and self._stage.cold.repeats:
             yield "cold has a record twice"
+
+    def _sealed_before(self, generation: int) -> Iterator[str]:
         old = {key for key, seen in self._stage.seen_keys.items() if seen < generation}
         for place, envelopes in self._envelopes().items():
             if any(key_id_of(one) in old for one in envelopes if one.startswith(MAGIC)):

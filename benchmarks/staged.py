@@ -53,6 +53,7 @@ class StagedMemory(TieredMemory):
             parts = assemble(self._recast(core), analytics, self._settings.data_dir)
             self._runtime = Runtime(parts, self._settings, stack.pop_all().aclose)
         await self._runtime.start()
+        await self._branches.take_up_tenants()
         return self
 
     async def abandon(self) -> None:
@@ -117,6 +118,9 @@ class KeptCold(LocalTier):
         shelf = self._shelves.get(subject.incarnation)
         if shelf is not None:
             shelf.records = {record.id: record for record in shelf.ordered()}
+
+    async def scrub(self, subject: SubjectRef) -> None:
+        """Do nothing: what is overwritten here leaves nothing behind."""
 
     async def copy(self, subject: SubjectRef, folder: Path) -> None:
         """Copy nothing: there are no files."""

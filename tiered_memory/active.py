@@ -56,6 +56,8 @@ class ActiveSubject:
     objections: dict[str, ObjectionStatus] = field(default_factory=dict)
     """The purposes the person objected to: nothing that is held for one is in RAM."""
     objection_changes: int = 0
+    session_changes: int = 0
+    """How often something was taken out of sessions, or reworded in them."""
     spread: ImportanceSpread = field(default_factory=ImportanceSpread)
     held: dict[str, HeldMemory] = field(default_factory=dict)
     quarantined: dict[str, HeldMemory] = field(default_factory=dict)

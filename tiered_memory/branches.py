@@ -156,16 +156,20 @@ class Branches:
         self.main_runtime = await build(self._settings, self._overrides)
         await self.main_runtime.start()
         try:
-            await self.main.tenants.load()
-            for entry in self.main.tenants.every():
-                await self._open_or_report(entry)
-                if entry.status is TenantStatus.ERASING:
-                    await self._resume(entry)
+            await self.take_up_tenants()
             await self._finish_roots()
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self.close()
             raise
+
+    async def take_up_tenants(self) -> None:
+        """Open the tenants' own runtimes beside the main one, and go on with erasures of tenants."""
+        await self.main.tenants.load()
+        for entry in self.main.tenants.every():
+            await self._open_or_report(entry)
+            if entry.status is TenantStatus.ERASING:
+                await self._resume(entry)
 
     async def rotate_root(self) -> RootReport:
         """Put new root keys in the place of those of every directory; see `root_keys`.

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tiered_memory.active import ActiveSubject
 from tiered_memory.consent_records import ConsentGiven, ConsentWriter, Written, receipt_for
 from tiered_memory.core import Core
 from tiered_memory.endings import Endings
-from tiered_memory.errors import InvalidInputError, NotFoundError
+from tiered_memory.errors import ConsentRequiredError, InvalidInputError, NotFoundError, RestrictedError
 from tiered_memory.failpoints import reach
 from tiered_memory.highwater import CONSENT_ENDED
 from tiered_memory.inflight import InFlight
 from tiered_memory.metrics import ConsentChanged
-from tiered_memory.model import LawfulBasis
+from tiered_memory.model import LawfulBasis, Sensitivity
 from tiered_memory.notices import NoticeBoard
-from tiered_memory.privacy.consent import OPENING, ConsentAction, ConsentEvent, latest_events, open_consents
+from tiered_memory.privacy.consent import (
+    OPENING,
+    ConsentAction,
+    ConsentEvent,
+    decide_grounds,
+    latest_events,
+    open_consents,
+)
 from tiered_memory.privacy.consent_receipt import RECORD, ConsentReceipt
 from tiered_memory.privacy.notices import Notice
 from tiered_memory.state import commands as c
@@ -169,3 +178,26 @@ def newest_opening_us(active: ActiveSubject, purpose: str) -> int:
     """Return when the newest of a purpose's consents was given: an older backup knows none newer."""
     given = (event for event in active.consents if event.purpose == purpose and event.action in OPENING)
     return max((event.at_us for event in given), default=0)
+
+
+def check_takes_part(
+    core: Core, person: ActiveSubject | None, purpose: str, levels: Sequence[Sensitivity]
+) -> None:
+    """Refuse whoever takes part in what is shared for a purpose without grounds of their own.
+
+    For an agent (None) its operator answers.
+
+    Raises:
+        ConsentRequiredError: nothing of the person's of one of the `levels` may be kept for the purpose.
+        RestrictedError: the processing of the person's data is restricted.
+    """
+    if person is None:
+        return
+    if person.restricted:
+        raise RestrictedError
+    now_us, barred = core.now_us(), person.objections
+    consents = open_consents(person.consents, now_us)
+    for level in levels:
+        grounds = decide_grounds(core.policy, consents, purpose, level, now_us, objections=barred)
+        if not grounds.durable:
+            raise ConsentRequiredError(f"{grounds.reason}: this user takes no part in what is shared for it")

@@ -21,6 +21,7 @@ from tiered_memory.ledger import leaf_for, said
 from tiered_memory.metrics import ErasureDone
 from tiered_memory.model import Certificate, Memory, Subject
 from tiered_memory.recall import Recall
+from tiered_memory.sessions import sessions_in, spoken_turns
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryState, StateChange
 from tiered_memory.subjects import SubjectDirectory
@@ -75,6 +76,7 @@ class Fulfil:
             return
         if not volatile:
             await self._stored_row(active, memory_id)
+        said_in = sessions_in(await spoken_turns(self._core, active), {memory_id}) if volatile else set[str]()
         await self._sweeper.mark_held()
         key, now_us = active.ledger_key, self._core.now_us()
         detail = said(key, reason)
@@ -84,6 +86,8 @@ class Fulfil:
         await self._core.ballast.spend(lambda: self._core.state.write(command))
         reach("remove.after_mark")
         await self._sweeper.take_out(active, [memory_id])
+        if said_in:
+            await self._sweeper.take_out_copies(active, [memory_id], said_in)
         await self._sweeper.remove_pending(active.ref.pseudonym)
 
     async def restore(self, active: ActiveSubject, memory_id: str) -> Memory:

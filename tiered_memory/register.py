@@ -66,16 +66,12 @@ class Register:
     async def of(self, active: ActiveSubject, kind: str) -> list[Entry]:
         """Return a person's entries of a kind, oldest first."""
         rows = await self._core.state.read(Entries(active.ref.pseudonym, kind))
-        if not rows:
-            return []
-        sealer = active.sealer(SUBJECT_PURPOSE)
-        return self._opened([(row, _context_of(sealer, row)) for row in rows], sealer.key)
+        return self._opened_of(active, rows)
 
     async def every(self, active: ActiveSubject) -> list[Entry]:
         """Return a person's entries of every kind, by kind, oldest first."""
         rows = await self._core.state.read(EntriesOf(active.ref.pseudonym))
-        sealer = active.sealer(SUBJECT_PURPOSE)
-        return self._opened([(row, _context_of(sealer, row)) for row in rows], sealer.key)
+        return self._opened_of(active, rows)
 
     async def get(self, active: ActiveSubject, kind: str, entry_id: str) -> Entry | None:
         """Return one of a person's entries, if there is one."""
@@ -114,6 +110,16 @@ class Register:
         if not await self._core.state.write(PutEntries((row,), leaves)):
             raise ConflictError(CHANGED)
         return replace(entry, version=row.version)
+
+    def _opened_of(self, active: ActiveSubject, rows: Sequence[EntryRow]) -> list[Entry]:
+        """What an erasure has closed meanwhile, or a next generation entered, is not damaged."""
+        own = [row for row in rows if row.generation == active.ref.generation]
+        if not own:
+            return []
+        if SUBJECT_PURPOSE not in active.keys:
+            active.check_alive()
+        sealer = active.sealer(SUBJECT_PURPOSE)
+        return self._opened([(row, _context_of(sealer, row)) for row in own], sealer.key)
 
     def _opened(self, rows: Sequence[tuple[EntryRow, SealContext]], key: SealingKey) -> list[Entry]:
         found = []

@@ -24,12 +24,18 @@ NO_KEY = "the consent was withdrawn meanwhile; nothing was changed"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Next plaintexts by memory id, memories that are removed for good, and the leaves that say so."""
+    """Next plaintexts by memory id, memories that are removed for good, and the leaves that say so.
+
+    `spoken` are removed as well: turns of the sessions `said_in` that are no memories, or none that outlives the
+    process.
+    """
 
     plaintexts: Mapping[str, bytes]
     removed: Sequence[str] = ()
     leaves: tuple[AuditLeaf, ...] = ()
     rule: str = "rollback"
+    spoken: Sequence[str] = ()
+    said_in: frozenset[str] = frozenset()
 
 
 class Reviser:
@@ -54,16 +60,21 @@ class Reviser:
         self._flusher.check_room(len(amendments))
         batches = self._batches(active, amendments)
         now_us = self._core.now_us()
-        moves = tuple(StateChange(one, MemoryState.REMOVING, now_us, change.rule) for one in change.removed)
+        gone = [*change.removed, *change.spoken]
+        if gone:
+            await self._sweeper.mark_held()
+        moves = tuple(StateChange(one, MemoryState.REMOVING, now_us, change.rule) for one in gone)
         ref = active.ref
         command = Revise(ref.pseudonym, ref.generation, batches, moves, change.leaves)
         seqs = await self._core.ballast.spend(lambda: self._core.state.write(command))
         self._hand_over(active, [one.entry for batch in batches for one in batch.revisions], seqs)
         reach("remove.after_mark")
         await self._show(active, amendments)
-        if change.removed:
-            await self._sweeper.take_out(active, list(change.removed))
-            await self._sweeper.remove(ref.pseudonym, list(change.removed))
+        if gone:
+            await self._sweeper.take_out(active, gone)
+            await self._sweeper.take_out_copies(active, change.spoken, change.said_in)
+            # What a hold covers is out of retrieval, and its bytes stay.
+            await self._sweeper.remove_pending(ref.pseudonym)
 
     def _batches(self, active: ActiveSubject, amendments: Sequence[Amendment]) -> tuple[WriteBatch, ...]:
         by_purpose = dict[str, list[Amendment]]()

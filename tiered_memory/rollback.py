@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiered_memory.active import ActiveSubject
@@ -18,6 +18,7 @@ from tiered_memory.paging import Pager
 from tiered_memory.privacy.provenance_graph import Node, Origin, Tainted, tainted
 from tiered_memory.quarantine import Quarantine, apart
 from tiered_memory.revising import Change, Reviser
+from tiered_memory.sessions import sessions_in, spoken_turns
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryState
 from tiered_memory.subjects import SubjectDirectory
@@ -51,6 +52,7 @@ class _Held:
     active: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)
     volatile: set[str] = field(default_factory=set)
+    turns: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     unreadable: int = 0
 
 
@@ -89,14 +91,18 @@ class Rollback:
             reopened=tuple(sorted(plaintexts)),
             unreadable=held.unreadable,
         )
-        return report, Change(plaintexts, [one for one in found.every if one not in held.volatile])
+        return report, Change(
+            plaintexts,
+            [one for one in found.every if one not in held.volatile],
+            spoken=[one for one in found.every if one in held.volatile],
+            said_in=frozenset(sessions_in(held.turns, found.every)),
+        )
 
     async def roll_back(
         self, active: ActiveSubject, origin: Origin, reason: str, *, quarantine: bool
     ) -> RollbackReport:
         """Carry it out in one commit; the bytes of what is removed follow, after a crash when the store opens."""
         report, change = await self.plan(active, origin)
-        volatile = [one for one in (*report.matched, *report.derived) if one not in set(change.removed)]
         plaintexts, removed = dict(change.plaintexts), list(change.removed)
         if quarantine:
             await self._pager.bring(active, removed)
@@ -104,8 +110,8 @@ class Rollback:
             plaintexts |= {one: self._apart(active, one) for one in kept if one not in active.quarantined}
             removed = [one for one in removed if one not in kept]
         leaves = self._leaves(active, report, removed, reason)
-        work = Change(plaintexts, removed, leaves)
-        await self._inflight.complete(self._carry_out(active, work, volatile))
+        work = replace(change, plaintexts=plaintexts, removed=removed, leaves=leaves)
+        await self._inflight.complete(self._carry_out(active, work))
         return RollbackReport(
             dry_run=False,
             quarantined=quarantine,
@@ -115,12 +121,19 @@ class Rollback:
             unreadable=report.unreadable,
         )
 
-    async def _carry_out(self, active: ActiveSubject, change: Change, volatile: Sequence[str]) -> None:
-        if volatile:
-            async with active.moving:
-                await self._sweeper.take_out(active, volatile)
+    async def _carry_out(self, active: ActiveSubject, change: Change) -> None:
+        """Nobody keeps what is volatile while it is being removed."""
+        if not change.spoken:
+            await self._commit(active, change)
+            return
+        async with active.moving:
+            await self._commit(active, change)
+
+    async def _commit(self, active: ActiveSubject, change: Change) -> None:
         if active.durable:
             await self._reviser.carry_out(active, change)
+        else:
+            await self._sweeper.take_out(active, change.spoken)
 
     def _apart(self, active: ActiveSubject, memory_id: str) -> bytes:
         known = active.known(memory_id)
@@ -130,7 +143,8 @@ class Rollback:
 
     async def _held(self, active: ActiveSubject) -> _Held:
         """Read all that is stored, what was forgotten included: restored, it would be back."""
-        held = _Held()
+        held = _Held(turns=await spoken_turns(self._core, active))
+        held.fields.update(held.turns)
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym)) if active.durable else []
         live = {row.memory_id: row for row in rows if row.state != MemoryState.REMOVING}
         if live:
@@ -139,10 +153,11 @@ class Rollback:
             active.check_alive()
             held.fields.update({record.id: decode_fields(plaintext) for record, plaintext in opened})
             held.unreadable = len(live.keys() - held.fields.keys())
-        for one in active.held.values():
-            if one.volatile:
-                held.volatile.add(one.id)
-                held.fields[one.id] = decode_fields(one.plaintext)
+        held.volatile |= held.turns.keys() - live.keys()
+        for known in active.held.values():
+            if known.volatile:
+                held.volatile.add(known.id)
+                held.fields[known.id] = decode_fields(known.plaintext)
         held.active = {one for one, row in live.items() if row.state == MemoryState.ACTIVE}
         held.forgotten = live.keys() - held.active
         return held

@@ -136,12 +136,14 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     accesses = AccessWriter(core.state, core.clock)
     access = AccessGate(core, directory, accesses)
     consents = Consents(core, directory, endings, notices, inflight)
-    acting = Acting(directory, base.pager, base.router, base.recall, base.fulfil, consents, access)
-    shared = SharedSpaces(core, acting)
-    base.eraser.leave_spaces, endings.leaving = shared.leave_all, shared.leaving
     overwriting = Overwriting(core, flusher, inflight)
     reviser = Reviser(core, flusher, directory.holdings, sweeper)
     quarantine = Quarantine(core, directory, base.pager, reviser, inflight)
+    acting = Acting(
+        directory, base.pager, base.router, base.recall, base.fulfil, consents, access, quarantine
+    )
+    shared = SharedSpaces(core, acting)
+    base.eraser.leave_spaces, endings.leaving = shared.leave_all, shared.leaving
     return Parts(
         **{one.name: getattr(base, one.name) for one in fields(base)},
         consents=consents,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import msgpack
 
@@ -57,9 +59,35 @@ def _is_of(turn: BufferedTurn, ids: Collection[str]) -> bool:
     return turn.id in ids or turn.memory_id in ids
 
 
+async def spoken_turns(core: Core, active: ActiveSubject) -> dict[str, Mapping[str, Any]]:
+    """Return, decoded and by id, the turns that a subject's sessions resume with and that are no memories.
+
+    What does not open is shown by nobody and left out.
+    """
+    rows = await core.state.read(c.SealedTails(active.ref.pseudonym)) if active.durable else []
+    active.check_alive()
+    found = dict[str, Mapping[str, Any]]()
+    for row in rows:
+        sealed = row.sealed or b""
+        with suppress(CorruptionError):
+            record = TierRecord(row.record_id, row.order, 1, sealed)
+            found[row.record_id] = decode_fields(active.sealer_for(sealed).open(Place.TAIL, record))
+    return found
+
+
+def sessions_in(turns: Mapping[str, Mapping[str, Any]], ids: Collection[str]) -> set[str]:
+    """Return the sessions in which some of the turns were said."""
+    return {fields["session"] for one, fields in turns.items() if one in ids and fields.get("session")}
+
+
 def _edition(active: ActiveSubject) -> int:
     """A snapshot mixes purposes: one taken before a consent or an objection changed does not open after it."""
     return len(active.consents) + active.objection_changes
+
+
+def _standing(active: ActiveSubject) -> tuple[int, int]:
+    """Return what changes whenever sessions stored somewhere do, but for being written on."""
+    return _edition(active), active.session_changes
 
 
 class Sessions:
@@ -72,8 +100,14 @@ class Sessions:
 
     async def ready(self, active: ActiveSubject, session: str) -> None:
         """Make sure the session's buffer holds what an earlier process, or an eviction, left elsewhere."""
+        while not await self._filled(active, session):
+            continue
+
+    async def _filled(self, active: ActiveSubject, session: str) -> bool:
+        """Fill the buffer; False when what was read for it may be what somebody took out meanwhile."""
         if session in active.sessions:
-            return
+            return True
+        before = _standing(active)
         turns: dict[str, BufferedTurn] = {}
         if active.durable:
             turns.update({turn.id: turn for turn in await self._tail(active, session)})
@@ -83,12 +117,15 @@ class Sessions:
         turns.update({turn.id: turn for turn in present})
         active.check_alive()
         if session in active.sessions:
-            return
+            return True
+        if _standing(active) != before:
+            return False
         active.sessions.add(session)
         if len(turns) > len(present):
             ordered = sorted(turns.values(), key=lambda turn: turn.order)
             active.last_order = max(active.last_order, ordered[-1].order)
             await self.leave(self._core.warm.replace(active.ref, session, ordered).ended)
+        return True
 
     async def append(self, active: ActiveSubject, session: str, turn: BufferedTurn) -> None:
         """Append a turn to its session's buffer."""
@@ -149,6 +186,7 @@ class Sessions:
     async def reword(self, active: ActiveSubject, memory: Memory) -> None:
         """Have a corrected memory's text in place of the one before, in every session that shows it."""
         ids = {memory.id}
+        active.session_changes += 1
         for session in active.sessions_of(memory.id) | self.holding(active, ids):
             turns = self._core.warm.turns(active.ref, session)
             if any(_is_of(turn, ids) for turn in turns):
@@ -157,6 +195,7 @@ class Sessions:
             saved = await self.saved(active, session) or []
             if any(_is_of(turn, ids) for turn in saved):
                 await self._save(active, session, tuple(self._reworded(saved, memory)))
+        active.session_changes += 1
 
     def _reworded(self, turns: Iterable[BufferedTurn], memory: Memory) -> list[BufferedTurn]:
         tokens = self._core.count_tokens(memory.content)

@@ -16,10 +16,14 @@ from tiered_memory.access_gate import AccessGate
 from tiered_memory.active import ActiveSubject
 from tiered_memory.caller import Caller
 from tiered_memory.consent_records import ConsentGiven
-from tiered_memory.consents import Consents
+from tiered_memory.consents import Consents, check_takes_part
 from tiered_memory.core import Core
 from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
-from tiered_memory.errors import ConflictError, ConsentRequiredError, HotTierError, InvalidInputError
+from tiered_memory.errors import (
+    ConflictError,
+    HotTierError,
+    InvalidInputError,
+)
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.fulfil import Fulfil
@@ -40,8 +44,8 @@ from tiered_memory.model import (
 from tiered_memory.paging import Pager
 from tiered_memory.policy.access_rules import AccessRole
 from tiered_memory.privacy.access import Refused
-from tiered_memory.privacy.consent import decide_grounds, open_consents
 from tiered_memory.privacy.sharing import AccessList, Member, MemberKind, SharedRight, Step
+from tiered_memory.quarantine import Quarantine
 from tiered_memory.recall import Recall
 from tiered_memory.register import Entry, Register
 from tiered_memory.router import Router, WriteOptions
@@ -101,6 +105,7 @@ class Acting:
     fulfil: Fulfil
     consents: Consents
     gate: AccessGate
+    quarantine: Quarantine
 
 
 class SharedSpaces:
@@ -115,6 +120,7 @@ class SharedSpaces:
         self._fulfil = acting.fulfil
         self._consents = acting.consents
         self._gate = acting.gate
+        self._quarantine = acting.quarantine
         self._register = Register(core)
         self._locks = KeyedLocks[Subject]()
 
@@ -152,7 +158,7 @@ class SharedSpaces:
         async with self._turn(visit) as people, self._directory.using(visit.space) as active:
             if active.durable and await self._entry(active) is not None:
                 raise ConflictError("there is a shared memory of this name already")
-            self._check_consent(people.get(visit.member), purpose, [Sensitivity.PUBLIC])
+            check_takes_part(self._core, people.get(visit.member), purpose, [Sensitivity.PUBLIC])
             if rule.lawful_basis is LawfulBasis.CONSENT:
                 await self._consents.grant(active, purpose, given)
             else:
@@ -195,7 +201,7 @@ class SharedSpaces:
             self._let_in(visit, people, SharedRight.MANAGE) as admitted,
         ):
             purpose = admitted.access.purpose
-            self._check_consent(people.get(member), purpose, [Sensitivity.PUBLIC])
+            check_takes_part(self._core, people.get(member), purpose, [Sensitivity.PUBLIC])
             reference = await self._joined(visit.space, admitted.active, member, people, purpose)
             reach("shared.after_membership")
             step = Step(admitted.reference, self._core.now_us())
@@ -233,7 +239,7 @@ class SharedSpaces:
             self._let_in(visit, people, SharedRight.WRITE) as admitted,
         ):
             purpose, active, reference = admitted.access.purpose, admitted.active, admitted.reference
-            self._check_consent(people.get(visit.member), purpose, levels_of([given]))
+            check_takes_part(self._core, people.get(visit.member), purpose, levels_of([given]))
             name = None if operation_id is None else f"{reference}/{operation_id}"
             options = WriteOptions(purpose, name, Durability.JOURNALED)
             receipts = await self._router.add(active, [replace(given, author=reference)], options)
@@ -301,27 +307,13 @@ class SharedSpaces:
                 await self._core.ballast.spend(lambda: self._put(Admitted(active, "", access, entry), left))
 
     async def _by(self, active: ActiveSubject, reference: str) -> list[Memory]:
-        """Return everything held that a member contributed, what faded as well."""
+        """Return everything held that a member contributed, what faded or is kept apart as well."""
         found, before = await self._recall.forgotten(active), None
+        found += await self._quarantine.quarantined(active)
         while page := await self._recall.page(active, ALL, PAGE, before):
             found += page
             before = page[-1].order
         return [one for one in found if one.author == reference]
-
-    def _check_consent(
-        self, person: ActiveSubject | None, purpose: str, levels: Sequence[Sensitivity]
-    ) -> None:
-        """A person takes part only on grounds of their own; for an agent its operator answers."""
-        if person is None:
-            return
-        now_us = self._core.now_us()
-        consents, policy = open_consents(person.consents, now_us), self._core.policy
-        for level in levels:
-            grounds = decide_grounds(policy, consents, purpose, level, now_us, objections=person.objections)
-            if not grounds.durable:
-                raise ConsentRequiredError(
-                    f"{grounds.reason}: this user takes no part in what is shared for it"
-                )
 
     async def _joined(
         self, space: Subject, active: ActiveSubject, member: Member, people: People, purpose: str

@@ -282,9 +282,13 @@ class Sweeper:
     ) -> None:
         """Take memories out of sessions and hot; `said_in` names sessions that may have left warm."""
         sessions = {*said_in, *self._sessions.holding(active, memory_ids)}
+        active.session_changes += 1
         await self._core.warm.remove(active.ref, memory_ids)
         for session in sessions:
             await self._sessions.strike(active, session, memory_ids)
+        # A session that was read before it was struck is not shown; one that was shown meanwhile is cleared.
+        active.session_changes += 1
+        await self._core.warm.remove(active.ref, memory_ids)
         try:
             await self._core.hot.remove(active.ref, memory_ids)
         except HotTierError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from support import consenting, contents, opened, parts_of, sqlite_rows
 
 from tiered_memory import TieredMemory, User, failpoints
 from tiered_memory.errors import InvalidInputError, NotFoundError
+from tiered_memory.hold_model import HoldScope
 from tiered_memory.model import Kind, Provenance, Role, SourceKind
 from tiered_memory.testing import ManualClock
 
@@ -227,3 +228,42 @@ async def test_a_subject_too_large_for_ram(data: Path, clock: ManualClock) -> No
             "The dentist sent a letter.",
         }
         assert len(await user.quarantine.list()) == 4
+
+
+@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize("quarantine", [True, False])
+async def test_what_a_session_alone_kept_does_not_come_back(
+    data: Path, *, quarantine: bool, again: bool
+) -> None:
+    """A turn that is no memory of its own rests in the session's tail: there too it is taken back."""
+    async with opened(data) as memory:
+        alice = await consenting(memory)
+        await alice.add("ok zebra", importance=0.0, session="s1")
+        await alice.add("I like violins.", importance=0.9, session="s2")
+        if not again:
+            await alice.roll_back(session="s1", reason="it was hacked", quarantine=quarantine)
+    async with opened(data) as memory:
+        alice = memory.user("alice", tenant="acme")
+        if again:
+            report = await alice.roll_back(session="s1", reason="it was hacked", quarantine=quarantine)
+            assert len(report.matched) == 1
+        shown = [one.content for one in (await alice.context("zebra", session="s1")).items]
+        assert shown == ["I like violins."]
+    assert [row["sealed"] for row in sqlite_rows(data, "session_tail")] == [None]
+
+
+async def test_what_a_hold_covers_stays_sealed_when_its_source_is_rolled_back(
+    data: Path, tmp_path: Path
+) -> None:
+    async with opened(data) as memory:
+        alice = await consenting(memory)
+        await told(alice, "The museum closes on Mondays.", WEB)
+        scope, review = HoldScope(tenant="acme", user="alice"), datetime(2199, 1, 1, tzinfo=UTC)
+        await memory.holds.place("case", scope=scope, owner="counsel", reason="claim", review_at=review)
+        await alice.roll_back(channel="web", reason="it was hacked")
+        assert await contents(alice) == []
+        assert [row["state"] for row in sqlite_rows(data, "memories")] == ["removing"]
+        await alice.erase(reason="asked")
+        assert await memory.holds.export("case", tmp_path / "held.jsonl") == 1
+        await memory.holds.release("case", "settled")
+        assert sqlite_rows(data, "memories") == []

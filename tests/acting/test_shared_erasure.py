@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import pytest
-from shared_space import contents, made, plan
-from support import consenting, opened
+from shared_space import PURPOSE, contents, made, plan
+from support import consenting, opened, parts_of
 
 from tiered_memory import TieredMemory
 from tiered_memory.caller import Caller
 from tiered_memory.errors import (
     AccessDeniedError,
     ConsentRequiredError,
+    InvalidInputError,
+    RestrictedError,
     SubjectErasedError,
 )
 from tiered_memory.failpoints import arm
 from tiered_memory.privacy.sharing import Member
+from tiered_memory.shared import space_of
 from tiered_memory.shared_face import SharedMemory
+from tiered_memory.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -160,3 +165,84 @@ async def test_a_repeated_contribution_is_one(memory: TieredMemory) -> None:
     other = await bob.add("The icon is green", operation_id="op-1")
     assert (again.id, again.repeated) == (first.id, True)
     assert not other.repeated
+
+
+# --- other ends ----------------------------------------------------------------------------------------------
+
+INTEREST = """
+schema = 1
+default_purpose = "planning"
+[purposes.planning]
+lawful_basis = "legitimate_interests"
+documentation = "the balancing test"
+max_sensitivity = "restricted"
+"""
+
+
+async def test_refusing_takes_back_what_was_contributed(memory: TieredMemory) -> None:
+    alice, bob = await made(memory), plan(memory, "bob")
+    await alice.add("The launch is on Monday")
+    await bob.add("The tram app needs a new icon")
+    await memory.user("bob", tenant="acme").consent.refuse(PURPOSE, notice="n")
+    assert await contents(alice) == ["The launch is on Monday"]
+
+
+async def test_a_refusal_that_is_not_accepted_takes_nothing_back(memory: TieredMemory) -> None:
+    alice, bob = await made(memory), plan(memory, "bob")
+    await bob.add("The tram app needs a new icon")
+    with pytest.raises(InvalidInputError):
+        await memory.user("bob", tenant="acme").consent.refuse(PURPOSE, notice="n", details={"record": 1})
+    assert await contents(alice) == ["The tram app needs a new icon"]
+
+
+@pytest.mark.parametrize("touched", [True, False])
+async def test_a_consent_that_expires_takes_back_what_was_contributed(
+    tmp_path: Path, *, touched: bool
+) -> None:
+    clock = ManualClock()
+    async with opened(tmp_path, settings={"redis_url": "local"}, clock=clock) as memory:
+        alice, bob = await made(memory), plan(memory, "bob")
+        tomorrow = clock.now() + timedelta(days=1)
+        user = memory.user("bob", tenant="acme")
+        await user.consent.grant(PURPOSE, notice="n", expires_at=tomorrow)
+        await bob.add("The tram app needs a new icon")
+        clock.advance(2 * 86_400.0)
+        await (user.list() if touched else memory.forget())
+        assert await contents(alice) == []
+
+
+async def test_objecting_takes_back_what_was_contributed_and_ends_contributing(tmp_path: Path) -> None:
+    policy = tmp_path / "interest.toml"
+    policy.write_text(INTEREST)
+    async with opened(tmp_path / "data", settings={"policy": str(policy)}) as memory:
+        alice, bob = plan(memory, "alice"), plan(memory, "bob")
+        await alice.create(notice="n")
+        await alice.grant_access(Member("bob"), {"read", "write"})
+        await bob.add("The tram app needs a new icon")
+        await memory.user("bob", tenant="acme").object_to("planning")
+        assert await contents(alice) == []
+        with pytest.raises(ConsentRequiredError):
+            await bob.add("The icon should be green")
+
+
+async def test_who_is_restricted_contributes_nothing(memory: TieredMemory) -> None:
+    alice, bob = await made(memory), plan(memory, "bob")
+    user = memory.user("bob", tenant="acme")
+    await user.rights.restrict(reason="contested")
+    with pytest.raises(RestrictedError):
+        await bob.add("The tram app needs a new icon")
+    await user.rights.lift_restriction(reason="settled")
+    await bob.add("The tram app needs a new icon")
+    assert await contents(alice) == ["The tram app needs a new icon"]
+
+
+async def test_a_contribution_that_is_kept_apart_goes_with_its_author(memory: TieredMemory) -> None:
+    alice, bob = await made(memory), plan(memory, "bob")
+    receipt = await bob.add("The tram app needs a new icon")
+    parts = parts_of(memory)
+    async with parts.directory.using(space_of("acme", "team-plan")) as active:
+        await parts.quarantine.put(active, receipt.id, "odd")
+        assert [one.id for one in await parts.quarantine.quarantined(active)] == [receipt.id]
+        await memory.user("bob", tenant="acme").erase(reason="request")
+        assert await parts.quarantine.quarantined(active) == []
+    assert await contents(alice) == []

@@ -91,6 +91,14 @@ async def test_a_cut_before_the_fence_changed_nothing(data: Path) -> None:
         assert (await alice.explain((await alice.list())[0].id)).deadline_rule == "hold"
 
 
+async def test_a_hold_whose_caller_heard_nothing_is_in_force(data: Path) -> None:
+    killed(data, "erase", "hold.after_place")
+    async with opened(data) as memory:
+        assert [one.name for one in await memory.holds.list()] == ["case-7"]
+        certificate = await memory.user("alice", tenant="acme").erase(reason="asked")
+        assert certificate.retained[0].startswith("1 memory")
+
+
 @pytest.mark.parametrize(("point", "left"), [("hold.after_list", 1), ("hold.after_release", 0)])
 async def test_a_release_that_was_cut_short_can_be_repeated(data: Path, point: str, left: int) -> None:
     killed(data, "release", point)

@@ -7,13 +7,14 @@ import sys
 
 import pytest
 
+from benchmarks.rights_schedules import RightsSchedule
 from benchmarks.schedules import ScheduleResult, run_schedules
 from benchmarks.suite import Silent
 
 pytestmark = pytest.mark.anyio
 
 FULL = bool(os.environ.get("TIERED_MEMORY_FULL"))
-LOCAL, ON_LANCE = (20_000, 600) if FULL else (2000, 60)
+LOCAL, ON_LANCE, OF_RIGHTS = (20_000, 600, 6000) if FULL else (2000, 60, 300)
 
 
 @pytest.mark.slow
@@ -22,6 +23,16 @@ async def test_an_erasure_wins_in_every_order(capsys: pytest.CaptureFixture[str]
     _report(result, capsys)
     assert result.failures == ()
     assert result.kills > LOCAL // 20
+
+
+@pytest.mark.slow
+async def test_whatever_rights_meet_nothing_comes_back_and_nothing_is_lost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result = await run_schedules(OF_RIGHTS, 0, Silent(), kind=RightsSchedule)
+    _report(result, capsys)
+    assert result.failures == ()
+    assert result.kills > OF_RIGHTS // 20
 
 
 @pytest.mark.slow

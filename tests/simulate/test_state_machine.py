@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rights
 from expected import CONSENTED, CONTRACTED, LEVELS, POLICY_TOML, Person, everybody
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -81,6 +82,23 @@ class Machine(RuleBasedStateMachine):
     @rule(name=has_much, purpose=st.sampled_from([*CONSENTED, CONTRACTED]))
     def withdraw(self, name: str, purpose: str) -> None:
         self._run(self.twin.withdraw(name, purpose))
+
+    @precondition(lambda self: self.most() >= MUCH)
+    @rule(name=has_much, purpose=st.sampled_from([*CONSENTED, CONTRACTED]))
+    def refuse(self, name: str, purpose: str) -> None:
+        self._run(rights.refuse(self.twin, name, purpose))
+
+    @rule(name=names, at=places)
+    def correct(self, name: str, at: int) -> None:
+        self._run(rights.correct(self.twin, name, self._some(name, at)))
+
+    @rule(name=names, at=places)
+    def keep_apart_and_release(self, name: str, at: int) -> None:
+        self._run(rights.keep_apart_and_release(self.twin, name, self._some(name, at)))
+
+    @rule(name=names)
+    def freeze_and_free(self, name: str) -> None:
+        self._run(rights.freeze_and_free(self.twin, name))
 
     @rule(
         name=names,
