@@ -121,7 +121,8 @@ async def test_of_two_revisions_of_one_version_the_first_wins(state: SqliteState
 
 async def test_removing_a_memory_takes_all_its_versions_out_of_the_journal(state: SqliteState) -> None:
     await hold(state)
-    await state.write(c.Append(batch(7)))
+    free = replace(batch(7), memories=tuple(replace(one, held=False) for one in batch(7).memories))
+    await state.write(c.Append(free))
     await state.write(revising(revision(7)))
     change = StateChange(f"{7:032x}", MemoryState.REMOVING, 5, "deleted")
     await state.write(c.ChangeStates(ALICE, 0, (change,), ()))
