@@ -10,8 +10,8 @@ from rich.progress import Progress
 from rich.text import Text
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, output_of, run
-from tiered_memory.cli.options import Format, NamedPerson
+from tiered_memory.cli.entry import command, output_of, run, user_of
+from tiered_memory.cli.options import Calling, Format, NamedPerson
 from tiered_memory.cli.output import Output, plain
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     person: NamedPerson,
+    calling: Calling,
     target: Annotated[
         Path | None,
         typer.Option(
@@ -55,7 +56,7 @@ def export(
     kind = "portability" if portability else "access"
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = user_of(memory, person, calling)
         return await user.export(target, kind=kind, progress=_told(progress))
 
     with output.progress("exporting") as progress:
@@ -69,6 +70,7 @@ def export(
 
 def take_in(
     person: NamedPerson,
+    calling: Calling,
     source: ArchiveFile,
     purpose: Annotated[
         str | None, typer.Option(show_default="the one each had", help="Purpose to keep them for.")
@@ -82,7 +84,7 @@ def take_in(
     output = output_of(person)
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).import_archive(
+        return await user_of(memory, person, calling).import_archive(
             source, purpose=purpose, public_key=key, accept_other_subject=other, progress=_told(progress)
         )
 

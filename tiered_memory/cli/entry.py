@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from tiered_memory.cli.options import Calling, Format, Store, flat
+from tiered_memory.cli.options import Calling, Format, NamedPerson, Person, Store, flat
 from tiered_memory.cli.output import Output, WarningLines
 from tiered_memory.errors import ConfigurationError, InvalidInputError, NotFoundError, TieredMemoryError
 
@@ -139,6 +139,11 @@ def caller_of(calling: Calling) -> Caller:
     from tiered_memory.caller import Caller
 
     return Caller(role=calling.as_role, actor=calling.actor, context=calling.purpose_context)
+
+
+def user_of(memory: TieredMemory, person: Person | NamedPerson, calling: Calling) -> User:
+    """Return the memory of one user, as whoever asks may use it."""
+    return memory.user(person.user, person.tenant, caller=caller_of(calling))
 
 
 def words(given: list[str] | None, kind: type[T], option: str) -> frozenset[T] | None:
