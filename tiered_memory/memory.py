@@ -96,7 +96,7 @@ class TieredMemory:
         check_subject(tenant, name)
         who = check_caller(caller)
         if user is None and not who.actor:
-            raise InvalidInputError("say who asks: user=..., or caller=Caller(actor=...) for an agent")
+            raise InvalidInputError("say who asks: the user, or the actor who calls for an agent")
         member = Member(who.actor, MemberKind.AGENT) if user is None else Member(check_id(user, "user"))
         return SharedMemory(self._scope(space_of(tenant, name), who), member)
 

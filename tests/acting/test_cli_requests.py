@@ -36,7 +36,7 @@ def test_everything_is_frozen_and_freed(shell: Shell) -> None:
     assert shell.document("restrict", *ME, "--reason", "contested", "--until", "2099-01-01")["review_at"]
     refused = shell.refusal("search", "tea")
     assert refused["error"] == "RestrictedError"
-    assert "lift_restriction" in refused["message"]
+    assert "lift the restriction" in refused["message"]
     assert "since" in shell.words("about", *ME)
     assert shell.document("about", *ME)["restriction"]["reason"] == "contested"
     assert shell.document("unrestrict", *ME, "--reason", "settled")["lifted_because"] == "settled"
