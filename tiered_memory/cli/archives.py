@@ -61,7 +61,12 @@ def export(
 
     with output.progress("exporting") as progress:
         made = run(person, work)
-    rows = [("file", str(made.path)), ("memories", f"{made.memories:,}"), ("bytes", f"{made.bytes:,}")]
+    rows = [
+        ("archive", made.id),
+        ("file", str(made.path)),
+        ("memories", f"{made.memories:,}"),
+        ("bytes", f"{made.bytes:,}"),
+    ]
     rows += [("left out", f"{count:,}: {why}") for why, count in made.left_out.items()]
     rows += [("damaged", f"{len(made.damaged):,}: held, and cannot be read")] if made.damaged else []
     output.show(made, views.pairs([*rows, ("key", made.public_key)]))

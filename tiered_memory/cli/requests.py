@@ -11,7 +11,16 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, moment, output_of, run, user_of, whole_id
+from tiered_memory.cli.entry import (
+    command,
+    moment,
+    output_of,
+    run,
+    user_of,
+    whole_decision_id,
+    whole_id,
+    whole_request_id,
+)
 from tiered_memory.cli.options import Calling, NamedPerson, Store
 from tiered_memory.cli.output import one_line
 
@@ -21,8 +30,12 @@ if TYPE_CHECKING:
     from tiered_memory.privacy.requests import Request
     from tiered_memory.user import User
 
-RequestId = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Id of the request.")]
-DecisionId = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Id of the decision.")]
+RequestId = Annotated[
+    str, typer.Argument(metavar="ID", show_default=False, help="Id of the request, or its first digits.")
+]
+DecisionId = Annotated[
+    str, typer.Argument(metavar="ID", show_default=False, help="Id of the decision, or its first digits.")
+]
 Reason = Annotated[str, typer.Option(help="Why.")]
 
 
@@ -90,7 +103,8 @@ def extend(
     """Give a request up to two months more; tell the person why within the first."""
 
     async def work(user: User) -> Any:
-        return await user.requests.extend(request_id, months=months, reason=reason)
+        wanted = await whole_request_id(user, request_id)
+        return await user.requests.extend(wanted, months=months, reason=reason)
 
     _show(person, calling, work)
 
@@ -110,7 +124,8 @@ def close(
     """Note what became of a request."""
 
     async def work(user: User) -> Any:
-        return await user.requests.close(request_id, outcome=outcome, reason=reason, evidence=evidence)
+        wanted = await whole_request_id(user, request_id)
+        return await user.requests.close(wanted, outcome=outcome, reason=reason, evidence=evidence)
 
     _show(person, calling, work)
 
@@ -168,7 +183,11 @@ def decided(person: NamedPerson, calling: Calling) -> None:
 
 def explain(decision_id: DecisionId, person: NamedPerson, calling: Calling) -> None:
     """Show what a decision rested on, as it was then."""
-    found = run(person, _of(person, calling, lambda user: user.decisions.explain(decision_id)))
+
+    async def work(user: User) -> Any:
+        return await user.decisions.explain(await whole_decision_id(user, decision_id))
+
+    found = run(person, _of(person, calling, work))
     used = views.table("memory", "version", "it said then", right=["version"], wide="it said then")
     for one in found.used:
         said = Text(one.gone or "", style="dim") if one.content is None else Text(one_line(one.content))
@@ -187,7 +206,8 @@ def review(
     """Record what a person found on looking at a decision."""
 
     async def work(user: User) -> Any:
-        return await user.decisions.review(decision_id, reviewer=reviewer, outcome=outcome, note=note)
+        wanted = await whole_decision_id(user, decision_id)
+        return await user.decisions.review(wanted, reviewer=reviewer, outcome=outcome, note=note)
 
     found = run(person, _of(person, calling, work))
     output_of(person).show(found, _decisions([found]))
