@@ -9,6 +9,7 @@ from html import escape
 from tiered_memory.accounts.activities import Activities
 from tiered_memory.accounts.facts import Facts
 from tiered_memory.accounts.judgement import Assessment, Status
+from tiered_memory.plurals import counted
 
 WORDS = {
     Status.MET: "met",
@@ -63,13 +64,15 @@ def of_assessment(found: Assessment, facts: Facts) -> Page:
     events = tuple(
         (name.replace("_", " "), f"{count:,}") for name, count in sorted(facts.ledger.events.items())
     )
+    told = facts.ledger
+    named = f"{counted(told.people, 'person', 'people')} and {counted(told.actors, 'actor')}"
     todo = tuple((str(number), line) for number, line in enumerate(found.recommendations, 1))
     return Page(
         f"{found.framework}: {WORDS[found.status]}",
         (
             f"From {facts.since:%Y-%m-%d} until {facts.until:%Y-%m-%d}; policy {facts.policy}; made {facts.at:%Y-%m-%d %H:%M %Z}.",
             f"Binds: {found.binds}.",
-            f"{facts.ledger.people:,} people and {facts.ledger.actors:,} actors in the ledger of the period.",
+            f"{named} in the ledger of the period.",
             CAVEAT,
         ),
         (

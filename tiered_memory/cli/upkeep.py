@@ -183,7 +183,8 @@ def verify_erased(
         "files": found.files,
         "cold_tables": found.cold_tables,
     }
-    line = f"{found.files} files, {found.values_decoded:,} decoded values: {hits} hits, {memories} memories"
+    left = f"{views.several(hits, 'hit')}, {views.several(memories, 'memory', 'memories')}"
+    line = f"{found.files} files, {found.values_decoded:,} decoded values: {left}"
     output.show(document, Text(line))
     if short:
         many = views.several(len(short), "word has", "words have")
