@@ -64,8 +64,8 @@ class Holdings:
         for _ in range(memories):
             self._core.observer.observe(CorruptionDetected("cold"))
         if memories:
-            many = counted(memories, "memory", "memories")
-            logger.error("%s of one user damaged or missing in the cold tier", many)
+            many = counted(memories, "memory of one user is", "memories of one user are")
+            logger.error("%s damaged or missing in the cold tier", many)
 
     def open_all(self, active: ActiveSubject, records: Sequence[TierRecord]) -> list[Opened]:
         """Return the records that verify, with their plaintexts."""

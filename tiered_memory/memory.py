@@ -162,11 +162,7 @@ class TieredMemory:
     @property
     def reports(self) -> Reports:
         """Reports on the processing: frameworks, and the record of processing activities."""
-
-        def parts_of(tenant: str | None) -> Parts:
-            return self._parts() if tenant is None else self._branches.parts_of(tenant)
-
-        return Reports(parts_of, self._settings.root_key_provider)
+        return Reports(self._branches, self._settings.root_key_provider)
 
     @property
     def keys(self) -> Keys:

@@ -49,6 +49,9 @@ class Activities:
     activities: tuple[Activity, ...]
     measures: tuple[str, ...]
     rights: tuple[str, ...]
+    directories: int = 1
+    directories_unread: int = 0
+    """Tenants' own directories that are not in it; see `Facts`."""
 
 
 def activities(facts: Facts) -> Activities:
@@ -61,6 +64,8 @@ def activities(facts: Facts) -> Activities:
         activities=tuple(_activity(one, facts) for one in facts.purposes),
         measures=tuple(_measures(facts)),
         rights=RIGHTS,
+        directories=facts.directories,
+        directories_unread=facts.directories_unread,
     )
 
 

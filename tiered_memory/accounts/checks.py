@@ -151,7 +151,17 @@ def ledger_sound(facts: Facts) -> Judged:
     """The ledger verifies from its first entry."""
     entries = counted(facts.ledger.entries, "ledger entry", "ledger entries")
     evidence = [f"{entries}, {facts.ledger.covered} under a signed checkpoint, verified now"]
-    return judged(evidence, [f"the ledger does not verify: {one}" for one in facts.ledger.problems])
+    missing = [f"the ledger does not verify: {one}" for one in facts.ledger.problems]
+    if facts.directories_unread:
+        missing.append(
+            f"{not_read(facts.directories_unread)}: no ledger in there was verified; repair what keeps it shut"
+        )
+    return judged(evidence, missing)
+
+
+def not_read(directories: int) -> str:
+    """Return what is said of tenants' own directories that are not in a report."""
+    return f"{counted(directories, 'directory', 'directories')} of tenants' own could not be read"
 
 
 def audit_kept(facts: Facts) -> Judged:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from tiered_memory.accounts.activities import Activities
+from tiered_memory.accounts.checks import not_read
 from tiered_memory.accounts.facts import Facts
 from tiered_memory.accounts.judgement import Assessment, Status
 from tiered_memory.plurals import counted
@@ -73,6 +74,7 @@ def of_assessment(found: Assessment, facts: Facts) -> Page:
             f"From {facts.since:%Y-%m-%d} until {facts.until:%Y-%m-%d}; policy {facts.policy}; made {facts.at:%Y-%m-%d %H:%M %Z}.",
             f"Binds: {found.binds}.",
             f"{named} in the ledger of the period.",
+            covered(facts.directories, facts.directories_unread),
             CAVEAT,
         ),
         (
@@ -111,9 +113,16 @@ def of_activities(found: Activities) -> Page:
     lines = (
         f"Controller: {found.controller or 'to be completed'}; contact: {found.contact or 'to be completed'}.",
         f"Policy {found.policy}; made {found.at:%Y-%m-%d %H:%M %Z}.",
+        covered(found.directories, found.directories_unread),
         CAVEAT,
     )
     return Page("Record of processing activities (GDPR Art. 30)", lines, (*tables, *general))
+
+
+def covered(directories: int, unread: int) -> str:
+    """Return what a report is about, and what is not in it."""
+    about = counted(directories, "data directory", "data directories")
+    return f"About {about}; {not_read(unread)} and are not in it." if unread else f"About {about}."
 
 
 def markdown(page: Page) -> str:
