@@ -51,7 +51,7 @@ def test_a_scope_that_says_nothing_is_refused(shell: Shell, covers: str) -> None
 
 def test_a_hold_is_placed_on_a_memory_by_its_first_digits(shell: Shell) -> None:
     one = shell.document("list")["memories"][0]["id"]
-    assert "user=" in shell.refusal(*PLACE, "--covers", f"memory={one[:8]}")["message"]
+    assert "whose it is" in shell.refusal(*PLACE, "--covers", f"memory={one[:8]}")["message"]
     mine = ("--covers", "user=me", "--covers", "tenant=default")
     refused = shell.refusal(*PLACE, *mine, "--covers", f"memory={one[:8]}", "--as-role", "auditor")
     assert refused["error"] == "AccessDeniedError"

@@ -113,7 +113,7 @@ async def _memories(memory: TieredMemory, parts: dict[str, list[str]], caller: C
     if all(len(one) >= ID_DIGITS for one in given):
         return frozenset(given)
     if user is None:
-        raise InvalidInputError("say whose memory it is with --covers user=..., or give its whole id")
+        raise InvalidInputError("give the memory's whole id, or say whose it is (--covers user=ID)")
     face = memory.user(user, _only(parts, "tenant") or "default", caller=caller)
     return frozenset([await whole_id(face, one) for one in given])
 
