@@ -116,6 +116,13 @@ def test_who_may_make_forget_and_may_not_read_is_told_numbers_only(bound: Shell,
     support = ("--confirm", "--as-role", "support")
     told = bound.document("forget", *ME, "--dry-run", "--as-role", "support")
     assert (len(told["forgotten"]), len(bound.document("list")["memories"])) == (1, 1)
+    assert "option" not in bound.words("forget", *ME, "--dry-run", "--as-role", "support")
+    (tmp_path / "own.toml").write_text(OWN.replace('read = "none"', 'read = "public"') + FADES)
+    bound.document("add", "we decided on option 2", "--sensitivity", "public")
+    partly = bound.words("forget", *ME, "--dry-run", "--as-role", "support")
+    assert "option 2" in partly
+    assert "option 1" not in partly
+    (tmp_path / "own.toml").write_text(OWN + FADES)
     assert "option" not in bound.words("forget", *ME, *support)
     assert bound.document("list")["memories"] == []
 

@@ -173,10 +173,12 @@ def forget(
 async def _held(user: User, forgotten: tuple[str, ...], *, dry_run: bool) -> dict[str, Memory]:
     """Return the contents of some of the memories concerned, most important first; of what the role may read."""
     found: list[Memory] = []
-    with suppress(AccessDeniedError, NotFoundError):
-        if dry_run:
-            found = [await user.get(one) for one in forgotten]
-        else:
+    if dry_run:
+        for one in forgotten:
+            with suppress(AccessDeniedError, NotFoundError):
+                found.append(await user.get(one))
+    else:
+        with suppress(AccessDeniedError):
             found = [one for one in await user.forgotten() if one.id in set(forgotten)]
     found.sort(key=lambda one: (-one.importance, one.order))
     return {one.id: one for one in found[:SHOWN_MEMORIES]}
