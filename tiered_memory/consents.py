@@ -150,8 +150,8 @@ class Consents:
         found = await self._notices.find(given.notice, given.terms.get("language"))
         if found is None and self._core.policy.consent.require_published_notice:
             raise InvalidInputError(
-                "the policy requires a published notice and none is published under this name: publish it first "
-                "(memory.notices.publish), or name one that is"
+                "the policy requires a published notice and none is published under this name: publish the "
+                "notice first, or name one that is published"
             )
         if found is not None and not found.informs_of(purpose):
             raise InvalidInputError(

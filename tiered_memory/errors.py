@@ -38,7 +38,7 @@ class QuotaExceededError(TieredMemoryError):
 
 
 class TenantUnknownError(TieredMemoryError, LookupError):
-    """This tenant is not registered: register it first (`tenants register`)."""
+    """This tenant is not registered: register it first."""
 
 
 class AgentNotAllowedError(TieredMemoryError, PermissionError):
@@ -63,7 +63,7 @@ class SubjectErasedError(TieredMemoryError):
 class RestrictedError(TieredMemoryError, PermissionError):
     """The processing of this user's data is restricted (GDPR Art. 18(2)): it is stored, and nothing else happens to it.
 
-    Export, about, consents, requests, decisions and erasure still work; `rights.lift_restriction` ends it.
+    Export, about, consents, requests, decisions and erasure still work; lift the restriction to go on.
     """
 
 

@@ -24,6 +24,7 @@ from tiered_memory.epochs import EpochKeys
 from tiered_memory.errors import CorruptionError, StateStoreError
 from tiered_memory.held_records import lasting
 from tiered_memory.hold_keys import HOLD, STORE, HoldKeys
+from tiered_memory.plurals import counted
 from tiered_memory.privacy.holds import EVIDENCE, stays
 from tiered_memory.register import Entry, Register
 from tiered_memory.state import commands as c
@@ -101,7 +102,8 @@ class Vault:
         keys, rows = await self.keys.of(name), await self._rows(self.owner(name))
         ended = [row for row in rows if key_id_of(row.sealed) not in keys]
         if ended:
-            logger.warning("%d records under a hold cannot be read: their key epoch has ended", len(ended))
+            many = counted(len(ended), "record")
+            logger.warning("%s under a hold cannot be read: the key epoch has ended", many)
         found = [(row, keys[key_id_of(row.sealed)]) for row in rows if row not in ended]
         return [
             Copy(row.entry_id, msgpack.unpackb(key.open(row.sealed, _context(row)))) for row, key in found

@@ -15,6 +15,7 @@ from tiered_memory.formats.record import decode_fields, vectors_of
 from tiered_memory.held import Tracked, state_of
 from tiered_memory.held_records import held_memory, indexed_turn, is_current, lasting
 from tiered_memory.metrics import CorruptionDetected, TierLookup
+from tiered_memory.plurals import counted
 from tiered_memory.state.base import MemoryRow
 from tiered_memory.tiers.base import TierRecord
 
@@ -63,7 +64,8 @@ class Holdings:
         for _ in range(memories):
             self._core.observer.observe(CorruptionDetected("cold"))
         if memories:
-            logger.error("%d memories of one user are damaged or missing in the cold tier", memories)
+            many = counted(memories, "memory of one user is", "memories of one user are")
+            logger.error("%s damaged or missing in the cold tier", many)
 
     def open_all(self, active: ActiveSubject, records: Sequence[TierRecord]) -> list[Opened]:
         """Return the records that verify, with their plaintexts."""

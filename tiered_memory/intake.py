@@ -86,13 +86,13 @@ def check_caller(value: object) -> Caller:
         return Caller()
     if not isinstance(value, Caller):
         raise InvalidInputError(f"caller must be a Caller, got {type(value).__name__}")
-    check_id(value.role, "caller.role")
+    check_id(value.role, "the caller's role")
     if value.actor != "":
-        check_id(value.actor, "caller.actor")
+        check_id(value.actor, "the caller's actor")
     context: object = value.context
     if not isinstance(context, str) or not _CONTEXT.fullmatch(context):
         raise InvalidInputError(
-            "caller.context is a category: up to 40 letters, spaces, hyphens, underscores"
+            "the caller's context is a category: up to 40 letters, spaces, hyphens, underscores"
         )
     return value
 

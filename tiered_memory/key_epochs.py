@@ -178,10 +178,7 @@ class KeyEpochs:
             # What the erased list says of users who could not be read is applied now that they can be.
             self._core.marks.must_apply = True
         if lost:
-            logger.warning(
-                "%d key epochs have ended, or their guards are not here: their users are unreadable",
-                len(lost),
-            )
+            logger.warning("%s", told_of_lost(len(lost)))
         return len(lost)
 
     async def status(self) -> list[EpochStatus]:
@@ -333,6 +330,13 @@ def _wrap_again(
         except CorruptionError:
             left.append(record)
     return moved, left
+
+
+def told_of_lost(epochs: int) -> str:
+    """Return what is said of epochs that nothing here opens."""
+    if epochs == 1:
+        return "1 key epoch has ended, or its guard is not here: its users are unreadable"
+    return f"{epochs:,} key epochs have ended, or their guards are not here: their users are unreadable"
 
 
 def _name(record: EpochRecord) -> str:

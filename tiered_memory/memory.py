@@ -96,7 +96,7 @@ class TieredMemory:
         check_subject(tenant, name)
         who = check_caller(caller)
         if user is None and not who.actor:
-            raise InvalidInputError("say who asks: user=..., or caller=Caller(actor=...) for an agent")
+            raise InvalidInputError("say who asks: the user, or the actor who calls for an agent")
         member = Member(who.actor, MemberKind.AGENT) if user is None else Member(check_id(user, "user"))
         return SharedMemory(self._scope(space_of(tenant, name), who), member)
 
@@ -162,11 +162,7 @@ class TieredMemory:
     @property
     def reports(self) -> Reports:
         """Reports on the processing: frameworks, and the record of processing activities."""
-
-        def parts_of(tenant: str | None) -> Parts:
-            return self._parts() if tenant is None else self._branches.parts_of(tenant)
-
-        return Reports(parts_of, self._settings.root_key_provider)
+        return Reports(self._branches, self._settings.root_key_provider)
 
     @property
     def keys(self) -> Keys:

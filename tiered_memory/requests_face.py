@@ -9,6 +9,7 @@ from datetime import date, datetime
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.intake import REASON_BYTES, check_count, check_id, check_moment, check_text
 from tiered_memory.metrics import timed
+from tiered_memory.plurals import counted
 from tiered_memory.privacy.requests import Outcome, Request, Right, check_outcome, check_right
 from tiered_memory.requesting import DUE_LIMIT, DueRequest, ErasureRecord
 from tiered_memory.runtime import Parts
@@ -118,9 +119,8 @@ class StoreRequests:
     def _every(self) -> list[Parts]:
         missing = self._runtimes.unavailable
         if missing:
-            logger.warning(
-                "what %d tenants have in directories of their own is missing: they are not open", missing
-            )
+            many = counted(missing, "directory of a tenant's own", "directories of tenants' own")
+            logger.warning("%s not open: what is in there is missing", many)
         return self._runtimes.every()
 
 

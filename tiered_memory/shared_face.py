@@ -211,7 +211,7 @@ def check_member(value: object) -> Member:
     """Return a member whose id may be one."""
     if not isinstance(value, Member):
         raise InvalidInputError(f"member must be a Member, got {type(value).__name__}")
-    return Member(check_id(value.id, "member.id"), _kind(value.kind))
+    return Member(check_id(value.id, "a member's id"), _kind(value.kind))
 
 
 def _collection(rights: object) -> Sequence[object]:
@@ -230,7 +230,7 @@ def _right(value: object) -> SharedRight:
 def _kind(value: object) -> MemberKind:
     found = next((kind for kind in MemberKind if kind.value == value), None)
     if found is None:
-        raise InvalidInputError(f"member.kind must be one of {', '.join(MemberKind)}")
+        raise InvalidInputError(f"a member's kind must be one of {', '.join(MemberKind)}")
     return found
 
 

@@ -89,7 +89,7 @@ def test_a_consent_leaves_a_receipt_that_verifies(published: Shell) -> None:
 
 def test_a_notice_nobody_published_is_refused(shell: Shell) -> None:
     refused = shell.refusal("consent", "grant", "advice", "--notice", "privacy")
-    assert "publish it first" in refused["message"]
+    assert "publish the notice first" in refused["message"]
 
 
 def test_a_refusal_ends_a_consent_and_stands_in_the_history(published: Shell) -> None:

@@ -49,6 +49,17 @@ def test_a_scope_that_says_nothing_is_refused(shell: Shell, covers: str) -> None
     assert shell.refusal(*PLACE, "--covers", covers)["error"] == "InvalidInputError"
 
 
+def test_a_hold_is_placed_on_a_memory_by_its_first_digits(shell: Shell) -> None:
+    one = shell.document("list")["memories"][0]["id"]
+    assert "whose it is" in shell.refusal(*PLACE, "--covers", f"memory={one[:8]}")["message"]
+    mine = ("--covers", "user=me", "--covers", "tenant=default")
+    refused = shell.refusal(*PLACE, *mine, "--covers", f"memory={one[:8]}", "--as-role", "auditor")
+    assert refused["error"] == "AccessDeniedError"
+    placed = shell.document(*PLACE, *mine, "--covers", f"memory={one[:8]}")
+    assert placed["scope"]["memory_ids"] == [one]
+    assert placed["memories"] == 1
+
+
 def test_a_part_is_given_once(shell: Shell) -> None:
     assert "once" in shell.refusal(*PLACE, "--covers", "user=a", "--covers", "user=b")["message"]
 

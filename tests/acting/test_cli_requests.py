@@ -36,7 +36,7 @@ def test_everything_is_frozen_and_freed(shell: Shell) -> None:
     assert shell.document("restrict", *ME, "--reason", "contested", "--until", "2099-01-01")["review_at"]
     refused = shell.refusal("search", "tea")
     assert refused["error"] == "RestrictedError"
-    assert "lift_restriction" in refused["message"]
+    assert "lift the restriction" in refused["message"]
     assert "since" in shell.words("about", *ME)
     assert shell.document("about", *ME)["restriction"]["reason"] == "contested"
     assert shell.document("unrestrict", *ME, "--reason", "settled")["lifted_because"] == "settled"
@@ -64,6 +64,29 @@ def test_a_request_runs_its_course(shell: Shell) -> None:
     ]
     assert shell.document("requests", "due")["due"] == []
     assert "portability" in shell.words("requests", "list", *ME)
+
+
+def test_requests_and_decisions_are_named_by_their_first_digits(shell: Shell) -> None:
+    asked = shell.document("requests", "open", "access", *ME)["id"]
+    assert shell.document("requests", "extend", asked[:6], *ME, "--reason", "r")["id"] == asked
+    assert shell.document("requests", "close", asked[:4], *ME)["id"] == asked
+    made = shell.document("decisions", "record", "offer tea", *ME, "--effect", "legal")["id"]
+    assert shell.document("decisions", "explain", made[:5], *ME)["record"]["id"] == made
+    review = ("--reviewer", "lee", "--outcome", "stands")
+    assert shell.document("decisions", "review", made[:8], *ME, *review)["id"] == made
+    for group, rest in (("requests", ("close",)), ("decisions", ("explain",))):
+        missing = "0" * 31 if not asked.startswith("0") else "f" * 31
+        assert "begins so" in shell.refusal(group, *rest, missing, *ME)["message"]
+        assert "4 digits" in shell.refusal(group, *rest, made[:3], *ME)["message"]
+
+
+def test_what_an_export_prints_closes_its_request(shell: Shell, tmp_path: Path) -> None:
+    asked = shell.document("requests", "open", "access", *ME)["id"]
+    target = str(tmp_path / "me.zip")
+    printed = shell.words("export", *ME, "--output", target).splitlines()
+    archive = next(line.split()[1] for line in printed if line.split()[:1] == ["archive"])
+    assert archive in shell.run("archive", "verify", target).stdout
+    assert shell.document("requests", "close", asked, *ME, "--evidence", archive)["evidence"] == archive
 
 
 def test_a_decision_is_explained_and_reviewed(shell: Shell) -> None:

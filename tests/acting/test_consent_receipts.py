@@ -93,7 +93,7 @@ async def test_notices_outlive_the_process(data: Path) -> None:
 async def test_a_grant_takes_the_notice_it_names(data: Path, settings: dict[str, object]) -> None:
     async with opened(data, settings=settings) as memory:
         alice = memory.user("alice")
-        with pytest.raises(InvalidInputError, match="publish it first"):
+        with pytest.raises(InvalidInputError, match="publish the notice first"):
             await alice.consent.grant(PURPOSE, notice="privacy-2026-11")
         assert sqlite_rows(data, "subjects") == []
         notice = await published(memory, purposes=[PURPOSE], controller="Daughter Ltd")

@@ -171,7 +171,7 @@ async def test_a_restored_hold_whose_epoch_ended_goes_on_with_another_key(
         assert [one.kept for one in await memory.holds.list()] == [2]
         text = await exported(memory, tmp_path / "after")
         assert ("moa" in text, "quagga" in text) == (True, False)
-        assert "1 records under a hold cannot be read" in caplog.text
+        assert "1 record under a hold cannot be read" in caplog.text
         report = await memory.keys.rotate()
         assert report.left == 1
         assert (await memory.keys.rotate(discard_damaged=True)).left == 0

@@ -261,7 +261,7 @@ async def test_requests_of_every_directory_are_due(
     async with opened(tmp_path, settings=LOCAL, clock=clock) as memory:
         caplog.clear()
         assert len(await memory.requests.erasures()) == 1
-        assert "1 tenants have in directories of their own is missing" in caplog.text
+        assert "1 directory of a tenant's own not open: what is in there is missing" in caplog.text
 
 
 async def test_purge_runs_of_every_directory_are_shown(tmp_path: Path, clock: ManualClock) -> None:

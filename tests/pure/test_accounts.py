@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from tiered_memory.accounts.activities import activities
 from tiered_memory.accounts.facts import Facts, LedgerFacts, PurposeFacts, RetentionFacts
 from tiered_memory.accounts.frameworks import FRAMEWORKS, judge
 from tiered_memory.accounts.judgement import Status, worst
+from tiered_memory.formats.leaf import AuditEvent
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEVELS = ("public", "internal", "confidential", "restricted")
@@ -140,6 +142,53 @@ def test_the_record_of_activities_names_what_is_still_to_be_said() -> None:
 
 
 HOSTILE = "<script>alert(1)</script> | `x` **b** [l](u)\nnext"
+
+
+NOUNS = [
+    "actor",
+    "consent",
+    "day",
+    "epoch",
+    "erasure",
+    "hold",
+    "memorie",
+    "notice",
+    "people",
+    "refusal",
+    "request",
+    "run",
+]
+ONE_OF_MANY = re.compile(rf"\b1 (?:[a-z]+ )?(?:entries|people|(?:{'|'.join(NOUNS)})s)\b")
+
+
+def all_of(count: int) -> str:
+    """Return every page of a store that has this many of everything."""
+    ledger = replace(
+        GOOD.ledger, entries=count, people=count, actors=count, events=dict.fromkeys(AuditEvent, count)
+    )
+    facts = replace(
+        GOOD,
+        retention=tuple(replace(one, ceiling_days=float(count)) for one in GOOD.retention),
+        notices=count,
+        requests_overdue=count,
+        holds=count,
+        holds_to_review=count,
+        erasures_unfinished=count,
+        epochs=count,
+        indexed_above=count,
+        ledger=ledger,
+    )
+    judged = [pages.of_assessment(judge(name, facts), facts) for name in FRAMEWORKS]
+    return "\n".join(pages.markdown(one) for one in (*judged, pages.of_activities(activities(facts))))
+
+
+def test_one_of_a_thing_is_told_in_the_singular() -> None:
+    assert ONE_OF_MANY.findall(all_of(1)) == []
+    several = all_of(2)
+    for said in ("2 consents given", "2 overdue requests", "2 ledger entries", "2 memories quarantined"):
+        assert said in several
+        assert said.replace("2", "1") not in all_of(1)
+    assert ONE_OF_MANY.findall(several.replace(" 2 ", " 1 "))
 
 
 def test_nothing_in_a_page_is_markup() -> None:

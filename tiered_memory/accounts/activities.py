@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tiered_memory.accounts.facts import Facts, PurposeFacts
+from tiered_memory.plurals import counted, in_days
 
 RIGHTS = (
     "access and portability (export)",
@@ -48,6 +49,9 @@ class Activities:
     activities: tuple[Activity, ...]
     measures: tuple[str, ...]
     rights: tuple[str, ...]
+    directories: int = 1
+    directories_unread: int = 0
+    """Tenants' own directories that are not in it; see `Facts`."""
 
 
 def activities(facts: Facts) -> Activities:
@@ -60,6 +64,8 @@ def activities(facts: Facts) -> Activities:
         activities=tuple(_activity(one, facts) for one in facts.purposes),
         measures=tuple(_measures(facts)),
         rights=RIGHTS,
+        directories=facts.directories,
+        directories_unread=facts.directories_unread,
     )
 
 
@@ -94,7 +100,7 @@ def _activity(purpose: PurposeFacts, facts: Facts) -> Activity:
 def _limits(facts: Facts) -> tuple[str, ...]:
     return tuple(
         f"{one.record_class}: "
-        + ("no end" if one.ceiling_days is None else f"at most {one.ceiling_days:g} days")
+        + ("no end" if one.ceiling_days is None else f"at most {in_days(one.ceiling_days)}")
         + (f", at least {one.floor_days:g}" if one.floor_days is not None else "")
         for one in facts.retention
     )
@@ -105,7 +111,7 @@ def _measures(facts: Facts) -> Sequence[str]:
     masked = ", ".join(f"{level}: {mode}" for level, mode in facts.pii_modes.items())
     return (
         "content and everything computed from it is sealed (AES-256-GCM-SIV), one key per person and purpose",
-        f"root key from: {facts.key_provider}; {facts.epochs} key epochs in use",
+        f"root key from: {facts.key_provider}; {counted(facts.epochs, 'key epoch')} in use",
         "identifiers appear as keyed pseudonyms outside the seals",
         f"roles: {', '.join(facts.access) or 'none'}; {logged}",
         "a signed Merkle ledger of what was done, verified without the store",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tiered_memory.accounts.facts import Facts
 from tiered_memory.accounts.judgement import Check, Judged, judged, outside
 from tiered_memory.formats.leaf import AuditEvent
+from tiered_memory.plurals import counted, in_days
 
 A_YEAR_DAYS = 366.0
 EPOCH_DAYS = 366.0
@@ -29,7 +30,7 @@ def consent_recorded(facts: Facts) -> Judged:
     given, gone = facts.event(AuditEvent.CONSENT_GIVEN), facts.event(AuditEvent.CONSENT_WITHDRAWN)
     asks = any(one.lawful_basis == "consent" for one in facts.purposes)
     evidence = [
-        f"{given} consents given and {gone} withdrawn in the period; withdrawing destroys the purpose's key at once"
+        f"{counted(given, 'consent')} given and {gone} withdrawn in the period; withdrawing destroys the purpose's key at once"
     ]
     missing = []
     if asks and not facts.notices:
@@ -48,7 +49,7 @@ def storage_limit(facts: Facts) -> Judged:
     return judged(
         [
             f"ceilings since ingestion: {', '.join(shown)}",
-            f"{facts.event(AuditEvent.PURGE_RUN)} purge runs recorded",
+            f"{counted(facts.event(AuditEvent.PURGE_RUN), 'purge run')} recorded",
         ],
         [f"give {name} a ceiling" for name in endless],
     )
@@ -72,7 +73,7 @@ def informed(facts: Facts) -> Judged:
     missing += [] if facts.controller else ["name the controller in the policy"]
     missing += [] if facts.contact else ["name a contact in the policy"]
     evidence = [
-        f"{facts.notices} notices published",
+        f"{counted(facts.notices, 'notice')} published",
         "`about` tells a person what is held, why and until when",
     ]
     return judged(evidence, missing, partly=bool(facts.notices))
@@ -81,9 +82,10 @@ def informed(facts: Facts) -> Judged:
 def answers_in_time(facts: Facts) -> Judged:
     """No request is overdue."""
     opened, closed = facts.event(AuditEvent.REQUEST_OPENED), facts.event(AuditEvent.REQUEST_CLOSED)
-    evidence = [f"{opened} requests opened and {closed} closed in the period, {facts.requests_open} open now"]
+    asked = counted(opened, "request")
+    evidence = [f"{asked} opened and {closed} closed in the period, {facts.requests_open} open now"]
     late = facts.requests_overdue
-    return judged(evidence, [f"answer {late} overdue requests (requests due)"] if late else [])
+    return judged(evidence, [f"answer {counted(late, 'overdue request')} (requests due)"] if late else [])
 
 
 def _right(what: str, *events: AuditEvent) -> Check:
@@ -113,10 +115,13 @@ def erasure(facts: Facts) -> Judged:
     done = facts.event(AuditEvent.ERASURE_FINISHED)
     missing = []
     if facts.erasures_unfinished:
-        missing.append(f"finish {facts.erasures_unfinished} erasures: reopen the store, or erase again")
+        begun = counted(facts.erasures_unfinished, "erasure")
+        missing.append(f"finish {begun}: reopen the store, or erase again")
     if facts.oldest_removal_overdue_seconds > OVERDUE_SECONDS:
         missing.append("a deletion has been waiting for more than a day: see the forgetting runbook")
-    return judged([f"{done} erasures finished in the period, each with a signed certificate"], missing)
+    return judged(
+        [f"{counted(done, 'erasure')} finished in the period, each with a signed certificate"], missing
+    )
 
 
 def sealed(facts: Facts) -> Judged:
@@ -127,14 +132,15 @@ def sealed(facts: Facts) -> Judged:
     ]
     if facts.indexed_above is None:
         return judged(evidence)
-    shown = f"users above {facts.indexed_above} memories have plain vectors of public and internal text"
+    memories = counted(facts.indexed_above, "memory", "memories")
+    shown = f"users above {memories} have plain vectors of public and internal text"
     return judged([*evidence, shown], ["unset indexed_above_memories to seal every vector"], partly=True)
 
 
 def keys_turned(facts: Facts) -> Judged:
     """The wrapping keys are changed at least once a year."""
     ended = facts.event(AuditEvent.EPOCH_ENDED)
-    evidence = [f"{facts.epochs} key epochs in use, {ended} ended in the period"]
+    evidence = [f"{counted(facts.epochs, 'key epoch')} in use, {ended} ended in the period"]
     old = facts.oldest_epoch_days is not None and facts.oldest_epoch_days > EPOCH_DAYS
     return judged(
         evidence, ["rotate the key epoch (keys rotate): the oldest is over a year old"] if old else []
@@ -143,10 +149,19 @@ def keys_turned(facts: Facts) -> Judged:
 
 def ledger_sound(facts: Facts) -> Judged:
     """The ledger verifies from its first entry."""
-    evidence = [
-        f"{facts.ledger.entries} ledger entries, {facts.ledger.covered} under a signed checkpoint, verified now"
-    ]
-    return judged(evidence, [f"the ledger does not verify: {one}" for one in facts.ledger.problems])
+    entries = counted(facts.ledger.entries, "ledger entry", "ledger entries")
+    evidence = [f"{entries}, {facts.ledger.covered} under a signed checkpoint, verified now"]
+    missing = [f"the ledger does not verify: {one}" for one in facts.ledger.problems]
+    if facts.directories_unread:
+        missing.append(
+            f"{not_read(facts.directories_unread)}: no ledger in there was verified; repair what keeps it shut"
+        )
+    return judged(evidence, missing)
+
+
+def not_read(directories: int) -> str:
+    """Return what is said of tenants' own directories that are not in a report."""
+    return f"{counted(directories, 'directory', 'directories')} of tenants' own could not be read"
 
 
 def audit_kept(facts: Facts) -> Judged:
@@ -157,8 +172,9 @@ def audit_kept(facts: Facts) -> Judged:
 
 def reads_logged(facts: Facts) -> Judged:
     """Who read what sort of memories is in the ledger."""
-    evidence = [f"{facts.event(AuditEvent.ACCESSED)} entries of reads, by {facts.ledger.actors} actors"]
-    evidence.append(f"{facts.event(AuditEvent.ACCESS_REFUSED)} refusals recorded")
+    entries = counted(facts.event(AuditEvent.ACCESSED), "entry", "entries")
+    evidence = [f"{entries} of reads, by {counted(facts.ledger.actors, 'actor')}"]
+    evidence.append(f"{counted(facts.event(AuditEvent.ACCESS_REFUSED), 'refusal')} recorded")
     return judged(evidence, [] if facts.reads_logged else ["reads are not logged"])
 
 
@@ -193,14 +209,15 @@ def holds_reviewed(facts: Facts) -> Judged:
     """Holds are looked at when they said they would be."""
     late = facts.holds_to_review
     evidence = [
-        f"{facts.holds} holds in force, {facts.event(AuditEvent.HOLD_RELEASED)} released in the period"
+        f"{counted(facts.holds, 'hold')} in force, {facts.event(AuditEvent.HOLD_RELEASED)} released in the period"
     ]
-    return judged(evidence, [f"review {late} holds whose date has passed"] if late else [])
+    return judged(evidence, [f"review {counted(late, 'hold')} whose date has passed"] if late else [])
 
 
 def poisoning_guarded(facts: Facts) -> Judged:
     """What tries to instruct the agent is set apart."""
-    evidence = [f"{facts.event(AuditEvent.QUARANTINED)} memories quarantined in the period"]
+    memories = counted(facts.event(AuditEvent.QUARANTINED), "memory", "memories")
+    evidence = [f"{memories} quarantined in the period"]
     return judged(evidence, [] if facts.guard_on else ["turn the policy's [guard] on"])
 
 
@@ -214,4 +231,4 @@ def by_organisation(what: str) -> Check:
 
 
 def _days(days: float | None) -> str:
-    return "no end" if days is None else f"{days:g} days"
+    return "no end" if days is None else in_days(days)

@@ -44,6 +44,7 @@ class LedgerFacts:
     people: int = 0
     """Distinct subjects (commitments) in the period."""
     actors: int = 0
+    """Distinct actors (commitments) in the period; one who acted in two directories counts in each."""
     agents: int = 0
     first: datetime | None = None
     last: datetime | None = None
@@ -84,6 +85,10 @@ class Facts:
     indexed_above: int | None
     guard_on: bool
     ledger: LedgerFacts
+    directories: int = 1
+    """How many data directories it is about: the store's, and those that tenants have of their own."""
+    directories_unread: int = 0
+    """How many tenants' own directories are not in it: they are not open."""
 
     def event(self, name: str) -> int:
         """Return how often the ledger recorded an event in the period."""

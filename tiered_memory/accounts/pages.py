@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from html import escape
 
 from tiered_memory.accounts.activities import Activities
+from tiered_memory.accounts.checks import not_read
 from tiered_memory.accounts.facts import Facts
 from tiered_memory.accounts.judgement import Assessment, Status
+from tiered_memory.plurals import counted
 
 WORDS = {
     Status.MET: "met",
@@ -63,13 +65,16 @@ def of_assessment(found: Assessment, facts: Facts) -> Page:
     events = tuple(
         (name.replace("_", " "), f"{count:,}") for name, count in sorted(facts.ledger.events.items())
     )
+    told = facts.ledger
+    named = f"{counted(told.people, 'person', 'people')} and {counted(told.actors, 'actor')}"
     todo = tuple((str(number), line) for number, line in enumerate(found.recommendations, 1))
     return Page(
         f"{found.framework}: {WORDS[found.status]}",
         (
             f"From {facts.since:%Y-%m-%d} until {facts.until:%Y-%m-%d}; policy {facts.policy}; made {facts.at:%Y-%m-%d %H:%M %Z}.",
             f"Binds: {found.binds}.",
-            f"{facts.ledger.people:,} people and {facts.ledger.actors:,} actors in the ledger of the period.",
+            f"{named} in the ledger of the period.",
+            covered(facts.directories, facts.directories_unread),
             CAVEAT,
         ),
         (
@@ -108,9 +113,16 @@ def of_activities(found: Activities) -> Page:
     lines = (
         f"Controller: {found.controller or 'to be completed'}; contact: {found.contact or 'to be completed'}.",
         f"Policy {found.policy}; made {found.at:%Y-%m-%d %H:%M %Z}.",
+        covered(found.directories, found.directories_unread),
         CAVEAT,
     )
     return Page("Record of processing activities (GDPR Art. 30)", lines, (*tables, *general))
+
+
+def covered(directories: int, unread: int) -> str:
+    """Return what a report is about, and what is not in it."""
+    about = counted(directories, "data directory", "data directories")
+    return f"About {about}; {not_read(unread)} and are not in it." if unread else f"About {about}."
 
 
 def markdown(page: Page) -> str:

@@ -10,8 +10,8 @@ from rich.progress import Progress
 from rich.text import Text
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, output_of, run
-from tiered_memory.cli.options import Format, NamedPerson
+from tiered_memory.cli.entry import command, output_of, run, user_of
+from tiered_memory.cli.options import Calling, Format, NamedPerson
 from tiered_memory.cli.output import Output, plain
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     person: NamedPerson,
+    calling: Calling,
     target: Annotated[
         Path | None,
         typer.Option(
@@ -55,12 +56,17 @@ def export(
     kind = "portability" if portability else "access"
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = user_of(memory, person, calling)
         return await user.export(target, kind=kind, progress=_told(progress))
 
     with output.progress("exporting") as progress:
         made = run(person, work)
-    rows = [("file", str(made.path)), ("memories", f"{made.memories:,}"), ("bytes", f"{made.bytes:,}")]
+    rows = [
+        ("archive", made.id),
+        ("file", str(made.path)),
+        ("memories", f"{made.memories:,}"),
+        ("bytes", f"{made.bytes:,}"),
+    ]
     rows += [("left out", f"{count:,}: {why}") for why, count in made.left_out.items()]
     rows += [("damaged", f"{len(made.damaged):,}: held, and cannot be read")] if made.damaged else []
     output.show(made, views.pairs([*rows, ("key", made.public_key)]))
@@ -69,6 +75,7 @@ def export(
 
 def take_in(
     person: NamedPerson,
+    calling: Calling,
     source: ArchiveFile,
     purpose: Annotated[
         str | None, typer.Option(show_default="the one each had", help="Purpose to keep them for.")
@@ -82,7 +89,7 @@ def take_in(
     output = output_of(person)
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).import_archive(
+        return await user_of(memory, person, calling).import_archive(
             source, purpose=purpose, public_key=key, accept_other_subject=other, progress=_told(progress)
         )
 

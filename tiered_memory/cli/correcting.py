@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, moment, output_of, run, whole_id
-from tiered_memory.cli.options import NamedPerson, Person
+from tiered_memory.cli.entry import command, moment, output_of, run, user_of, whole_id
+from tiered_memory.cli.options import Calling, NamedPerson, Person
 from tiered_memory.cli.output import one_line
 
 if TYPE_CHECKING:
@@ -31,6 +32,21 @@ COMMANDS = {
 Reason = Annotated[str, typer.Option(help="Why; it is kept, sealed, with what is done.")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What a correction changes besides the words, and whether the former ones stay."""
+
+    time: Annotated[
+        str | None, typer.Option(show_default="as it was", help="When it was said: ISO 8601.")
+    ] = None
+    sensitivity: Annotated[
+        str | None, typer.Option(show_default="as it was", help="Another sensitivity.")
+    ] = None
+    drop_previous: Annotated[
+        bool, typer.Option("--drop-previous", help="Do not keep its former texts: they must not stay.")
+    ] = False
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     for name, function in (
@@ -48,30 +64,22 @@ def update(
     ],
     content: Annotated[str, typer.Argument(show_default=False, help="What it says from now on.")],
     person: Person,
-    *,
+    calling: Calling,
+    changed: Changed,
     reason: Reason,
-    time: Annotated[
-        str | None, typer.Option(show_default="as it was", help="When it was said: ISO 8601.")
-    ] = None,
-    sensitivity: Annotated[
-        str | None, typer.Option(show_default="as it was", help="Another sensitivity.")
-    ] = None,
-    drop_previous: Annotated[
-        bool, typer.Option("--drop-previous", help="Do not keep its former texts: they must not stay.")
-    ] = False,
 ) -> None:
     """Correct what a memory says: the old text is found nowhere any more, its history keeps it."""
-    occurred_at = moment(time, "--time")
+    occurred_at = moment(changed.time, "--time")
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = user_of(memory, person, calling)
         return await user.update(
             await whole_id(user, memory_id),
             content,
             reason=reason,
             occurred_at=occurred_at,
-            sensitivity=sensitivity,
-            keep_previous=not drop_previous,
+            sensitivity=changed.sensitivity,
+            keep_previous=not changed.drop_previous,
         )
 
     done = run(person, work)
@@ -82,6 +90,7 @@ def update(
 
 def restrict(
     person: NamedPerson,
+    calling: Calling,
     reason: Reason,
     until: Annotated[
         str | None,
@@ -92,26 +101,26 @@ def restrict(
     review_at = moment(until, "--until")
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).rights.restrict(reason=reason, until=review_at)
+        return await user_of(memory, person, calling).rights.restrict(reason=reason, until=review_at)
 
     done = run(person, work, create=True)
     output_of(person).show(done, Text(f"restricted since {views.day(done.since)}"))
 
 
-def unrestrict(person: NamedPerson, reason: Reason) -> None:
+def unrestrict(person: NamedPerson, calling: Calling, reason: Reason) -> None:
     """Free a user's data again; tell the person first (GDPR Art. 18(3))."""
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).rights.lift_restriction(reason=reason)
+        return await user_of(memory, person, calling).rights.lift_restriction(reason=reason)
 
     output_of(person).show(run(person, work), Text("not restricted any more"))
 
 
-def about(person: NamedPerson) -> None:
+def about(person: NamedPerson, calling: Calling) -> None:
     """Tell a user everything: what is held, why, until when, notices, rights, requests, restrictions, decisions."""
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).about()
+        return await user_of(memory, person, calling).about()
 
     found: Dossier = run(person, work)
     held = views.table("what", "why", "count", "since", "until", right=["count"], wide="why")

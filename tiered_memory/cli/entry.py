@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from tiered_memory.cli.options import Calling, Format, Store, flat
+from tiered_memory.cli.options import Calling, Format, NamedPerson, Person, Store, flat
 from tiered_memory.cli.output import Output, WarningLines
 from tiered_memory.errors import ConfigurationError, InvalidInputError, NotFoundError, TieredMemoryError
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tiered_memory.config import Settings
     from tiered_memory.memory import TieredMemory
     from tiered_memory.model import Filter
+    from tiered_memory.privacy.decisions import DecisionRecord
+    from tiered_memory.privacy.requests import Request
     from tiered_memory.user import User
 
 REFUSED, INTERRUPTED = 1, 130
@@ -141,6 +143,11 @@ def caller_of(calling: Calling) -> Caller:
     return Caller(role=calling.as_role, actor=calling.actor, context=calling.purpose_context)
 
 
+def user_of(memory: TieredMemory, person: Person | NamedPerson, calling: Calling) -> User:
+    """Return the memory of one user, as whoever asks may use it."""
+    return memory.user(person.user, person.tenant, caller=caller_of(calling))
+
+
 def words(given: list[str] | None, kind: type[T], option: str) -> frozenset[T] | None:
     """Return the given words as members of an enum."""
     if not given:
@@ -159,18 +166,37 @@ async def whole_id(user: User, given: str) -> str:
         NotFoundError: nothing begins so.
         InvalidInputError: several do, or `given` is no beginning of an id.
     """
+    return await _whole(given, lambda: _ids(user), "memory", "memories")
+
+
+async def whole_request_id(user: User, given: str) -> str:
+    """Return a request's id for its first digits; see `whole_id`."""
+    return await _whole(given, lambda: _named(user.requests.list()), "request", "requests")
+
+
+async def whole_decision_id(user: User, given: str) -> str:
+    """Return a decision's id for its first digits; see `whole_id`."""
+    return await _whole(given, lambda: _named(user.decisions.list()), "decision", "decisions")
+
+
+async def _whole(given: str, ids: Callable[[], AsyncIterator[str]], what: str, several: str) -> str:
     if len(given) >= ID_DIGITS:
         return given
     if len(given) < PREFIX_DIGITS or set(given) - set("0123456789abcdef"):
         raise InvalidInputError(
-            f"a memory is named by its id, or by the first {PREFIX_DIGITS} digits or more"
+            f"a {what} is named by its id, or by the first {PREFIX_DIGITS} digits or more"
         )
-    found = {one async for one in _ids(user) if one.startswith(given)}
+    found = {one async for one in ids() if one.startswith(given)}
     if not found:
-        raise NotFoundError
+        raise NotFoundError(f"no {what} of this user begins so")
     if len(found) > 1:
-        raise InvalidInputError(f"{len(found)} memories begin so; give more digits")
+        raise InvalidInputError(f"{len(found)} {several} begin so; give more digits")
     return found.pop()
+
+
+async def _named(listed: Awaitable[Sequence[Request] | Sequence[DecisionRecord]]) -> AsyncIterator[str]:
+    for one in await listed:
+        yield one.id
 
 
 async def _ids(user: User) -> AsyncIterator[str]:

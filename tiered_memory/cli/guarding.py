@@ -9,8 +9,8 @@ import typer
 from rich.text import Text
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, moment, output_of, run, whole_id
-from tiered_memory.cli.options import NamedPerson, Person
+from tiered_memory.cli.entry import command, moment, output_of, run, user_of, whole_id
+from tiered_memory.cli.options import Calling, NamedPerson, Person
 from tiered_memory.cli.reading import MemoryId
 
 if TYPE_CHECKING:
@@ -71,21 +71,23 @@ def register(app: typer.Typer) -> None:
     command(app, "rollback", rich_help_panel="Guarding")(rollback)
 
 
-def list_quarantined(person: Person) -> None:
+def list_quarantined(person: Person, calling: Calling) -> None:
     """List the quarantined memories, newest first; they are shown nowhere else."""
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).quarantine.list()
+        return await user_of(memory, person, calling).quarantine.list()
 
     found = run(person, work)
     output_of(person).show({"quarantined": found}, views.memories(found))
 
 
-def release(memory_id: MemoryId, person: Person, reason: Reason = "released by the operator") -> None:
+def release(
+    memory_id: MemoryId, person: Person, calling: Calling, reason: Reason = "released by the operator"
+) -> None:
     """Make a quarantined memory retrievable."""
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = user_of(memory, person, calling)
         apart = [one.id for one in await user.quarantine.list() if one.id.startswith(memory_id)]
         wanted = apart[0] if len(apart) == 1 else await whole_id(user, memory_id)
         return await user.quarantine.release(wanted, reason=reason)
@@ -94,11 +96,13 @@ def release(memory_id: MemoryId, person: Person, reason: Reason = "released by t
     output_of(person).show(freed, views.memories([freed]))
 
 
-def put(memory_id: MemoryId, person: Person, reason: Reason = "quarantined by the operator") -> None:
+def put(
+    memory_id: MemoryId, person: Person, calling: Calling, reason: Reason = "quarantined by the operator"
+) -> None:
     """Keep a memory apart: stored, but found, shown and followed by nothing."""
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = user_of(memory, person, calling)
         wanted = await whole_id(user, memory_id)
         await user.quarantine.put(wanted, reason=reason)
         return wanted
@@ -109,6 +113,7 @@ def put(memory_id: MemoryId, person: Person, reason: Reason = "quarantined by th
 
 def rollback(
     person: NamedPerson,
+    calling: Calling,
     origin: Origin,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what it would take, change nothing.")
@@ -122,7 +127,7 @@ def rollback(
     since, until = moment(origin.since, "--since"), moment(origin.until, "--until")
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).roll_back(
+        return await user_of(memory, person, calling).roll_back(
             reason=reason,
             dry_run=dry_run,
             quarantine=quarantine,

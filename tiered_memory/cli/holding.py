@@ -12,14 +12,15 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, moment, output_of, run
-from tiered_memory.cli.options import NamedPerson, Store
+from tiered_memory.cli.entry import ID_DIGITS, caller_of, command, moment, output_of, run, whole_id
+from tiered_memory.cli.options import Calling, NamedPerson, Store
 from tiered_memory.cli.output import one_line
 from tiered_memory.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tiered_memory.caller import Caller
     from tiered_memory.hold_model import Hold, PurgeRun
     from tiered_memory.memory import TieredMemory
 
@@ -52,13 +53,14 @@ class Answerable:
 def place(
     name: Name,
     store: Store,
+    calling: Calling,
     why: Answerable,
     what: Annotated[
         list[str],
         typer.Option(
             "--covers",
             metavar="PART=VALUE",
-            help="What it covers: tenant=, user=, purpose=, memory=; every part that is given must apply.",
+            help="What it covers: tenant=, user=, purpose=, memory= (with user= its first digits do); every part must apply.",
         ),
     ],
 ) -> None:
@@ -72,7 +74,7 @@ def place(
             tenant=_only(parts, "tenant"),
             user=_only(parts, "user"),
             purpose=_only(parts, "purpose"),
-            memory_ids=frozenset(parts.get("memory", ())),
+            memory_ids=await _memories(memory, parts, caller_of(calling)),
         )
         return await memory.holds.place(
             name,
@@ -104,6 +106,16 @@ def _parts(given: Sequence[str]) -> dict[str, list[str]]:
             raise InvalidInputError("--covers takes tenant=, user=, purpose= or memory= with a value")
         found.setdefault(part, []).append(value)
     return found
+
+
+async def _memories(memory: TieredMemory, parts: dict[str, list[str]], caller: Caller) -> frozenset[str]:
+    given, user = parts.get("memory", []), _only(parts, "user")
+    if all(len(one) >= ID_DIGITS for one in given):
+        return frozenset(given)
+    if user is None:
+        raise InvalidInputError("give the memory's whole id, or say whose it is (--covers user=ID)")
+    face = memory.user(user, _only(parts, "tenant") or "default", caller=caller)
+    return frozenset([await whole_id(face, one) for one in given])
 
 
 def _only(parts: dict[str, list[str]], part: str) -> str | None:

@@ -2,14 +2,15 @@
 
 This reads with the engines' bare drivers and none of this package's code, so that it may find what that code
 overlooks; the state store's pages are opened with the root key. A word counts in UTF-8 and UTF-16, in any case,
-in hex and in base64.
+in hex and in base64. A short word stands in other words, and in bytes by chance: it counts where it stands alone.
 """
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,15 @@ LIVE_FILES = ("state.db", "owner.lock")
 """Opening and closing these from inside their owner would let go of the locks on them."""
 KEY_PREFIX = "tm:*"
 MEMORY_TABLE = "memory"
+SHORT = 6
+"""Characters below which a word is short."""
+ALONE = (
+    rb"(?<![0-9a-z])%b(?![0-9a-z])",
+    rb"(?<![0-9a-z]\0)%b(?![0-9a-z]\0)",
+    rb"(?<!3[0-9])(?<![46][1-9a-f])(?<![57][0-9a])%b(?!3[0-9]|[46][1-9a-f]|[57][0-9a])",
+)
+"""How a short word stands alone in UTF-8, UTF-16 and hex: no letter and no digit in front of it or behind it."""
+ALONE_IN_BASE64 = rb"(?<![0-9A-Za-z+/])%b(?![0-9A-Za-z+/])"
 
 
 @dataclass(slots=True)
@@ -38,6 +48,10 @@ class _Finder:
     words: Sequence[str]
     found: Counter[str] = field(default_factory=Counter)
     values: int = 0
+    _sought: dict[str, Callable[[bytes, bytes], bool]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sought = {word: _alone(word) if is_short(word) else _anywhere(word) for word in self.words}
 
     def look(self, value: Any) -> None:
         """Look into one decoded value."""
@@ -58,9 +72,27 @@ class _Finder:
 
     def _look_into(self, data: bytes) -> None:
         lower = data.lower()
-        for word in self.words:
-            if any(one in lower for one in _foldable(word)) or any(one in data for one in _base64(word)):
+        for word, stands in self._sought.items():
+            if stands(data, lower):
                 self.found[word] += 1
+
+
+def is_short(word: str) -> bool:
+    """Tell whether a word has so few characters that it may be found by chance."""
+    return len(word) < SHORT
+
+
+def _anywhere(word: str) -> Callable[[bytes, bytes], bool]:
+    """Return what finds a word in data, given besides in lower case."""
+    folded, encoded = _foldable(word), tuple(_base64(word))
+    return lambda data, lower: any(one in lower for one in folded) or any(one in data for one in encoded)
+
+
+def _alone(word: str) -> Callable[[bytes, bytes], bool]:
+    """Like `_anywhere`, where it is no part of another word; in base64, where it was encoded by itself."""
+    folded = [re.compile(how % re.escape(one)) for how, one in zip(ALONE, _foldable(word), strict=True)]
+    encoded = re.compile(ALONE_IN_BASE64 % re.escape(b64encode(word.encode()).rstrip(b"=")))
+    return lambda data, lower: any(one.search(lower) for one in folded) or bool(encoded.search(data))
 
 
 def _foldable(word: str) -> tuple[bytes, ...]:

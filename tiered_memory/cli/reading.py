@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import caller_of, command, filter_of, output_of, run, whole_id
+from tiered_memory.cli.entry import command, filter_of, output_of, run, user_of, whole_id
 from tiered_memory.cli.options import Calling, Narrow, Person, Store
 from tiered_memory.cli.output import plain
 
@@ -44,9 +44,7 @@ def search(
     where = filter_of(narrow)
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant, caller=caller_of(calling)).search(
-            question, limit=limit, where=where
-        )
+        return await user_of(memory, person, calling).search(question, limit=limit, where=where)
 
     found = run(person, work)
     output_of(person).show({"question": question, "hits": found}, views.hits(found))
@@ -66,7 +64,7 @@ def context(
     where = filter_of(narrow)
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant, caller=caller_of(calling))
+        user = user_of(memory, person, calling)
         return await user.context(question, session=session_turns, token_budget=token_budget, where=where)
 
     packed = run(person, work)
@@ -93,7 +91,7 @@ def list_memories(
     where = filter_of(narrow)
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant, caller=caller_of(calling))
+        user = user_of(memory, person, calling)
         if forgotten:
             return await user.forgotten()
         return await user.list(where=where, limit=limit, before=before)
@@ -110,7 +108,7 @@ def explain(memory_id: MemoryId, person: Person, calling: Calling) -> None:
     """Say why a memory is kept, how strong it is, and when and by which rule it will go."""
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant, caller=caller_of(calling))
+        user = user_of(memory, person, calling)
         return await user.explain(await whole_id(user, memory_id))
 
     found = run(person, work)
@@ -121,7 +119,7 @@ def history(memory_id: MemoryId, person: Person, calling: Calling) -> None:
     """Show what took the place of what: the memories before and after one, oldest first, and why."""
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant, caller=caller_of(calling))
+        user = user_of(memory, person, calling)
         return await user.history(await whole_id(user, memory_id))
 
     found = run(person, work)

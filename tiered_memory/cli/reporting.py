@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tiered_memory.accounts import pages
 from tiered_memory.cli.entry import command, moment, output_of, run
 from tiered_memory.cli.options import Store
 from tiered_memory.cli.output import Output, one_line
@@ -74,7 +75,8 @@ def compliance(
     output = output_of(store)
     with output.progress("verifying the ledger"):
         found = run(store, work)
-    output.show(found, _assessed(found.assessment), _advice(found.assessment))
+    about = pages.covered(found.facts.directories, found.facts.directories_unread)
+    output.show(found, _assessed(found.assessment), Text(about), _advice(found.assessment))
     _write(found, target, written, output)
 
 
@@ -155,5 +157,6 @@ def _processed(record: Activities) -> list[RenderableType]:
     return [
         Text(controller),
         table,
+        Text(pages.covered(record.directories, record.directories_unread)),
         Text("measures:\n" + "\n".join(f"- {one_line(one)}" for one in record.measures)),
     ]

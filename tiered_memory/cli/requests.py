@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from tiered_memory.caller import Caller
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import caller_of, command, moment, output_of, run, whole_id
+from tiered_memory.cli.entry import (
+    command,
+    moment,
+    output_of,
+    run,
+    user_of,
+    whole_decision_id,
+    whole_id,
+    whole_request_id,
+)
 from tiered_memory.cli.options import Calling, NamedPerson, Store
 from tiered_memory.cli.output import one_line
 
@@ -21,10 +30,23 @@ if TYPE_CHECKING:
     from tiered_memory.privacy.requests import Request
     from tiered_memory.user import User
 
-RequestId = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Id of the request.")]
-DecisionId = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Id of the decision.")]
-AGENT_ITSELF = Caller()
+RequestId = Annotated[
+    str, typer.Argument(metavar="ID", show_default=False, help="Id of the request, or its first digits.")
+]
+DecisionId = Annotated[
+    str, typer.Argument(metavar="ID", show_default=False, help="Id of the decision, or its first digits.")
+]
 Reason = Annotated[str, typer.Option(help="Why.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """How a decision was made, and what it means for the person."""
+
+    effect: Annotated[str, typer.Option(help="legal, similar (significant) or none.")] = "none"
+    by_person: Annotated[bool, typer.Option("--by-person", help="Not decided by a machine alone.")] = False
+    logic: Annotated[str | None, typer.Option(show_default=False, help="How it came about, plainly.")] = None
+    outcome: Annotated[str | None, typer.Option(show_default=False, help="What came of it.")] = None
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +80,7 @@ def open_request(
         ),
     ],
     person: NamedPerson,
+    calling: Calling,
     received: Annotated[str | None, typer.Option(show_default="now", help="When it came: ISO 8601.")] = None,
     channel: Annotated[str | None, typer.Option(show_default=False, help="How it came.")] = None,
 ) -> None:
@@ -67,26 +90,29 @@ def open_request(
     async def work(user: User) -> Any:
         return await user.requests.open(right, received_at=received_at, channel=channel)
 
-    _show(person, work, create=True)
+    _show(person, calling, work, create=True)
 
 
 def extend(
     request_id: RequestId,
     person: NamedPerson,
+    calling: Calling,
     reason: Reason,
     months: Annotated[int, typer.Option(min=1, max=2, help="How many months more.")] = 2,
 ) -> None:
     """Give a request up to two months more; tell the person why within the first."""
 
     async def work(user: User) -> Any:
-        return await user.requests.extend(request_id, months=months, reason=reason)
+        wanted = await whole_request_id(user, request_id)
+        return await user.requests.extend(wanted, months=months, reason=reason)
 
-    _show(person, work)
+    _show(person, calling, work)
 
 
 def close(
     request_id: RequestId,
     person: NamedPerson,
+    calling: Calling,
     outcome: Annotated[
         str, typer.Option(help="fulfilled, partly_fulfilled, refused or withdrawn.")
     ] = "fulfilled",
@@ -98,14 +124,15 @@ def close(
     """Note what became of a request."""
 
     async def work(user: User) -> Any:
-        return await user.requests.close(request_id, outcome=outcome, reason=reason, evidence=evidence)
+        wanted = await whole_request_id(user, request_id)
+        return await user.requests.close(wanted, outcome=outcome, reason=reason, evidence=evidence)
 
-    _show(person, work)
+    _show(person, calling, work)
 
 
-def listed(person: NamedPerson) -> None:
+def listed(person: NamedPerson, calling: Calling) -> None:
     """Show a person's requests."""
-    found = run(person, _of(person, lambda user: user.requests.list()))
+    found = run(person, _of(person, calling, lambda user: user.requests.list()))
     output_of(person).show({"requests": found}, _requests(found))
 
 
@@ -132,34 +159,35 @@ def due(
 def record(
     decision: Annotated[str, typer.Argument(show_default=False, help="What was decided, in words.")],
     person: NamedPerson,
-    *,
+    calling: Calling,
+    made: Made,
     memory: Annotated[list[str] | None, typer.Option(help="Id of a memory it used; may be repeated.")] = None,
-    effect: Annotated[str, typer.Option(help="legal, similar (significant) or none.")] = "none",
-    by_person: Annotated[bool, typer.Option("--by-person", help="Not decided by a machine alone.")] = False,
-    logic: Annotated[str | None, typer.Option(show_default=False, help="How it came about, plainly.")] = None,
-    outcome: Annotated[str | None, typer.Option(show_default=False, help="What came of it.")] = None,
 ) -> None:
     """Record a decision that rested on memories (GDPR Art. 22)."""
 
     async def work(user: User) -> Any:
         ids = [await whole_id(user, one) for one in memory or ()]
-        return await user.decisions.record(
-            decision, memory_ids=ids, automated=not by_person, effect=effect, logic=logic, outcome=outcome
-        )
+        terms = asdict(made)
+        automated = not terms.pop("by_person")
+        return await user.decisions.record(decision, memory_ids=ids, automated=automated, **terms)
 
-    found = run(person, _of(person, work), create=True)
+    found = run(person, _of(person, calling, work), create=True)
     output_of(person).show(found, _decisions([found]))
 
 
-def decided(person: NamedPerson) -> None:
+def decided(person: NamedPerson, calling: Calling) -> None:
     """Show the decisions recorded of a person."""
-    found = run(person, _of(person, lambda user: user.decisions.list()))
+    found = run(person, _of(person, calling, lambda user: user.decisions.list()))
     output_of(person).show({"decisions": found}, _decisions(found))
 
 
 def explain(decision_id: DecisionId, person: NamedPerson, calling: Calling) -> None:
     """Show what a decision rested on, as it was then."""
-    found = run(person, _of(person, lambda user: user.decisions.explain(decision_id), caller_of(calling)))
+
+    async def work(user: User) -> Any:
+        return await user.decisions.explain(await whole_decision_id(user, decision_id))
+
+    found = run(person, _of(person, calling, work))
     used = views.table("memory", "version", "it said then", right=["version"], wide="it said then")
     for one in found.used:
         said = Text(one.gone or "", style="dim") if one.content is None else Text(one_line(one.content))
@@ -170,6 +198,7 @@ def explain(decision_id: DecisionId, person: NamedPerson, calling: Calling) -> N
 def review(
     decision_id: DecisionId,
     person: NamedPerson,
+    calling: Calling,
     reviewer: Annotated[str, typer.Option(help="Who looked at it.")],
     outcome: Annotated[str, typer.Option(help="What holds from now on.")],
     note: Annotated[str | None, typer.Option(show_default=False, help="What was found.")] = None,
@@ -177,25 +206,28 @@ def review(
     """Record what a person found on looking at a decision."""
 
     async def work(user: User) -> Any:
-        return await user.decisions.review(decision_id, reviewer=reviewer, outcome=outcome, note=note)
+        wanted = await whole_decision_id(user, decision_id)
+        return await user.decisions.review(wanted, reviewer=reviewer, outcome=outcome, note=note)
 
-    found = run(person, _of(person, work))
+    found = run(person, _of(person, calling, work))
     output_of(person).show(found, _decisions([found]))
 
 
 def _of(
-    person: NamedPerson, work: Callable[[User], Awaitable[Any]], caller: Caller = AGENT_ITSELF
+    person: NamedPerson, calling: Calling, work: Callable[[User], Awaitable[Any]]
 ) -> Callable[[TieredMemory], Awaitable[Any]]:
     """Return work on one user as work on a memory."""
 
     async def on_memory(memory: TieredMemory) -> Any:
-        return await work(memory.user(person.user, person.tenant, caller=caller))
+        return await work(user_of(memory, person, calling))
 
     return on_memory
 
 
-def _show(person: NamedPerson, work: Callable[[User], Awaitable[Any]], *, create: bool = False) -> None:
-    found = run(person, _of(person, work), create=create)
+def _show(
+    person: NamedPerson, calling: Calling, work: Callable[[User], Awaitable[Any]], *, create: bool = False
+) -> None:
+    found = run(person, _of(person, calling, work), create=create)
     output_of(person).show(found, _requests([found]))
 
 

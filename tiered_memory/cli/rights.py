@@ -11,8 +11,8 @@ import typer
 from rich.text import Text
 
 from tiered_memory.cli import views
-from tiered_memory.cli.entry import command, output_of, run
-from tiered_memory.cli.options import NamedPerson
+from tiered_memory.cli.entry import command, output_of, run, user_of
+from tiered_memory.cli.options import Calling, NamedPerson
 from tiered_memory.cli.output import Output, as_json, plain
 from tiered_memory.errors import ConfirmationRequiredError, InvalidInputError
 
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def erase(
     person: NamedPerson,
+    calling: Calling,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     reason: Annotated[
         str, typer.Option(help="Why; it is written on the certificate.")
@@ -45,7 +46,7 @@ def erase(
         raise InvalidInputError("the certificate's file exists already; nothing was erased")
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).erase(reason=reason)
+        return await user_of(memory, person, calling).erase(reason=reason)
 
     with output.progress("erasing"):
         proof = run(person, work)

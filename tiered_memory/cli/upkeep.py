@@ -155,7 +155,7 @@ def verify_erased(
     ] = None,
 ) -> None:
     """Look for an erased user's id, and words of theirs, in everything the stopped store has left; decoded."""
-    from tiered_memory.cli.leftovers import traces
+    from tiered_memory.cli.leftovers import SHORT, is_short, traces
     from tiered_memory.model import Filter
 
     words = [person.user, *(word or [])]
@@ -171,16 +171,27 @@ def verify_erased(
     with output.progress("searching"):
         memories = run(person, listed)
         found = anyio.run(search)
-    hits = sum(found.found.values())
+    short = [one for one in dict.fromkeys(words) if is_short(one)]
+    hits, by_chance = sum(found.found.values()), sum(found.found[one] for one in short)
     document = {
         "memories": memories,
         "words": len(words),
+        "short_words": len(short),
         "hits": hits,
+        "hits_of_short_words": by_chance,
         "values_decoded": found.values_decoded,
         "files": found.files,
         "cold_tables": found.cold_tables,
     }
-    line = f"{found.files} files, {found.values_decoded:,} decoded values: {hits} hits, {memories} memories"
+    left = f"{views.several(hits, 'hit')}, {views.several(memories, 'memory', 'memories')}"
+    line = f"{found.files} files, {found.values_decoded:,} decoded values: {left}"
     output.show(document, Text(line))
-    if hits or memories:
+    if short:
+        many = views.several(len(short), "word has", "words have")
+        output.note(f"{many} fewer than {SHORT} characters: {by_chance} of the hits may be chance", "yellow")
+    if memories or hits > by_chance:
         raise ErasureIncompleteError("something of this user is left; erase again")
+    if by_chance:
+        raise ErasureIncompleteError(
+            "only words too short to tell from chance were found; look for longer ones of this user's"
+        )

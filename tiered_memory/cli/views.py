@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tiered_memory import plurals
 from tiered_memory.cli.output import harmless, one_line
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def last_day(ends: datetime) -> str:
 
 def several(count: int, one: str, more: str = "") -> str:
     """Return a number with its noun, e.g. "1 user", "2 users"."""
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
+    return plurals.counted(count, one, more)
 
 
 def table(*columns: str, right: Sequence[str] = (), wide: str = "") -> Table:

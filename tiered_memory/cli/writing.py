@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,15 +12,16 @@ from rich.text import Text
 
 from tiered_memory.cli import views
 from tiered_memory.cli.bulk import How, add_lines, lines_in, opened
-from tiered_memory.cli.entry import REFUSED, command, moment, output_of, run, whole_id
-from tiered_memory.cli.options import About, AnyPerson, Person, Terms
+from tiered_memory.cli.entry import REFUSED, caller_of, command, moment, output_of, run, user_of, whole_id
+from tiered_memory.cli.options import About, AnyPerson, Calling, Person, Terms
 from tiered_memory.cli.output import Output
 from tiered_memory.cli.reading import MemoryId
-from tiered_memory.errors import InvalidInputError
+from tiered_memory.errors import AccessDeniedError, InvalidInputError, NotFoundError
 from tiered_memory.model import Durability, Interaction, Memory
 
 if TYPE_CHECKING:
     from tiered_memory.memory import TieredMemory
+    from tiered_memory.user import User
 
 STDIN = "-"
 SHOWN_MEMORIES = 20
@@ -36,6 +38,7 @@ def register(app: typer.Typer) -> None:
 
 def add(
     person: Person,
+    calling: Calling,
     about: About,
     terms: Terms,
     text: Annotated[
@@ -59,9 +62,9 @@ def add(
         durability=terms.require,
     )
     if text is None or text == STDIN:
-        _add_lines(person, source, how)
+        _add_lines(person, calling, source, how)
     else:
-        _add_one(person, text, how)
+        _add_one(person, calling, text, how)
 
 
 def _said(about: About) -> Interaction:
@@ -69,9 +72,9 @@ def _said(about: About) -> Interaction:
     return Interaction(content="", occurred_at=moment(given.pop("time"), "--time"), **given)
 
 
-def _add_one(person: Person, text: str, how: How) -> None:
+def _add_one(person: Person, calling: Calling, text: str, how: How) -> None:
     async def work(memory: TieredMemory) -> Any:
-        return await memory.user(person.user, person.tenant).add_many(
+        return await user_of(memory, person, calling).add_many(
             [replace(how.defaults, content=text)],
             purpose=how.purpose,
             operation_id=how.operation_id,
@@ -85,11 +88,11 @@ def _add_one(person: Person, text: str, how: How) -> None:
         output.note("nothing stays after this command: see `tiered-memory consent grant --help`", "yellow")
 
 
-def _add_lines(person: Person, source: Path | None, how: How) -> None:
+def _add_lines(person: Person, calling: Calling, source: Path | None, how: How) -> None:
     output = output_of(person)
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = user_of(memory, person, calling)
         with opened(source) as stream, output.progress("storing", lines_in(source)) as progress:
             return await add_lines(user, stream, how, progress)
 
@@ -113,12 +116,13 @@ def _add_lines(person: Person, source: Path | None, how: How) -> None:
 def delete(
     memory_id: MemoryId,
     person: Person,
+    calling: Calling,
     reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "deleted from the command line",
 ) -> None:
     """Remove one memory for good, its bytes included."""
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = user_of(memory, person, calling)
         found = await whole_id(user, memory_id)
         await user.delete(found, reason=reason)
         return found
@@ -127,11 +131,11 @@ def delete(
     output_of(person).show({"deleted": found}, Text(f"deleted {found}"))
 
 
-def unforget(memory_id: MemoryId, person: Person) -> None:
+def unforget(memory_id: MemoryId, person: Person, calling: Calling) -> None:
     """Bring back a memory that faded, while its undo window lasts (see `list --forgotten`)."""
 
     async def work(memory: TieredMemory) -> Any:
-        user = memory.user(person.user, person.tenant)
+        user = user_of(memory, person, calling)
         return await user.restore(await whole_id(user, memory_id))
 
     found = run(person, work)
@@ -140,6 +144,7 @@ def unforget(memory_id: MemoryId, person: Person) -> None:
 
 def forget(
     person: AnyPerson,
+    calling: Calling,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; change nothing.")] = False,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Even if a user loses a larger share than the policy allows.")
@@ -148,11 +153,13 @@ def forget(
     """Forget what is due now. Exit code 1 when a user was left alone for want of --confirm."""
     if dry_run and confirm:
         raise InvalidInputError("a dry run changes nothing: there is nothing to confirm")
+    if person.user is None and calling != Calling():
+        raise InvalidInputError("forgetting of every user is upkeep, which no role asks for: name a --user")
 
     async def work(memory: TieredMemory) -> Any:
         if person.user is None:
             return await memory.forget(dry_run=dry_run, confirmed=confirm), {}
-        user = memory.user(person.user, person.tenant)
+        user = memory.user(person.user, person.tenant, caller=caller_of(calling))
         report = await user.forget(dry_run=dry_run, confirmed=confirm)
         held = await _held(user, report.forgotten, dry_run=dry_run)
         return report, held
@@ -163,12 +170,16 @@ def forget(
     _show_forgetting(output, report, held)
 
 
-async def _held(user: Any, forgotten: tuple[str, ...], *, dry_run: bool) -> dict[str, Memory]:
-    """Return the contents of some of the memories concerned, most important first."""
+async def _held(user: User, forgotten: tuple[str, ...], *, dry_run: bool) -> dict[str, Memory]:
+    """Return the contents of some of the memories concerned, most important first; of what the role may read."""
+    found: list[Memory] = []
     if dry_run:
-        found = [await user.get(one) for one in forgotten]
+        for one in forgotten:
+            with suppress(AccessDeniedError, NotFoundError):
+                found.append(await user.get(one))
     else:
-        found = [one for one in await user.forgotten() if one.id in set(forgotten)]
+        with suppress(AccessDeniedError):
+            found = [one for one in await user.forgotten() if one.id in set(forgotten)]
     found.sort(key=lambda one: (-one.importance, one.order))
     return {one.id: one for one in found[:SHOWN_MEMORIES]}
 
