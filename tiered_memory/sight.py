@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject
+from tiered_memory.corrections import Correction
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.formats.record import decode_fields, vectors_of
 from tiered_memory.held_records import indexed_turn
@@ -71,6 +72,12 @@ class Sight:
         """Return the explanation of a memory that may be seen, without the ids of others."""
         return replace(found, memory=self.bare(active, found.memory))
 
+    def correction(self, active: ActiveSubject, found: Correction) -> Correction:
+        """Return a correction without the ids of what may not be seen."""
+        return replace(
+            found, memory=self.bare(active, found.memory), affected=self.known(active, found.affected)
+        )
+
     def bare(self, active: ActiveSubject, memory: Memory) -> Memory:
         """Return a memory without the ids of those that may not be seen."""
         successor = self.known(active, [memory.superseded_by or ""])
@@ -96,6 +103,11 @@ class Sight:
             versions.clear()
             versions.update(seen)
         return index
+
+
+def index_seen(active: ActiveSubject, sight: Sight | None, embedder: Embedder) -> RecallIndex:
+    """Return the subject's index, or with `sight` that of what may be seen."""
+    return active.index if sight is None else sight.index(active, embedder)
 
 
 def _take_in(index: RecallIndex, active: ActiveSubject, ids: Collection[str], embedder: Embedder) -> None:
