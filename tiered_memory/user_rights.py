@@ -23,6 +23,7 @@ from tiered_memory.intake import (
     check_memory_id,
     check_text,
     check_word,
+    check_words,
 )
 from tiered_memory.metrics import timed
 from tiered_memory.model import (
@@ -83,6 +84,7 @@ class UserRights:
         """
         check_memory_id(memory_id)
         asked = checked(reason, Asked(**changes), REASON_BYTES)
+        reason = check_words(reason, "reason", REASON_BYTES)
         async with self._using("update", memory_id) as call:
             parts, active = call
             if asked.sensitivity is not None:
