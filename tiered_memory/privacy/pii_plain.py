@@ -12,7 +12,7 @@ from tiered_memory.policy.pii_types import Span
 _SPACES = (0x00A0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)
 _HYPHENS = (0x2010, 0x2011, 0x2212, 0xFE63)
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-_ALIKE = {**dict.fromkeys(_SPACES, " "), **dict.fromkeys(_HYPHENS, "-"), **_FULL_WIDTH}
+_ALIKE: dict[int, str | int] = {**dict.fromkeys(_SPACES, " "), **dict.fromkeys(_HYPHENS, "-"), **_FULL_WIDTH}
 """One character for one: places in the text stay what they are."""
 _UNSEEN = re.compile(
     "[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f]+"
