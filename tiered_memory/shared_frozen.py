@@ -10,9 +10,11 @@ from tiered_memory.crypto.keyring import SUBJECT_PURPOSE
 from tiered_memory.errors import SubjectErasedError
 from tiered_memory.model import Subject
 from tiered_memory.register import Register
+from tiered_memory.restricting import IN_FORCE, KIND
 from tiered_memory.shared import MEMBERSHIPS
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import SubjectRow, SubjectState
+from tiered_memory.state.register import EntriesOfKind
 from tiered_memory.subjects import SubjectDirectory
 
 
@@ -27,8 +29,10 @@ class SharedFrozen:
     async def authors(self, space: Subject) -> frozenset[str]:
         """Return the references, in a space, of people whose processing is restricted now (GDPR Art. 18)."""
         tenant, found = self._core.names.tenant(space.tenant), set[str]()
-        for row in await self._core.state.read(c.SubjectsInState(SubjectState.RESTRICTED)):
-            if row.tenant == tenant:
+        # By the restrictions in force: they are few and have an index, the people are neither.
+        for entry in await self._core.state.read(EntriesOfKind(KIND, IN_FORCE)):
+            row = await self._core.state.read(c.GetSubject(entry.owner))
+            if row is not None and row.tenant == tenant and row.state == SubjectState.RESTRICTED:
                 found |= await self._references(row, space)
         return frozenset(found)
 
