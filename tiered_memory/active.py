@@ -87,7 +87,7 @@ class ActiveSubject:
     changes: int = 0
     """Counts what was held, revised or released: what was worked out before is known to hold by it."""
     heirs: tuple[int, dict[str, str | None]] = (-1, {})
-    views: dict[frozenset[Sensitivity], tuple[dict[str, int], RecallIndex]] = field(default_factory=dict)
+    views: dict[frozenset[str], tuple[dict[str, int], RecallIndex]] = field(default_factory=dict)
     """What callers search who do not reach every level, and the versions in it; see `sight.py`."""
     paged: bool = False
     """Whether RAM holds some of its memories only; see `paging.py`."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tiered_memory.deciding import Decided
 from tiered_memory.errors import InvalidInputError
-from tiered_memory.intake import PARENTS_MAX, REASON_BYTES, check_id, check_memory_id, check_text
+from tiered_memory.intake import PARENTS_MAX, REASON_BYTES, check_id, check_memory_id, check_words
 from tiered_memory.privacy.decisions import DecisionExplanation, DecisionRecord, Effect, check_effect
 from tiered_memory.scope import Scope
 
@@ -39,7 +39,7 @@ class DecisionsFace:
         if not isinstance(automated, bool):
             raise InvalidInputError("automated must be True or False")
         told = Decided(
-            decision=check_text(decision, "decision", WORDS_BYTES),
+            decision=check_words(decision, "decision", WORDS_BYTES),
             memory_ids=ids,
             automated=automated,
             effect=check_effect(effect),
@@ -68,7 +68,7 @@ class DecisionsFace:
     async def request_review(self, decision_id: str, *, reason: str) -> DecisionRecord:
         """Note that the person asks for somebody to look at a decision (Art. 22(3)); NotFoundError as in `explain`."""
         check_id(decision_id, "decision_id")
-        check_text(reason, "reason", REASON_BYTES)
+        reason = check_words(reason, "reason", REASON_BYTES)
         async with self._scope.using("rights") as (parts, active):
             return await parts.decisions.request_review(active, decision_id, reason)
 
@@ -79,7 +79,7 @@ class DecisionsFace:
         check_id(decision_id, "decision_id")
         given = {
             "reviewer": check_id(reviewer, "reviewer"),
-            "outcome": check_text(outcome, "outcome", WORDS_BYTES),
+            "outcome": check_words(outcome, "outcome", WORDS_BYTES),
             "note": _optional(note, "note"),
         }
         async with self._scope.using("rights") as (parts, active):
@@ -93,4 +93,4 @@ def _checked_ids(memory_ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def _optional(words: str | None, what: str) -> str | None:
-    return None if words is None else check_text(words, what, WORDS_BYTES)
+    return None if words is None else check_words(words, what, WORDS_BYTES)

@@ -22,6 +22,7 @@ from tiered_memory.model import (
     SourceKind,
     Subject,
 )
+from tiered_memory.privacy.pii import without_secrets
 
 ID_CHARACTERS = 256
 METADATA_BYTES = 16 * 1024
@@ -131,6 +132,11 @@ def check_text(value: object, what: str, limit_bytes: int) -> str:
             f"{what} has {size} bytes, the limit is {limit_bytes} (max_content_bytes); split it into parts"
         )
     return value
+
+
+def check_words(value: object, what: str, limit_bytes: int) -> str:
+    """Return text as `check_text` does that is kept beside memories, without the secrets in it."""
+    return without_secrets(check_text(value, what, limit_bytes))
 
 
 def check_encodable(value: str, what: str) -> bytes:

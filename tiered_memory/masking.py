@@ -129,10 +129,22 @@ class Masker:
             sure = tuple(one for one in spans if one.confidence >= rules.min_confidence)
             return self._text(active, value, sure, level) if sure else value
         if isinstance(value, Mapping):
-            return {key: self._value(active, one, level) for key, one in value.items()}
+            return self._mapping(active, value, level)
         if isinstance(value, list | tuple):
             return [self._value(active, one, level) for one in value]
         return value
+
+    def _mapping(self, active: ActiveSubject, value: Mapping[str, Any], level: Sensitivity) -> dict[str, Any]:
+        """Keys say as much as values do. Two that come to the same are told apart: nothing gets lost."""
+        treated: dict[str, Any] = {}
+        for key, one in value.items():
+            name = shown = self._value(active, key, level)
+            again = 1
+            while shown in treated or (shown != key and shown in value):
+                again += 1
+                shown = f"{name} {again}"
+            treated[shown] = self._value(active, one, level)
+        return treated
 
     def _text(self, active: ActiveSubject, text: str, spans: tuple[Span, ...], level: Sensitivity) -> str:
         rules = self._core.policy.pii

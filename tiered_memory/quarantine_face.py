@@ -34,5 +34,7 @@ class QuarantineFace:
         """
         check_memory_id(memory_id)
         check_text(reason, "reason", REASON_BYTES)
-        async with self._scope.using("update", memory_id) as (parts, active):
-            return await parts.quarantine.release(active, memory_id, reason)
+        async with self._scope.using("update", memory_id) as call:
+            parts, active = call
+            found = await parts.quarantine.release(active, memory_id, reason)
+            return found if call.sight is None else call.sight.bare(active, found)

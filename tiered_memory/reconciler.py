@@ -22,7 +22,7 @@ from tiered_memory.drafts import Amendment, Draft, promoted
 from tiered_memory.forgetting.routing import MERGED, UPDATING
 from tiered_memory.formats.record import closed, decode_fields, repeated, vectors_of
 from tiered_memory.held import HeldMemory
-from tiered_memory.model import Kind, Repeat
+from tiered_memory.model import Kind, Repeat, Sensitivity
 from tiered_memory.paging import Pager
 from tiered_memory.scoring.recall_index import Query
 from tiered_memory.scoring.reconcile import (
@@ -36,6 +36,7 @@ from tiered_memory.scoring.reconcile import (
     reconcile,
 )
 from tiered_memory.scoring.supersession import Judgement, worth_comparing
+from tiered_memory.sight import Sight
 
 logger = logging.getLogger("tiered_memory")
 
@@ -57,6 +58,7 @@ class Settled:
     amendments: dict[str, Amendment] = field(default_factory=dict)
     promoted: dict[str, Draft] = field(default_factory=dict)
     since: int = 0
+    sight: Sight | None = None
 
     @property
     def entries(self) -> int:
@@ -72,12 +74,16 @@ class Reconciler:
         self.pager = pager
 
     async def settle(
-        self, active: ActiveSubject, drafts: Sequence[Draft], besides: Collection[str] = ()
+        self,
+        active: ActiveSubject,
+        drafts: Sequence[Draft],
+        besides: Collection[str] = (),
+        sight: Sight | None = None,
     ) -> Settled:
-        """Return the write as it is to be put down; memories `besides` are left as they are."""
+        """Return the write as it is to be put down; memories `besides`, and those beyond `sight`, are left as they are."""
         now_us, since = self._core.now_us(), active.turns.ended
         purpose = drafts[0].memory.purpose if drafts else ""
-        work = _Work(active, self._core, _Scope(purpose, frozenset(besides), now_us))
+        work = _Work(active, self._core, _Scope(purpose, frozenset(besides), now_us, sight))
         for number, draft in enumerate(drafts, 1):
             rivals: list[Rival] = []
             if number % AT_ONCE == 0:
@@ -86,7 +92,7 @@ class Reconciler:
                 await self.pager.bring_for(active, [Query(draft.turn.terms, draft.turn.vector)], RIVALS)
                 rivals = work.remaining(await self._judged(draft, work.rivals(draft)))
             work.take(draft, rivals, last=number == len(drafts))
-        return Settled(work.drafts, work.amendments, work.promoted, since)
+        return Settled(work.drafts, work.amendments, work.promoted, since, sight)
 
     @asynccontextmanager
     async def turn(
@@ -99,7 +105,7 @@ class Reconciler:
         names = {name for draft in drafts if _comparable(draft) for name in self._names(draft)}
         async with active.turns.held(names):
             if names and active.turns.ended != settled.since:
-                settled = await self.settle(active, drafts)
+                settled = await self.settle(active, drafts, sight=settled.sight)
             yield settled
 
     def _names(self, draft: Draft) -> Iterator[Hashable]:
@@ -129,11 +135,12 @@ class Reconciler:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """The purpose of a write, the memories it is to leave alone, and its moment."""
+    """The purpose of a write, the memories it is to leave alone, its moment, and what its caller may see."""
 
     purpose: str
     besides: frozenset[str]
     now_us: int
+    sight: Sight | None
 
 
 class _Work:
@@ -143,6 +150,7 @@ class _Work:
         self._active = active
         self._core = core
         self._purpose, self._besides, self._now_us = scope.purpose, scope.besides, scope.now_us
+        self._sight = scope.sight
         self._full_trust = core.policy.guard.full_trust
         self._earlier = _Earlier()
         self._places: dict[str, int] = {}
@@ -213,15 +221,19 @@ class _Work:
         return (
             tracked is not None
             and tracked.row.purpose == purpose
+            and self._is_seen(tracked.row.sensitivity)
             and memory_id not in self._active.superseded
             and memory_id not in self._besides
             and (amendment is None or amendment.held.superseded_by is None)
         )
 
+    def _is_seen(self, level: str) -> bool:
+        return self._sight is None or Sensitivity(level) in self._sight.levels
+
     def _may_be_kept(self, memory_id: str) -> bool:
         """Tell whether a volatile memory, said again, goes to cold."""
         held = self._active.held.get(memory_id)
-        if held is None or memory_id in self._besides:
+        if held is None or memory_id in self._besides or not self._is_seen(held.sensitivity):
             return False
         draft = promoted(self._core, self._active, held, self._now_us)
         return draft is not None and draft.memory.purpose == self._purpose

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tiered_memory.clock import to_us
-from tiered_memory.intake import REASON_BYTES, check_moment, check_text
+from tiered_memory.intake import REASON_BYTES, check_moment, check_words
 from tiered_memory.privacy.restriction import Restriction
 from tiered_memory.scope import Scope
 
@@ -24,7 +24,7 @@ class Rights:
         consent ends with it, withdrawn or expired: Art. 18(2) lets data be stored, not kept without grounds. `until` is when somebody
         should look at it again: it does not end by itself, because the person is to be told before (Art. 18(3)).
         """
-        check_text(reason, "reason", REASON_BYTES)
+        reason = check_words(reason, "reason", REASON_BYTES)
         review_us = None
         if until is not None:
             now = self._scope.parts().core.clock.now()
@@ -37,7 +37,7 @@ class Rights:
 
         NotFoundError when it is not restricted.
         """
-        check_text(reason, "reason", REASON_BYTES)
+        reason = check_words(reason, "reason", REASON_BYTES)
         async with self._scope.using("rights") as (parts, active):
             return await parts.restrictions.lift(active, reason)
 

@@ -41,6 +41,7 @@ from tiered_memory.scoring.importance import Importance, score_importance
 from tiered_memory.scoring.passages import Passage
 from tiered_memory.scoring.recall_index import IndexedTurn, RecallIndex
 from tiered_memory.sessions import Sessions, buffered
+from tiered_memory.sight import Sight, index_seen
 from tiered_memory.state.base import MemoryRow, Repeated, Stale
 from tiered_memory.subjects import SubjectDirectory
 
@@ -50,12 +51,13 @@ class WriteOptions:
     """What a caller asks of a write besides its interactions.
 
     `operation_id` makes a repeated call answer with the first one's receipts; `require` refuses to store
-    anything less durable.
+    anything less durable. With `sight` it is compared with what that shows alone, and changes nothing else.
     """
 
     purpose: str
     operation_id: str | None = None
     require: Durability | None = None
+    sight: Sight | None = None
 
 
 class Router:
@@ -102,7 +104,7 @@ class Router:
         for session in sorted({one.interaction.session for one in accepted if one.interaction.session}):
             await self._sessions.ready(active, session)
         drafts = await self._drafts(active, accepted, grounds, options)
-        settled = await self._reconciler.settle(active, drafts)
+        settled = await self._reconciler.settle(active, drafts, sight=options.sight)
         self._flusher.check_room(settled.entries)
         work = _Work(options, fingerprint, options.operation_id or self._core.new_id(), drafts)
         return await self._inflight.finish(self._put_down(active, work, settled))
@@ -142,10 +144,11 @@ class Router:
         active.check_alive()
         now_us = self._core.now_us()
         seen, asking, drafts = set[str](), dict[str, bool](), list[Draft]()
+        index = index_seen(active, options.sight, self._core.embedder)
         for one, ground, features in zip(prepared.accepted, grounds, found, strict=True):
             terms = features.terms
-            answers = _answers(active.index, one.interaction, asking)
-            importance = _importance(one.interaction, _novelty(active.index, terms, seen), answers=answers)
+            answers = _answers(index, one.interaction, asking)
+            importance = _importance(one.interaction, _novelty(index, terms, seen), answers=answers)
             seen.update(terms)
             memory = self._memory(active, one, importance, _Frame(options.purpose, ground, now_us))
             memory = self._guard.judged(active, memory)
@@ -215,7 +218,7 @@ class Router:
         async with active.moving:
             held = [active.held.get(draft.memory.id) for draft in given.promoted]
             if not all(one is not None and one.volatile for one in held):
-                settled = await self._reconciler.settle(active, work.drafts)
+                settled = await self._reconciler.settle(active, work.drafts, sight=work.options.sight)
                 given = self._commission(active, work, settled)
             return await self._acknowledge(active, work, given)
 
@@ -254,7 +257,7 @@ class Router:
         """Somebody was faster: judge again without the memories that changed, and at last without any."""
         if stale is not None:
             besides = (*stale.memory_ids, *(one.id for one in active.held.values() if one.volatile))
-            settled = await self._reconciler.settle(active, work.drafts, besides=besides)
+            settled = await self._reconciler.settle(active, work.drafts, besides, work.options.sight)
             given = self._commission(active, work, settled)
             outcome = await self._committer.attempt(active, given)
             if isinstance(outcome, (Written, Repeated)):

@@ -26,10 +26,12 @@ class Call(tuple[Parts, ActiveSubject]):  # noqa: SLOT001 - a tuple has room for
     shown: int
 
     @classmethod
-    def of(cls, parts: Parts, active: ActiveSubject, allowed: Allowed, shown: int) -> Self:
-        """Return the call; it shows `shown` memories unless it says otherwise."""
+    def of(
+        cls, parts: Parts, active: ActiveSubject, allowed: Allowed, shown: int, without: frozenset[str]
+    ) -> Self:
+        """Return the call; it shows `shown` memories unless it says otherwise, and none of the authors `without`."""
         found = cls((parts, active))
-        found.sight = Sight(allowed.levels) if allowed.limited else None
+        found.sight = Sight(allowed.levels, without) if allowed.limited or without else None
         found.shown = shown
         return found
 
@@ -41,11 +43,12 @@ class Call(tuple[Parts, ActiveSubject]):  # noqa: SLOT001 - a tuple has room for
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose memory, in which runtime, and who asks."""
+    """Whose memory, in which runtime, and who asks; memories of the authors `without` are not shown."""
 
     parts: PartsNow
     subject: Subject
     caller: Caller = field(default_factory=Caller)
+    without: frozenset[str] = frozenset()
 
     @asynccontextmanager
     async def using(self, op: str, *memory_ids: str) -> AsyncIterator[Call]:
@@ -67,7 +70,7 @@ class Scope:
                     await parts.expiry.settle(active)
                 await parts.pager.bring(active, memory_ids)
                 await parts.access.permit_memories(active, self.caller, allowed, op, memory_ids)
-                call = Call.of(parts, active, allowed, len(memory_ids))
+                call = Call.of(parts, active, allowed, len(memory_ids), self.without)
                 yield call
                 # What was read before an erasure or a restriction and would be handed over after it is discarded.
                 active.check_usable(op, done=True)

@@ -23,6 +23,8 @@ from tiered_memory.errors import (
     ConflictError,
     HotTierError,
     InvalidInputError,
+    NotFoundError,
+    RestrictedError,
 )
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
@@ -247,11 +249,14 @@ class SharedSpaces:
             await self._core.state.write(c.AppendLeaves((leaf,)))
             return receipts[0]
 
-    async def delete(self, visit: Visit, memory_id: str, reason: str) -> None:
-        """Delete a memory for good: one's own, or any for one who manages."""
+    async def delete(self, visit: Visit, memory_id: str, reason: str, frozen: frozenset[str]) -> None:
+        """Delete a memory for good: one's own, or any for one who manages; none of the authors who are `frozen`."""
         async with self._turn(visit) as people, self._let_in(visit, people, SharedRight.WRITE) as admitted:
             await self._pager.bring(admitted.active, [memory_id])
-            own = self._recall.get(admitted.active, memory_id).author == admitted.reference
+            author = self._recall.get(admitted.active, memory_id).author
+            own = author == admitted.reference
+            if author in frozen:
+                raise RestrictedError if own else NotFoundError
             if not own and not admitted.access.may(admitted.reference, SharedRight.MANAGE):
                 await self._refuse(visit, SharedRight.MANAGE)
             await self._fulfil.delete(admitted.active, memory_id, reason)

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, Unpack
 
 from tiered_memory.clock import from_us
 from tiered_memory.consent_records import ConsentGiven
-from tiered_memory.errors import InvalidInputError
+from tiered_memory.errors import InvalidInputError, NotFoundError
 from tiered_memory.intake import REASON_BYTES, check_id, check_memory_id, check_text, levels_of
 from tiered_memory.metrics import timed
 from tiered_memory.model import (
@@ -28,6 +28,7 @@ from tiered_memory.model import (
 from tiered_memory.privacy.sharing import Change, Member, MemberKind, SharedRight
 from tiered_memory.scope import Scope
 from tiered_memory.shared import Admitted, Visit
+from tiered_memory.shared_frozen import SharedFrozen
 from tiered_memory.user import User
 
 Rights = Collection[SharedRight | str]
@@ -72,7 +73,8 @@ class SharedMemory:
     """A memory that several people and agents share. Whoever is not on its access list is denied everything.
 
     What members say carries their opaque reference as its author, never their id. Every call raises AccessDeniedError
-    for whoever lacks the right, and for a space that there is not: which of the two is not told.
+    for whoever lacks the right, and for a space that there is not: which of the two is not told. What somebody
+    contributed whose processing is restricted (GDPR Art. 18) is as good as absent until that is lifted.
     """
 
     def __init__(self, scope: Scope, member: Member) -> None:
@@ -172,7 +174,10 @@ class SharedMemory:
         """Return one memory; see `User.get`."""
         check_memory_id(memory_id)
         async with self._reading("list") as user:
-            return await user.get(memory_id)
+            found = await user.get(memory_id)
+            if found.author in await self._frozen():
+                raise NotFoundError
+            return found
 
     async def delete(self, memory_id: str, *, reason: str = "deleted by a member") -> None:
         """Remove a memory for good: one's own contribution, or any for whoever manages."""
@@ -181,7 +186,7 @@ class SharedMemory:
         parts = self._scope.parts()
         with timed(parts.core.observer, "delete"):
             await self._scope.permit("delete")
-            await parts.shared.delete(self._visit, memory_id, reason)
+            await parts.shared.delete(self._visit, memory_id, reason, await self._frozen())
 
     async def erase(self, *, reason: str) -> Certificate:
         """Erase the whole shared memory, in every tier, and return the proof; for whoever manages."""
@@ -204,7 +209,12 @@ class SharedMemory:
             caller = self._scope.caller
             if not caller.actor:
                 caller = replace(caller, actor=f"member/{admitted.reference}")
-            yield User(replace(self._scope, caller=caller))
+            without = await self._frozen()
+            yield User(replace(self._scope, caller=caller, without=without))
+
+    async def _frozen(self) -> frozenset[str]:
+        parts = self._scope.parts()
+        return await SharedFrozen(parts.core, parts.directory).authors(self._scope.subject)
 
 
 def check_member(value: object) -> Member:

@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tiered_memory.active import ActiveSubject
+from tiered_memory.corrections import Correction
 from tiered_memory.embedding.base import Embedder
 from tiered_memory.formats.record import decode_fields, vectors_of
+from tiered_memory.held import HeldMemory
 from tiered_memory.held_records import indexed_turn
 from tiered_memory.model import Explanation, HistoryEntry, Hit, Memory, Sensitivity
 from tiered_memory.scoring.packing import BufferedTurn
@@ -21,17 +23,23 @@ from tiered_memory.tiers.base import TierRecord
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The levels that may be seen."""
+    """The levels that may be seen, and the authors none of whose memories are."""
 
     levels: frozenset[Sensitivity]
+    without: frozenset[str] = frozenset()
+
+    def _shows(self, held: HeldMemory) -> bool:
+        if held.sensitivity not in self.levels:
+            return False
+        return not self.without or decode_fields(held.plaintext).get("author") not in self.without
 
     def ids(self, active: ActiveSubject) -> set[str]:
         """Return the held memories that may be seen."""
-        return {one.id for one in active.held.values() if one.sensitivity in self.levels}
+        return {one.id for one in active.held.values() if self._shows(one)}
 
     def known(self, active: ActiveSubject, ids: Iterable[str]) -> tuple[str, ...]:
         """Return those of `ids` that are held and may be seen: of any other not even the id is told."""
-        return tuple(one for one in ids if one in active.held and active.held[one].sensitivity in self.levels)
+        return tuple(one for one in ids if one in active.held and self._shows(active.held[one]))
 
     def turns(self, active: ActiveSubject, turns: Sequence[BufferedTurn]) -> tuple[BufferedTurn, ...]:
         """Return a session's turns whose level is known and may be seen."""
@@ -40,7 +48,11 @@ class Sight:
 
     def memories(self, active: ActiveSubject, memories: Iterable[Memory]) -> list[Memory]:
         """Return the memories that may be seen, without the ids of those that may not."""
-        return [self.bare(active, one) for one in memories if one.sensitivity in self.levels]
+        return [
+            self.bare(active, one)
+            for one in memories
+            if one.sensitivity in self.levels and one.author not in self.without
+        ]
 
     def hits(self, active: ActiveSubject, hits: Iterable[Hit]) -> list[Hit]:
         """Return hits without the ids of what may not be seen."""
@@ -71,6 +83,12 @@ class Sight:
         """Return the explanation of a memory that may be seen, without the ids of others."""
         return replace(found, memory=self.bare(active, found.memory))
 
+    def correction(self, active: ActiveSubject, found: Correction) -> Correction:
+        """Return a correction without the ids of what may not be seen."""
+        return replace(
+            found, memory=self.bare(active, found.memory), affected=self.known(active, found.affected)
+        )
+
     def bare(self, active: ActiveSubject, memory: Memory) -> Memory:
         """Return a memory without the ids of those that may not be seen."""
         successor = self.known(active, [memory.superseded_by or ""])
@@ -88,7 +106,9 @@ class Sight:
 
     def index(self, active: ActiveSubject, embedder: Embedder) -> RecallIndex:
         """Return an index of what may be seen alone, brought up to date."""
-        versions, index = active.views.setdefault(self.levels, ({}, RecallIndex(embedder.dimensions)))
+        versions, index = active.views.setdefault(
+            self.levels | self.without, ({}, RecallIndex(embedder.dimensions))
+        )
         seen = {one: active.held[one].version for one in self.ids(active)}
         if seen != versions:
             index.remove(versions.keys() - seen.keys())
@@ -96,6 +116,11 @@ class Sight:
             versions.clear()
             versions.update(seen)
         return index
+
+
+def index_seen(active: ActiveSubject, sight: Sight | None, embedder: Embedder) -> RecallIndex:
+    """Return the subject's index, or with `sight` that of what may be seen."""
+    return active.index if sight is None else sight.index(active, embedder)
 
 
 def _take_in(index: RecallIndex, active: ActiveSubject, ids: Collection[str], embedder: Embedder) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from tiered_memory.clock import from_us, to_us
 from tiered_memory.core import Core
-from tiered_memory.errors import ConflictError, TenantUnknownError
+from tiered_memory.errors import ConflictError, InvalidInputError, TenantUnknownError
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.policy.compose import contradiction
 from tiered_memory.privacy.tenancy import TenantRules, TenantStatus, TenantUsage, rules_of
 from tiered_memory.register import Entry, Register
 from tiered_memory.reindex import Reindexer
@@ -62,7 +63,9 @@ class Tenants:
 
         Raises:
             ConflictError: it is registered already, or holds data here and is to have a directory of its own.
+            InvalidInputError: its ceiling lies below a floor of the policy.
         """
+        self._check_ceiling(rules)
         pseudonym = self._core.names.tenant(tenant)
         before = self._core.tenancy.serving(pseudonym)
         if before is not None:
@@ -86,13 +89,24 @@ class Tenants:
 
         Raises:
             ConflictError: it would lie elsewhere.
+            InvalidInputError: its new ceiling lies below a floor of the policy.
         """
         old = self.get(tenant)
+        if rules.retention_days != old.rules.retention_days:
+            self._check_ceiling(rules)
         self._core.tenancy.serving(self._core.names.tenant(tenant))
         moved = (rules.isolation, rules.residency) != (old.rules.isolation, old.rules.residency)
         if moved:
             raise ConflictError(MOVING)
         return await self.enter(replace(old, rules=rules), AuditEvent.TENANT_CHANGED)
+
+    def _check_ceiling(self, rules: TenantRules) -> None:
+        """What has to be kept so long would go before."""
+        clash = None
+        if rules.retention_days is not None:
+            clash = contradiction(self._core.policy, rules.retention_days)
+        if clash is not None:
+            raise InvalidInputError(clash)
 
     async def enter(
         self, entry: Registered, event: AuditEvent, extra: Mapping[str, Any] | None = None

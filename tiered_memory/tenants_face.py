@@ -53,7 +53,8 @@ class TenantsFace:
         """Register a tenant; see `Agreed`. A residency implies moderate isolation at least.
 
         What it holds already stays, unless it is to have a directory of its own: that is a ConflictError, as is
-        registering twice. InvalidInputError for what is out of range, an unknown residency, or `encryption=False`.
+        registering twice. InvalidInputError for what is out of range, `retention_days` below what the policy keeps at
+        least, an unknown residency, or `encryption=False`.
         """
         check_id(tenant, "tenant")
         if encryption is not True:

@@ -212,8 +212,10 @@ class User(UserRights):
     async def restore(self, memory_id: str) -> Memory:
         """Bring back a memory that faded, while its undo window lasts."""
         check_memory_id(memory_id)
-        async with self._using("restore", memory_id) as (parts, active):
-            return await parts.fulfil.restore(active, memory_id)
+        async with self._using("restore", memory_id) as call:
+            parts, active = call
+            found = await parts.fulfil.restore(active, memory_id)
+            return found if call.sight is None else call.sight.bare(active, found)
 
     async def forget(self, *, dry_run: bool = False, confirmed: bool = False) -> ForgetReport:
         """Forget what is due of this user; see `TieredMemory.forget`."""
@@ -241,10 +243,11 @@ class User(UserRights):
         required = check_durability(durability)
         if len(interactions) > LIMIT_MAX:
             raise InvalidInputError(f"one call takes at most {LIMIT_MAX} interactions")
-        async with self._using(op) as (parts, active):
+        async with self._using(op) as call:
+            parts, active = call
             await self._scope.permit(op, levels_of(interactions))
             chosen = parts.core.policy.default_purpose if purpose is None else check_id(purpose, "purpose")
-            options = WriteOptions(chosen, operation_id, required)
+            options = WriteOptions(chosen, operation_id, required, call.sight)
             return await parts.router.add(active, interactions, options)
 
     async def _pin(self, memory_id: str, *, pinned: bool) -> None:

@@ -23,6 +23,7 @@ from tiered_memory.intake import (
     check_memory_id,
     check_text,
     check_word,
+    check_words,
 )
 from tiered_memory.metrics import timed
 from tiered_memory.model import (
@@ -83,12 +84,15 @@ class UserRights:
         """
         check_memory_id(memory_id)
         asked = checked(reason, Asked(**changes), REASON_BYTES)
-        async with self._using("update", memory_id) as (parts, active):
+        reason = check_words(reason, "reason", REASON_BYTES)
+        async with self._using("update", memory_id) as call:
+            parts, active = call
             if asked.sensitivity is not None:
                 level = check_word(Sensitivity, asked.sensitivity, "sensitivity")
                 await self._scope.permit_levels("update", [level])
                 await self._scope.permit_levels("add", [level])
-            return await parts.corrector.correct(active, memory_id, content, reason, asked)
+            done = await parts.corrector.correct(active, memory_id, content, reason, asked)
+            return done if call.sight is None else call.sight.correction(active, done)
 
     async def object_to(
         self, purpose: str, *, reason: str = "objected by the person", compelling_grounds: str | None = None

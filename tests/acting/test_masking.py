@@ -201,3 +201,50 @@ async def test_a_text_that_is_kept_as_it_is_is_read_once_and_a_masked_one_once_m
     assert "person " in heard
     assert "Ada" not in heard
     assert MAIL not in heard
+
+
+async def test_keys_of_metadata_say_no_more_than_values(tmp_path: Path, masks: dict[str, object]) -> None:
+    other = "kim.marker@mail.example"
+    async with opened(tmp_path / "data", settings=masks) as memory:
+        user = await consenting(memory)
+        given = {MAIL: {SECRET: [{PHONE: MAIL}]}, "plain": {"": 1}}
+        one = await user.add(f"write to {MAIL}", metadata=given, importance=0.9)
+        expected = {"<EMAIL_1>": {"<API_KEY>": [{"<PHONE_1>": "<EMAIL_1>"}]}, "plain": {"": 1}}
+        assert (await user.get(one.id)).metadata == expected
+        corrected = await user.update(one.id, "write to them", reason="shorter", metadata={MAIL: other})
+        assert corrected.memory.metadata == {"<EMAIL_1>": "<EMAIL_2>"}
+        sealed = await user.add(MAIL, metadata={MAIL: 1, SECRET: 2}, sensitivity="confidential")
+        assert (await user.get(sealed.id)).metadata == {MAIL: 1, "<API_KEY>": 2}
+        with pytest.raises(PiiRefusedError):
+            await user.add("plain", metadata={"a": [{MAIL: 1}]}, sensitivity="restricted")
+
+
+async def test_keys_that_come_to_the_same_lose_nothing(tmp_path: Path, masks: dict[str, object]) -> None:
+    async with opened(tmp_path / "data", settings=masks) as memory:
+        user = await consenting(memory)
+        given = {MAIL: 1, "kim.marker@mail.example": 2, "<EMAIL>": 3, "<EMAIL> 2": 4}
+        one = await user.add("hello", metadata=given, sensitivity="public", importance=0.9)
+        found = (await user.get(one.id)).metadata
+        assert sorted(found.values()) == [1, 2, 3, 4]
+        assert (found["<EMAIL>"], found["<EMAIL> 2"]) == (3, 4)
+        assert "marker" not in str(found)
+
+
+async def test_secrets_are_not_kept_beside_memories_either(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data") as memory:
+        user = await consenting(memory)
+        one = await user.add("she prefers evenings", importance=0.9)
+        await user.update(one.id, "she prefers mornings", reason=f"she logged in with {SECRET}")
+        assert [entry.reason for entry in await user.history(one.id)] == [
+            "she logged in with <API_KEY>",
+            None,
+        ]
+        made = await user.decisions.record(
+            f"called with {SECRET}", memory_ids=[one.id], logic=f"{SECRET} was given", outcome=SECRET
+        )
+        await user.decisions.request_review(made.id, reason=f"why {SECRET}?")
+        told = await user.decisions.review(made.id, reviewer="officer", outcome=SECRET, note=f"{SECRET}!")
+        limited = await user.rights.restrict(reason=f"{SECRET} is disputed")
+        lifted = await user.rights.lift_restriction(reason=f"{SECRET} was changed")
+        assert SECRET not in repr([made, told, limited, lifted, await user.decisions.list()])
+        assert (told.outcome, limited.reason) == ("<API_KEY>", "<API_KEY> is disputed")

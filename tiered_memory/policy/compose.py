@@ -68,10 +68,24 @@ def check_retention(policy: Policy) -> None:
         return
     check_names(rules, [TENANT_RULE, *map(base_name, Sensitivity)])
     check_purposes(rules, policy.purposes)
+    clash = contradiction(policy)
+    if clash is not None:
+        raise PolicyError(clash)
+
+
+def contradiction(policy: Policy, tenant_ceiling_days: float | None = None) -> str | None:
+    """Return why a floor and a ceiling, a tenant's among them, cannot both hold for some class of memories, or None."""
     for (purpose, rule), level, kind in product(policy.purposes.items(), LEVELS, Kind):
         if LEVELS.index(level) > LEVELS.index(rule.max_sensitivity):
             continue
-        clash = bounds_for(policy, sensitivity=level, kind=kind.value, purpose=purpose).conflict()
+        bounds = bounds_for(
+            policy,
+            sensitivity=level,
+            kind=kind.value,
+            purpose=purpose,
+            tenant_ceiling_days=tenant_ceiling_days,
+        )
+        clash = bounds.conflict()
         if clash is not None:
-            where = f"{level.value} {kind.value} memories for '{purpose}'"
-            raise PolicyError(refusal(*clash, where))
+            return refusal(*clash, f"{level.value} {kind.value} memories for '{purpose}'")
+    return None

@@ -10,7 +10,8 @@ import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from tiered_memory.policy.pii_types import BLANK, OPTIONAL, PiiType, Span
+from tiered_memory.policy.pii_rules import PiiMode
+from tiered_memory.policy.pii_types import BLANK, OPTIONAL, SECRETS, PiiType, Span
 from tiered_memory.privacy import pii_documents as documents
 from tiered_memory.privacy import pii_names as names
 from tiered_memory.privacy import pii_network as network
@@ -18,7 +19,9 @@ from tiered_memory.privacy import pii_phone
 from tiered_memory.privacy import pii_places as places
 from tiered_memory.privacy import pii_secrets as secret
 from tiered_memory.privacy.pii_context import has, lowered
+from tiered_memory.privacy.pii_masking import Placeholders, apply
 from tiered_memory.privacy.pii_numbers import find_numbers
+from tiered_memory.privacy.pii_plain import in_original, plain
 
 PLACEHOLDER = re.compile(rf"<(?:{'|'.join(PiiType)})(?:_\d{{1,9}})?>")
 _DIGITS = re.compile(r"\d+")
@@ -36,7 +39,8 @@ def find(text: str, *, region_hint: str | None = None, also: Collection[PiiType]
     optional types to look for. Placeholders such as `<EMAIL_1>` are never part of a span.
     """
     found: list[Span] = []
-    rest = PLACEHOLDER.sub(_wall, text) if "<" in text else text
+    rest = plain(text)
+    rest = PLACEHOLDER.sub(_wall, rest) if "<" in rest else rest
     region = region_hint.upper() if region_hint is not None else None
     for _ in range(_ROUNDS):
         new = resolve(_candidates(rest, region, OPTIONAL.intersection(also)))
@@ -44,7 +48,13 @@ def find(text: str, *, region_hint: str | None = None, also: Collection[PiiType]
             break
         found += new
         rest = _blanked(rest, new)
-    return tuple(sorted(found, key=lambda span: span.start))
+    return in_original(text, tuple(sorted(found, key=lambda span: span.start)))
+
+
+def without_secrets(text: str) -> str:
+    """Return `text` with a placeholder of its type for each secret, as what is written of a memory has it."""
+    found = tuple(one for one in find(text) if one.type in SECRETS)
+    return apply(text, found, PiiMode.REDACT, Placeholders(b"")).text if found else text
 
 
 def resolve(candidates: Iterable[Span]) -> list[Span]:

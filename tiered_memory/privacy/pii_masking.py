@@ -14,6 +14,7 @@ from tiered_memory.errors import InvalidInputError
 from tiered_memory.policy.pii_rules import PiiMode
 from tiered_memory.policy.pii_types import SECRETS, PiiType, Span
 from tiered_memory.privacy.pii_numbers import ascii_digits
+from tiered_memory.privacy.pii_plain import plain
 
 _SPACE = re.compile(r"\s+")
 _KEEPS_ITS_CASE = SECRETS | {PiiType.CRYPTO_WALLET}
@@ -124,8 +125,9 @@ def apply(
 def normalised(kind: PiiType, value: str) -> str:
     """Return the form in which equal values are equal: digits of a telephone, a mail address in lower case.
 
-    A telephone number's international prefix may be written 00 or +. Secrets keep every character.
+    A telephone number's international prefix may be written 00 or +. Secrets keep every character that is seen.
     """
+    value = plain(value)
     if kind is PiiType.PHONE:
         return ascii_digits(value.casefold().partition("x")[0]).removeprefix("00")
     if kind is PiiType.IP_ADDRESS:
