@@ -11,9 +11,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import apsw
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from register_specimens import register_v1
 from specimens import (
     CONTEXT,
     ENDED,
@@ -342,6 +347,7 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "certificate_v2": certificate_v2,
     "ledger_export_v1": ledger_export_v1,
     "archive_v1": archive_v1,
+    "register_v1": register_v1,
 }
 
 
