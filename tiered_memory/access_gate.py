@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from tiered_memory.access_writer import AccessWriter
 from tiered_memory.active import ActiveSubject
-from tiered_memory.caller import AGENT, Caller
+from tiered_memory.caller import Caller
 from tiered_memory.core import Core
 from tiered_memory.errors import AccessDeniedError, NotFoundError, StorageError
 from tiered_memory.formats.leaf import AuditEvent
@@ -48,8 +48,8 @@ class AccessGate:
             AgentNotAllowedError: an agent calls that the tenant does not allow.
         """
         book = self._core.tenancy
-        if caller.role == AGENT and caller.actor and book.entries:
-            book.check_agent(self._core.names.tenant(subject.tenant), caller.actor)
+        if caller.agent and book.entries:
+            book.check_agent(self._core.names.tenant(subject.tenant), caller.agent)
         found = decide_call(self._core.policy, caller, op, names_memories=names_memories)
         if isinstance(found, Refused):
             await self.refuse(subject, caller, found)

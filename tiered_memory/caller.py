@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AGENT = "agent"
+MEMBER = "\x1fmember\x1f"
+"""What the actor of a member begins with whose caller named none: no caller can type it, and no agent is meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,3 +21,9 @@ class Caller:
     role: str = AGENT
     actor: str = ""
     context: str = ""
+
+    @property
+    def agent(self) -> str:
+        """The agent that calls by name; empty when none is named."""
+        named = self.role == AGENT and not self.actor.startswith(MEMBER)
+        return self.actor if named else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
+from tiered_memory.caller import MEMBER
 from tiered_memory.clock import from_us
 from tiered_memory.consent_records import ConsentGiven
 from tiered_memory.errors import InvalidInputError, NotFoundError
@@ -208,7 +209,7 @@ class SharedMemory:
         async with self._admitted(op, SharedRight.READ) as admitted:
             caller = self._scope.caller
             if not caller.actor:
-                caller = replace(caller, actor=f"member/{admitted.reference}")
+                caller = replace(caller, actor=MEMBER + admitted.reference)
             without = await self._frozen()
             yield User(replace(self._scope, caller=caller, without=without))
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from shared_space import contents
-from support import opened, parts_of
+from support import PURPOSE, consenting, opened, parts_of
 
 from tiered_memory import TieredMemory
-from tiered_memory.errors import ConsentRequiredError
+from tiered_memory.caller import Caller
+from tiered_memory.errors import AgentNotAllowedError, ConsentRequiredError
 from tiered_memory.failpoints import arm
 from tiered_memory.privacy.sharing import Member
 from tiered_memory.shared_face import SharedMemory
@@ -209,3 +210,17 @@ async def test_an_older_backup_does_not_bring_it_back(
     shutil.copytree(store / "keys", fresh / "keys", dirs_exist_ok=True)
     async with opened(fresh, settings={"policy": policy}, clock=clock) as memory:
         assert await contents(plan(memory, ended(how), "alice")) == ["the launch is on Monday"]
+
+
+async def test_a_person_reads_what_is_shared_where_only_some_agents_are_allowed(tmp_path: Path) -> None:
+    """A member is no agent: whom the tenant allows is asked of agents that are named."""
+    async with opened(tmp_path) as memory:
+        await memory.tenants.register("acme", allowed_agents=["planner"])
+        alice = await consenting(memory, "alice")
+        plan = memory.shared("plan", tenant="acme", user=alice.subject.user)
+        await plan.create(notice="notice 1", purpose=PURPOSE)
+        await plan.add("the launch is on Monday")
+        assert [one.content for one in await plan.list()] == ["the launch is on Monday"]
+        stranger = Caller(actor="stranger")
+        with pytest.raises(AgentNotAllowedError):
+            await memory.shared("plan", tenant="acme", user="alice", caller=stranger).list()
