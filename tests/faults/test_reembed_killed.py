@@ -165,6 +165,9 @@ async def test_an_interrupt_from_the_keyboard_is_no_different(store: Path, rotat
     """The command ends in its own time and says so, and the next run goes on."""
     held = await _held(store, "static")
     done = _interrupted(store, rotated)
+    if done.returncode == 0:  # heard when there was nothing left to interrupt
+        await _is_whole(store, rotated, held)
+        return
     assert done.returncode == 130, done.stderr
     assert "interrupted" in done.stderr
     await _opens_for_nobody(store, rotated)
