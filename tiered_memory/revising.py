@@ -54,8 +54,8 @@ class Reviser:
         Raises:
             ConflictError: somebody changed one of the memories meanwhile; nothing was changed.
         """
-        if change.removed:
-            await self._sweeper.write_uses_of(active)
+        # What leaves RAM, for good or for a while, takes no use along that the disk does not know.
+        await self._sweeper.write_uses_of(active)
         amendments = [Amendment.of(_of(active, one), plain) for one, plain in change.plaintexts.items()]
         self._flusher.check_room(len(amendments))
         batches = self._batches(active, amendments)

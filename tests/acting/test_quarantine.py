@@ -240,3 +240,19 @@ async def test_a_subject_too_large_for_ram_is_not_shown_it(data: Path, clock: Ma
         assert [one.id for one in await user.quarantine.list()] == [poison]
         found = await parts_of(memory).core.indexed.fetch(active.ref, [poison])  # type: ignore[union-attr]
         assert len(found) == 1
+
+
+async def test_a_use_outlives_the_quarantine(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with opened(tmp_path, clock=clock) as memory:
+        user = await consenting(memory)
+        one = await user.add("the bakery opens at seven", importance=0.5)
+        clock.advance(timedelta(days=3).total_seconds())
+        assert await user.used([one.id]) == 1
+        before = await user.explain(one.id)
+        await user.quarantine.put(one.id, reason="odd")
+        await user.quarantine.release(one.id, reason="fine")
+    async with opened(tmp_path, clock=clock) as memory:
+        told = await memory.user("alice", tenant="acme").explain(one.id)
+        assert (told.spaced_uses, told.last_used_at) == (before.spaced_uses, before.last_used_at)
+        assert told.spaced_uses > 0
