@@ -51,6 +51,8 @@ class ActiveSubject:
     durable: bool
     ram_key: SealingKey
     index: RecallIndex
+    kept_for: frozenset[str]
+    """The purposes for which the policy lets something be kept; see `bars`."""
     keys: dict[str, SealingKey] = field(default_factory=dict)
     consents: list[ConsentEvent] = field(default_factory=list)
     objections: dict[str, ObjectionStatus] = field(default_factory=dict)
@@ -143,6 +145,13 @@ class ActiveSubject:
                 "this user's own key cannot be opened: its record is damaged; restore a backup, or erase the user"
             )
         return key
+
+    def bars(self, purpose: str) -> bool:
+        """Tell whether what is stored for a purpose may not be read: the person objected, or the policy keeps nothing for it.
+
+        A purpose that a policy drops has no basis left (GDPR Art. 5(1)(b)); it is kept for the person's rights only.
+        """
+        return purpose in self.objections or purpose not in self.kept_for
 
     def check_unobjected(self, purpose: str) -> None:
         """Refuse to commit for a purpose that the person objected to meanwhile; to be asked last of all."""

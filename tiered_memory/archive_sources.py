@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,10 +66,10 @@ class Moment:
     keys: dict[str, SealingKey]
     partial: bool
     """Whether RAM held some of the memories only."""
+    bars: Callable[[str], bool]
+    """Whether what is held for a purpose is never in RAM."""
     damaged: list[str] = field(default_factory=list)
     stored: dict[str, TierRecord] | None = None
-    barred: frozenset[str] = frozenset()
-    """Purposes objected to: what is held for them is never in RAM."""
     sight: Sight | None = None
     """What of it whoever asks may see; None: everything."""
     beyond: int = 0
@@ -87,8 +87,8 @@ class Moment:
             frozenset(active.damaged),
             dict(active.keys),
             active.paged,
+            active.bars,
             sight=sight,
-            barred=frozenset(active.objections),
         )
 
     def may_see(self, level: str) -> bool:
@@ -287,7 +287,7 @@ def _is_late(moment: Moment, row: MemoryRow) -> bool:
     """Tell whether a write has committed this memory, and had not shown it, when the export looked: half of it."""
     fresh = row.state == MemoryState.ACTIVE and row.ingested_us >= moment.at_us - LATE_US
     unseen = row.memory_id not in moment.held and row.memory_id not in moment.known_damaged
-    return fresh and unseen and not moment.partial and row.purpose not in moment.barred
+    return fresh and unseen and not moment.partial and not moment.bars(row.purpose)
 
 
 def _is_seen(moment: Moment, turn: Mapping[str, Any]) -> bool:

@@ -103,7 +103,7 @@ class Fulfil:
         command = c.RestoreMemory(
             active.ref.pseudonym, active.ref.generation, self._sweeper.strength_update(tracked), leaf
         )
-        if row.state != MemoryState.FORGOTTEN or row.purpose in active.objections:
+        if row.state != MemoryState.FORGOTTEN or active.bars(row.purpose):
             raise NotFoundError
         # Read before it is committed: a tier that fails afterwards would leave it restored and nowhere to be found.
         opened = await self._recall.read(active, [memory_id])
@@ -118,7 +118,7 @@ class Fulfil:
             if not await self._quotas.restore(active, command, tracked.row.bytes):
                 raise NotFoundError
             active.check_alive()
-            if tracked.row.purpose in active.objections:
+            if active.bars(tracked.row.purpose):
                 raise NotFoundError
             active.tracked[tracked.row.memory_id] = tracked
             self._directory.holdings.admit(active, opened)

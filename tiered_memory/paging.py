@@ -103,8 +103,7 @@ class Pager:
         self, active: ActiveSubject, memory_ids: Sequence[str], found: Mapping[str, TierRecord]
     ) -> None:
         rows = await self._core.state.read(MemoryRows(active.ref.pseudonym, tuple(memory_ids)))
-        barred = active.objections
-        wanted = [row for row in rows if row.state == MemoryState.ACTIVE and row.purpose not in barred]
+        wanted = [row for row in rows if row.state == MemoryState.ACTIVE and not active.bars(row.purpose)]
         records = await self._records(active, wanted, found)
         for start in range(0, len(wanted), AT_ONCE):
             active.check_alive()
@@ -126,7 +125,7 @@ class Pager:
         self, active: ActiveSubject, rows: Sequence[MemoryRow], records: Mapping[str, TierRecord]
     ) -> None:
         """Nothing is awaited here: what left since the rows were read is known, and stays away."""
-        away = active.left | {row.memory_id for row in rows if row.purpose in active.objections}
+        away = active.left | {row.memory_id for row in rows if active.bars(row.purpose)}
         fresh = [r for r in rows if r.memory_id not in away and active.known(r.memory_id) is None]
         there = [records[row.memory_id] for row in fresh if is_current(row, records)]
         opened = self._directory.holdings.open_all(active, there)

@@ -222,7 +222,7 @@ class Recall:
     async def forgotten(self, active: ActiveSubject) -> list[Memory]:
         """Return the memories that were forgotten and can still be restored, newest first."""
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
-        rows = [row for row in rows if row.purpose not in active.objections]
+        rows = [row for row in rows if not active.bars(row.purpose)]
         ids = {row.memory_id for row in rows if row.state == MemoryState.FORGOTTEN}
         found = [] if not ids else await self.from_cold(active, ids)
         shown = (memory for memory in found if not memory.quarantined)
@@ -270,7 +270,7 @@ class Recall:
         if memory_id in active.held:
             return explained_volatile(self._core, active, active.held[memory_id])
         rows = await self._core.state.read(c.Memories(active.ref.pseudonym))
-        readable = (row for row in rows if row.purpose not in active.objections)
+        readable = (row for row in rows if not active.bars(row.purpose))
         row = next((row for row in readable if row.memory_id == memory_id), None)
         memories = [] if row is None else await self.from_cold(active, [memory_id])
         if row is None or row.state == MemoryState.REMOVING:

@@ -245,6 +245,6 @@ class Sessions:
             self._core.observer.observe(CorruptionDetected("state"))
             return None
         memory = memory_of(fields, record_id=row.record_id, order=row.order, version=1)
-        if memory.purpose in active.objections:
+        if active.bars(memory.purpose):
             return None
         return buffered(memory, self._core.count_tokens, durable=False)

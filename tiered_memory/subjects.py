@@ -193,7 +193,10 @@ class SubjectDirectory:
         ref = SubjectRef(pseudonym, generation, core.entropy.token(16))
         tenant = core.names.tenant(subject.tenant)
         index = RecallIndex(core.embedder.dimensions)
-        return ActiveSubject(subject, tenant, ref, durable=False, ram_key=core.keyring.ram_key(), index=index)
+        kept_for = frozenset(name for name, rule in core.policy.purposes.items() if rule.keeps)
+        return ActiveSubject(
+            subject, tenant, ref, False, core.keyring.ram_key(), index=index, kept_for=kept_for
+        )
 
     async def _held(self, subject: Subject, row: SubjectRow) -> ActiveSubject:
         check_embedder(row.embedder, self._core.embedder.name)
@@ -356,4 +359,4 @@ class SubjectDirectory:
 
 
 def _may_be_held(active: ActiveSubject, row: MemoryRow) -> bool:
-    return row.state == MemoryState.ACTIVE and row.purpose not in active.objections
+    return row.state == MemoryState.ACTIVE and not active.bars(row.purpose)
