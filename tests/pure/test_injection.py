@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from pathlib import Path
 
 import pytest
+from growing import growth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,18 +162,7 @@ def _turns(found: object) -> list[dict[str, str]]:
 )
 def test_time_is_linear_in_the_length(unit: str) -> None:
     """Ten times the text takes about ten times as long; a square would take a hundred."""
-
-    def seconds(length: int) -> float:
-        text = unit * (length // len(unit))
-        took = []
-        for _ in range(3):
-            begun = time.process_time()
-            scan(text)
-            took.append(time.process_time() - begun)
-        return min(took)
-
-    small, large = seconds(20_000), seconds(200_000)
-    assert large < 40 * small + 0.05
+    assert growth(scan, unit, 20_000, 200_000) < 4 * 10
 
 
 @settings(max_examples=200)
