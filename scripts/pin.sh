@@ -14,5 +14,5 @@ pin() {
 }
 
 pin core pyproject.toml --extra embedded-redis --group build
-pin test --constraint requirements/core.txt --group test
+pin test --constraint requirements/core.txt pyproject.toml --extra server --extra client --extra otel --group test
 pin check --constraint requirements/core.txt --constraint requirements/test.txt --group check
