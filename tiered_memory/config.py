@@ -13,6 +13,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from tiered_memory.daemon_config import DaemonSettings
 from tiered_memory.errors import ConfigurationError
 
 ENV_PREFIX = "TIERED_MEMORY_"
@@ -22,7 +23,12 @@ class Settings(BaseSettings):
     """How a runtime is set up. Every field can be given as `TIERED_MEMORY_<FIELD>` or in a TOML file."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, validate_default=True, toml_file=None
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        toml_file=None,
     )
 
     data_dir: Path = Path("./data")
@@ -79,6 +85,11 @@ class Settings(BaseSettings):
     """Open a state store that is older than it was; see RolledBackError."""
     background: bool = True
     """Whether flushing, forgetting and writing behind run by themselves; otherwise the caller drives them."""
+
+    owner_socket: bool = True
+    """Whether the process that owns the directory answers on its socket, so that the CLI works meanwhile (extra `server`)."""
+    daemon: DaemonSettings = Field(default_factory=DaemonSettings)
+    """How `tiered-memory serve` listens, whom it admits and what it bears: the table `[daemon]`."""
 
     @classmethod
     def settings_customise_sources(

@@ -85,6 +85,11 @@ class ColdTier(Tier, Protocol):
 class HotTier(Tier, Protocol):
     """A tier with a TTL that also keeps session snapshots."""
 
+    @property
+    def up(self) -> bool:
+        """Whether its last calls were answered."""
+        ...
+
     async def save_snapshot(self, subject: SubjectRef, session: str, blob: bytes, ttl_seconds: float) -> None:
         """See `SnapshotStore`."""
         ...

@@ -52,6 +52,10 @@ class ConsentRequiredError(TieredMemoryError, PermissionError):
     """No lawful basis covers this purpose; grant consent first or leave the memory ephemeral."""
 
 
+class UnauthenticatedError(TieredMemoryError, PermissionError):
+    """The credential is missing, unknown, expired or revoked: present an API key or a token that is in force."""
+
+
 class AccessDeniedError(TieredMemoryError, PermissionError):
     """The caller's role may not do this; the policy's access table decides it."""
 

@@ -55,6 +55,11 @@ class Flusher:
         self._wake = anyio.Event()
         self.last_error: StorageError | None = None
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the journal takes another record."""
+        return self._records < self._core.limits.journal_records
+
     def check_room(self, records: int) -> None:
         """Refuse a write the journal has no room for; nothing already acknowledged is touched."""
         if records and self._records + records > self._core.limits.journal_records:

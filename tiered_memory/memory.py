@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import anyio.to_thread
 
@@ -15,10 +17,11 @@ from tiered_memory.backup import BackupReport, Progress, restore_archive
 from tiered_memory.branches import Branches
 from tiered_memory.caller import Caller
 from tiered_memory.config import Settings, load_settings
-from tiered_memory.errors import InvalidInputError
+from tiered_memory.errors import ConfigurationError, InvalidInputError
 from tiered_memory.events import BUFFERED, EventStream
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.forget_model import ForgetReport
+from tiered_memory.health import Health, health_of
 from tiered_memory.hold_model import PurgeRun
 from tiered_memory.holds_face import HoldsFace
 from tiered_memory.intake import check_caller, check_count, check_id, check_subject
@@ -41,6 +44,9 @@ from tiered_memory.user import MOST_DAYS, User, candidate_policy
 from tiered_memory.wiring import Overrides
 
 
+ADDRESSES = ("http://", "https://", "unix:")
+
+
 class TieredMemory:
     """A memory runtime over one data directory.
 
@@ -58,7 +64,10 @@ class TieredMemory:
 
     @classmethod
     def open(cls, where: str | Path | Settings = "./data", **parts: Any) -> Self:
-        """Return a memory over a directory, or over complete `Settings`.
+        """Return a memory over a directory, over complete `Settings`, or the one that a daemon serves.
+
+        A daemon's address is http://, https://, or unix: and the path of its socket; then `parts` are `api_key` and
+        `timeout_seconds` (default 30), and what needs the directory itself is refused.
 
         `parts` may replace the defaults `clock`, `entropy`, `embedder`, `observer`, `count_tokens`, or add the hooks
         `pii`, `recogniser` (finds personal data that needs a model), `supersession` and `before_forget` (asked before
@@ -66,6 +75,8 @@ class TieredMemory:
         Opening happens on `async with`; it raises ConfigurationError and its kinds (another owner, wrong root
         key, wrong embedder) with what to do.
         """
+        if isinstance(where, str) and where.startswith(ADDRESSES):
+            return cast("Self", _connect(where, parts))
         settings = where if isinstance(where, Settings) else load_settings(data_dir=Path(where))
         return cls(settings, Overrides(**parts))
 
@@ -174,6 +185,10 @@ class TieredMemory:
         """The privacy notices of this memory."""
         return Notices(self._branches)
 
+    async def health(self) -> Health:
+        """Return whether this memory can take work now, and how its parts stand; it never raises for an engine."""
+        return await health_of(self._parts())
+
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""
         return merged_stats([await one.stats() for one in self._branches.runtimes()])
@@ -221,3 +236,11 @@ class TieredMemory:
 
     def _parts(self) -> Parts:
         return self._branches.main
+
+
+def _connect(address: str, parts: dict[str, Any]) -> TieredMemory:
+    """The client stands above the face whose calls it sends: it is loaded when somebody asks for it."""
+    if find_spec("httpx2") is None:
+        raise ConfigurationError("a daemon is reached with the extra `client`: pip install 'tiered-memory[client]'")
+    connected: TieredMemory = import_module("tiered_memory.remote.memory").connect(address, **parts)
+    return connected

@@ -1,0 +1,112 @@
+"""Who is let in: API keys and access tokens; on loopback without any of them, whoever is on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tiered_memory.daemon.answers import refused
+from tiered_memory.daemon.serving import Serving
+from tiered_memory.errors import TieredMemoryError, UnauthenticatedError
+from tiered_memory.principals import LOCAL, Principal
+from tiered_memory.wire.problems import problem, problem_of
+
+OPEN = frozenset({"/livez", "/readyz", "/startupz", "/openapi.json"})
+"""Paths that say nothing about anybody."""
+OWN_DOOR = "/ui"
+"""The inspector has a login of its own: it gets a principal when there is one, and else asks for a key."""
+API_KEY = "tm_"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+CHALLENGE = (("WWW-Authenticate", 'Bearer realm="tiered_memory"'),)
+
+Verify = Callable[[str], Awaitable[Principal]]
+
+
+class Limit(Protocol):
+    """Says for how long a principal has to wait before its next request."""
+
+    def wait_seconds(self, name: str) -> float:
+        """Return 0 when the request may be made now, and count it; else the seconds until it may."""
+        ...
+
+
+class Admission:
+    """ASGI middleware: puts the `Principal` into `scope["state"]["principal"]`, or refuses the request."""
+
+    def __init__(
+        self, app: ASGIApp, serving: Serving, *, local: bool, limit: Limit, tokens: Verify | None
+    ) -> None:
+        self._app = app
+        self._serving = serving
+        self._local = local
+        self._limit = limit
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on when it is let in."""
+        if scope["type"] != "http" or scope["path"] in OPEN:
+            await self._app(scope, receive, send)
+            return
+        try:
+            principal = await self._principal(scope)
+        except TieredMemoryError as error:
+            if not _is_door(scope["path"]) or not isinstance(error, UnauthenticatedError):
+                await _refusal(error)(scope, receive, send)
+                return
+            principal = None
+        wait = self._limit.wait_seconds("" if principal is None else principal.name)
+        if wait > 0 and not self._local:
+            await refused(_too_often(wait))(scope, receive, send)
+            return
+        scope.setdefault("state", {})["principal"] = principal
+        await self._app(scope, receive, send)
+
+    async def _principal(self, scope: Scope) -> Principal:
+        if self._local:
+            return LOCAL
+        headers = Headers(scope=scope)
+        if not self.asks():
+            self._check_host(headers.get("host", ""))
+            return LOCAL
+        scheme, _, credential = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not credential:
+            raise UnauthenticatedError
+        return await self.verify(credential.strip())
+
+    async def verify(self, credential: str) -> Principal:
+        """Return whose credential it is; raises UnauthenticatedError."""
+        if self._tokens is not None and not credential.startswith(API_KEY):
+            return await self._tokens(credential)
+        return await self._serving.opened().api_keys.verify(credential)
+
+    def asks(self) -> bool:
+        """Tell whether a credential is asked for: as soon as there is one, and always where others can reach us."""
+        if self._tokens is not None or self._serving.settings.public:
+            return True
+        return self._serving.settings.socket is None and self._serving.opened().api_keys.any_in_force()
+
+    def _check_host(self, host: str) -> None:
+        """A page elsewhere must not reach a daemon without keys by a name that resolves to loopback."""
+        name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
+        known = (*LOOPBACK_NAMES, *self._serving.settings.allowed_hosts)
+        if self._serving.settings.socket is None and name.lower() not in known:
+            raise UnauthenticatedError("this name is not served without a credential; see `allowed_hosts`")
+
+
+def _is_door(path: str) -> bool:
+    return path == OWN_DOOR or path.startswith(OWN_DOOR + "/")
+
+
+def _refusal(error: TieredMemoryError) -> ASGIApp:
+    told = problem_of(error)
+    if isinstance(error, UnauthenticatedError):
+        told = problem(401, str(error), error="UnauthenticatedError", headers=CHALLENGE)
+    return refused(told)
+
+
+def _too_often(wait: float) -> object:
+    seconds = max(1, int(wait + 0.999))
+    return problem(429, "this credential asks too often", headers=(("Retry-After", str(seconds)),))

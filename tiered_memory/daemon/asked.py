@@ -1,0 +1,71 @@
+"""Who asks, and of which object of the public face: read off a request, refused where the credential does not reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.requests import Request
+
+from tiered_memory.caller import AGENT, Caller
+from tiered_memory.errors import InvalidInputError
+from tiered_memory.memory import TieredMemory
+from tiered_memory.principals import Principal
+from tiered_memory.wire.operation import Operation, Root
+from tiered_memory.wire.segments import from_segment
+
+ROLE, ACTOR, CONTEXT = "tiered-memory-role", "tiered-memory-actor", "tiered-memory-context"
+AS_USER = "as_user"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An operation that a principal asks for: the decoded segments of its path, and in which role."""
+
+    operation: Operation
+    principal: Principal
+    caller: Caller
+    path: Mapping[str, str]
+    as_user: str | None = None
+
+    def face(self, memory: TieredMemory) -> Any:
+        """Return the object whose method the operation calls."""
+        found = self._root(memory)
+        return getattr(found, self.operation.face) if self.operation.face else found
+
+    def _root(self, memory: TieredMemory) -> Any:
+        if self.operation.root is Root.STORE:
+            return memory
+        if self.operation.root is Root.LEDGER:
+            return memory.tenants.ledger(self.path["tenant"])
+        if self.operation.root is Root.USER:
+            return memory.user(self.path["user"], self.path["tenant"], caller=self.caller)
+        return memory.shared(self.path["name"], self.path["tenant"], user=self.as_user, caller=self.caller)
+
+
+def asked_of(operation: Operation, request: Request) -> Asked:
+    """Return what a request asks for.
+
+    Raises:
+        AccessDeniedError: the credential does not allow it.
+        InvalidInputError: path or headers are not well-formed.
+    """
+    principal: Principal = request.scope["state"]["principal"]
+    path = {name: from_segment(raw) for name, raw in request.path_params.items()}
+    as_user = request.query_params.get(AS_USER, principal.user) if operation.root is Root.SHARED else None
+    person = as_user if operation.root is Root.SHARED else path.get("user")
+    principal.check(operation.grant, tenant=path.get("tenant"), user=person)
+    caller = principal.caller(
+        _header(request, ROLE) or AGENT, _header(request, ACTOR), _header(request, CONTEXT)
+    )
+    return Asked(operation, principal, caller, path, as_user)
+
+
+def _header(request: Request, name: str) -> str:
+    """Headers are ASCII on the wire; other text is percent-encoded UTF-8 (RFC 8187 section 3.2.1 does the same)."""
+    try:
+        return unquote(request.headers.get(name, ""), errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"the header {name} is not percent-encoded UTF-8") from None

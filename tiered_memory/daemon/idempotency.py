@@ -1,0 +1,97 @@
+"""`Idempotency-Key`: a repeated request is answered with the first one's answer.
+
+Where the operation has an operation id of its own, the key is that id, and the store remembers it through restarts.
+Elsewhere answers are remembered in RAM, within bounds: a restart forgets them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import anyio
+from starlette.responses import Response
+
+from tiered_memory.clock import Clock
+from tiered_memory.errors import ConflictError, InvalidInputError
+from tiered_memory.intake import check_id
+
+HEADER = "idempotency-key"
+MOST_ANSWERS = 10_000
+MOST_BYTES = 64 * 1024
+"""A longer answer is not remembered: its request then acts again."""
+FIRST_SERVER_ERROR = 500
+
+
+@dataclass(slots=True)
+class _Remembered:
+    fingerprint: bytes
+    until: float
+    done: anyio.Event
+    answer: tuple[int, bytes, str | None] | None = None
+
+
+class Answers:
+    """Answers by the request that they were given to."""
+
+    def __init__(self, clock: Clock, hours: float) -> None:
+        self._clock = clock
+        self._seconds = hours * 3600.0
+        self._known: OrderedDict[tuple[str, ...], _Remembered] = OrderedDict()
+
+    async def once(
+        self, key: tuple[str, ...], said: bytes, work: Callable[[], Awaitable[Response]]
+    ) -> Response:
+        """Return what `work` answers, or answered when `key` was first given with the same `said`.
+
+        Raises:
+            ConflictError: it was given with something else.
+        """
+        fingerprint = hashlib.sha256(said).digest()
+        while (known := self._current(key)) is not None:
+            if known.fingerprint != fingerprint:
+                raise ConflictError("this Idempotency-Key was used before for another request; nothing was done")
+            await known.done.wait()
+            if known.answer is not None:
+                status, body, media_type = known.answer
+                return Response(body, status, {"Idempotent-Replayed": "true"}, media_type)
+        return await self._first(key, fingerprint, work)
+
+    async def _first(
+        self, key: tuple[str, ...], fingerprint: bytes, work: Callable[[], Awaitable[Response]]
+    ) -> Response:
+        entry = _Remembered(fingerprint, self._clock.monotonic() + self._seconds, anyio.Event())
+        self._known[key] = entry
+        try:
+            answer = await work()
+            if answer.status_code < FIRST_SERVER_ERROR and len(answer.body) <= MOST_BYTES:
+                entry.answer = (answer.status_code, bytes(answer.body), answer.media_type)
+        finally:
+            if entry.answer is None:
+                self._known.pop(key, None)
+            entry.done.set()
+        self._trim()
+        return answer
+
+    def _current(self, key: tuple[str, ...]) -> _Remembered | None:
+        known = self._known.get(key)
+        if known is not None and known.until < self._clock.monotonic():
+            del self._known[key]
+            return None
+        return known
+
+    def _trim(self) -> None:
+        while len(self._known) > MOST_ANSWERS:
+            self._known.popitem(last=False)
+
+
+def checked_key(given: str | None) -> str | None:
+    """Return a key that may be one; raises InvalidInputError."""
+    if given is None:
+        return None
+    try:
+        return check_id(given, "Idempotency-Key")
+    except InvalidInputError:
+        raise InvalidInputError("an Idempotency-Key has 1 to 256 characters") from None

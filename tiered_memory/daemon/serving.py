@@ -1,0 +1,35 @@
+"""What the daemon's parts share: the memory once it is open, and how far the process has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tiered_memory.clock import Clock, SystemClock
+from tiered_memory.daemon_config import DaemonSettings
+from tiered_memory.errors import ClosedError
+from tiered_memory.memory import TieredMemory
+
+
+class Phase(StrEnum):
+    """How far the process has come."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+@dataclass(slots=True)
+class Serving:
+    """The memory that is served; None until it is open."""
+
+    settings: DaemonSettings
+    memory: TieredMemory | None = None
+    phase: Phase = Phase.STARTING
+    clock: Clock = field(default_factory=SystemClock)
+
+    def opened(self) -> TieredMemory:
+        """Return the memory; raises ClosedError before it is open and after it is closed."""
+        if self.memory is None:
+            raise ClosedError("the memory is being opened; try again in a moment")
+        return self.memory

@@ -1,0 +1,185 @@
+"""Operations whose bodies are streams: lines of JSON, archives, events."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from tiered_memory.daemon.answers import SAFE_HEADERS, json_answer
+from tiered_memory.daemon.asked import Asked
+from tiered_memory.daemon.endpoints import Endpoint, Handler
+from tiered_memory.daemon.idempotency import HEADER, checked_key
+from tiered_memory.errors import InvalidInputError, TieredMemoryError
+from tiered_memory.model import Interaction
+from tiered_memory.user import User
+from tiered_memory.wire.codec import answer, header_document, line, parsed
+from tiered_memory.wire.operation import Carries
+from tiered_memory.wire.problems import problem_of
+
+GROUP = 200
+"""Interactions of a stream that are acknowledged together."""
+PIECE = 64 * 1024
+ARCHIVE_HEADER = "Tiered-Memory-Archive"
+TOO_LONG = "a line of the stream is longer than a body may be"
+
+
+def lines_answer(lines: AsyncIterator[bytes]) -> StreamingResponse:
+    """Return a stream of lines."""
+    return StreamingResponse(lines, 200, SAFE_HEADERS, Carries.LINES.value)
+
+
+# --- memories in, receipts out -------------------------------------------------------------------------------
+
+
+async def stream_in(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
+    """Take interactions line by line, and answer each with its receipt's line; a bad line ends it with a problem.
+
+    Groups are acknowledged as they are complete: what was answered is kept, whatever happens to the rest. With an
+    `Idempotency-Key` the groups are numbered under it, so that repeating the stream adds nothing twice.
+    """
+    options = endpoint.arguments(asked, request, b"")
+    user: User = asked.face(endpoint.shared.serving.opened())
+    key = checked_key(request.headers.get(HEADER))
+    most = int(endpoint.shared.serving.settings.max_body_mib * 2**20)
+    return lines_answer(_receipts(user, _groups(request, most), options, key))
+
+
+async def _receipts(
+    user: User, groups: AsyncIterator[list[Interaction]], options: dict[str, Any], key: str | None
+) -> AsyncIterator[bytes]:
+    number = 0
+    try:
+        async for group in groups:
+            operation_id = None if key is None else f"{key[:200]}/{number}"
+            for receipt in await user.add_many(group, operation_id=operation_id, **options):
+                yield line(receipt)
+            number += 1
+    except TieredMemoryError as error:
+        yield json.dumps({"problem": problem_of(error).document()}).encode() + b"\n"
+
+
+async def _groups(request: Request, most: int) -> AsyncIterator[list[Interaction]]:
+    group: list[Interaction] = []
+    async for text in _lines(request, most):
+        group.append(parsed(Interaction, text))
+        if len(group) == GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+async def _lines(request: Request, most: int) -> AsyncIterator[bytes]:
+    waiting = b""
+    async for piece in request.stream():
+        *whole, waiting = (waiting + piece).split(b"\n")
+        for one in whole:
+            if one.strip():
+                yield one
+        if len(waiting) > most:
+            raise InvalidInputError(TOO_LONG)
+    if waiting.strip():
+        yield waiting
+
+
+# --- memories and events out ---------------------------------------------------------------------------------
+
+
+async def stream_out(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
+    """Give every current memory, a line each, newest first."""
+    endpoint.arguments(asked, request, b"")
+    user: User = asked.face(endpoint.shared.serving.opened())
+    first = await user.list(limit=GROUP)
+    return lines_answer(_every(user, first))
+
+
+async def _every(user: User, page: list[Any]) -> AsyncIterator[bytes]:
+    while page:
+        for memory in page:
+            yield line(memory)
+        page = await user.list(limit=GROUP, before=page[-1].order)
+
+
+async def events(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
+    """Give what becomes of memories, a line each, from now on; an empty line every while shows that it lives."""
+    given = endpoint.arguments(asked, request, b"")
+    face = asked.face(endpoint.shared.serving.opened())
+    return lines_answer(_told(getattr(face, endpoint.operation.method)(**given)))
+
+
+async def _told(stream: Any) -> AsyncIterator[bytes]:
+    yield b"\n"
+    async for event in stream:
+        yield line(event)
+
+
+# --- archives ------------------------------------------------------------------------------------------------
+
+
+async def export(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
+    """Give an archive. While it is sent no file of it has a name."""
+    given = endpoint.arguments(asked, request, b"")
+    user: User = asked.face(endpoint.shared.serving.opened())
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tiered-memory-"))
+        made = await user.export(Path(folder), **given)
+        file = await anyio.open_file(made.path, "rb")
+    headers = {
+        **SAFE_HEADERS,
+        ARCHIVE_HEADER: header_document(_named(made)),
+        "Content-Length": str(made.bytes),
+        "Content-Disposition": f'attachment; filename="{made.path.name}"',
+    }
+    return StreamingResponse(_pieces(file), 200, headers, "application/zip")
+
+
+def _named(made: Any) -> dict[str, Any]:
+    shown = {name: getattr(made, name) for name in type(made).__dataclass_fields__}
+    return shown | {"path": made.path.name}
+
+
+async def _pieces(file: anyio.AsyncFile[bytes]) -> AsyncIterator[bytes]:
+    async with file:
+        while piece := await file.read(PIECE):
+            yield piece
+
+
+async def take_in(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
+    """Take an archive in; its bytes wait in a private file meanwhile."""
+    given = endpoint.arguments(asked, request, b"")
+    user: User = asked.face(endpoint.shared.serving.opened())
+    most = endpoint.shared.serving.settings.max_archive_mib * 2**20
+    with tempfile.TemporaryDirectory(prefix="tiered-memory-") as folder:
+        path = Path(folder) / "archive.zip"
+        await _kept(request, path, most)
+        report = await user.import_archive(path, **given)
+    return json_answer(answer(endpoint.signature, report), endpoint.operation.status)
+
+
+async def _kept(request: Request, path: Path, most: int) -> None:
+    size = 0
+    async with await anyio.open_file(path, "wb") as file:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > most:
+                raise InvalidInputError(f"an archive may have {most >> 20} MiB here")
+            await file.write(piece)
+
+
+HANDLERS: dict[str, Handler] = {
+    "memories.stream_in": stream_in,
+    "memories.stream_out": stream_out,
+    "store.events": events,
+    "tenants.events": events,
+    "person.export": export,
+    "person.import": take_in,
+}

@@ -1,0 +1,1 @@
+"""The public face over HTTP: the same classes, their methods sent to a daemon."""

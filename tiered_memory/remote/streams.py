@@ -1,0 +1,146 @@
+"""Calls whose bodies are streams: archives there and back, events as they happen."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import anyio
+
+from tiered_memory.archive import Archive
+from tiered_memory.errors import CorruptionError, InvalidInputError, StorageError
+from tiered_memory.forget_model import MemoryEvent
+from tiered_memory.remote.faces import Link, arguments
+from tiered_memory.wire.codec import answered, believed, call
+from tiered_memory.wire.operation import Operation
+from tiered_memory.wire.signatures import signature_of
+
+ARCHIVE_HEADER = "Tiered-Memory-Archive"
+PIECE = 64 * 1024
+Maker = Callable[[Operation, Callable[..., Any]], Callable[..., Any]]
+
+
+def _export(operation: Operation, method: Callable[..., Any]) -> Callable[..., Any]:
+    signature, shape = signature_of(operation, method), inspect.signature(method)
+
+    async def export(self: Any, *positional: Any, **named: Any) -> Archive:
+        given = arguments(shape, positional, named)
+        target, link = given.pop("path", None), self._link
+        made = call(operation, signature, link.named, given)
+        async with link.transport.stream(operation, made, link.caller) as response:
+            facts: Archive = believed(Archive, response.headers[ARCHIVE_HEADER].encode())
+            path = _target(target, str(facts.path))
+            await _written(path, response.aiter_bytes(PIECE), facts.bytes)
+        return replace(facts, path=path)
+
+    export.__doc__ = method.__doc__
+    return export
+
+
+def _target(given: str | Path | None, name: str) -> Path:
+    """A new file at the path, or one in that directory; the daemon's word is a name and never more."""
+    target = Path.cwd() if given is None else Path(given)
+    if target.is_dir():
+        target /= Path(name).name
+    if target.exists():
+        raise InvalidInputError("there is such a file already; nothing was written")
+    if not target.parent.is_dir():
+        raise InvalidInputError("there is no such directory; nothing was written")
+    return target
+
+
+async def _written(path: Path, pieces: AsyncIterator[bytes], size: int) -> None:
+    whole = False
+    try:
+        async with await anyio.open_file(path, "xb") as file:
+            async for piece in pieces:
+                await file.write(piece)
+            whole = await file.tell() == size
+    except OSError as error:
+        raise StorageError("the archive could not be written; there is no file") from error
+    finally:
+        if not whole:
+            path.unlink(missing_ok=True)
+    if not whole:
+        raise CorruptionError("the archive did not arrive whole; there is no file, export it again")
+
+
+def _import(operation: Operation, method: Callable[..., Any]) -> Callable[..., Any]:
+    signature, shape = signature_of(operation, method), inspect.signature(method)
+
+    async def import_archive(self: Any, *positional: Any, **named: Any) -> Any:
+        given = arguments(shape, positional, named)
+        path, link = Path(given.pop("path")), self._link
+        if not path.is_file():
+            raise InvalidInputError("there is no such archive")
+        made = call(operation, signature, link.named, given)
+        async with link.transport.stream(operation, made, link.caller, _pieces(path)) as response:
+            return answered(signature, await response.aread())
+
+    import_archive.__doc__ = method.__doc__
+    return import_archive
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    async with await anyio.open_file(path, "rb") as file:
+        while piece := await file.read(PIECE):
+            yield piece
+
+
+class RemoteEvents:
+    """Events of a daemon's memory for `async for`; see `TieredMemory.events`. It begins when it is first asked."""
+
+    def __init__(self, link: Link, operation: Operation, given: dict[str, Any]) -> None:
+        self._link = link
+        self._operation = operation
+        self._given = given
+        self._lines: AsyncIterator[MemoryEvent] | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> MemoryEvent:
+        if self._lines is None:
+            self._lines = self._listened()
+        return await anext(self._lines)
+
+    async def _listened(self) -> AsyncIterator[MemoryEvent]:
+        signature = signature_of(self._operation, _NO_METHOD[self._operation.name])
+        made = call(self._operation, signature, self._link.named, self._given)
+        async with self._link.transport.stream(self._operation, made, self._link.caller) as response:
+            async for text in response.aiter_lines():
+                if text.strip():
+                    yield believed(MemoryEvent, text.encode())
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        lines, self._lines = self._lines, None
+        if lines is not None:
+            with contextlib.suppress(RuntimeError):
+                await lines.aclose()  # type: ignore[attr-defined]  # an async generator, typed as what it is used as
+
+
+_NO_METHOD: dict[str, Callable[..., Any]] = {}
+
+
+def _events(operation: Operation, method: Callable[..., Any]) -> Callable[..., Any]:
+    shape = inspect.signature(method)
+    _NO_METHOD[operation.name] = method
+
+    def events(self: Any, *positional: Any, **named: Any) -> RemoteEvents:
+        return RemoteEvents(self._link, operation, arguments(shape, positional, named))
+
+    events.__doc__ = method.__doc__
+    return events
+
+
+SPECIAL: dict[str, Maker] = {
+    "person.export": _export,
+    "person.import": _import,
+    "store.events": _events,
+    "tenants.events": _events,
+}

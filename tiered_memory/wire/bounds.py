@@ -1,0 +1,42 @@
+"""Bounds of parameters by name, so that the API's description says what the façade would refuse."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from tiered_memory.intake import ID_CHARACTERS, LIMIT_MAX, TOKEN_BUDGET_MAX
+
+NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARACTERS, pattern=NO_CONTROL)]
+MemoryId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+BY_NAME: dict[str, Any] = {
+    "memory_id": MemoryId,
+    "decision_id": MemoryId,
+    "request_id": MemoryId,
+    "tenant": Id,
+    "user": Id,
+    "name": Id,
+    "limit": Annotated[int, Field(ge=1, le=LIMIT_MAX)],
+    "token_budget": Annotated[int, Field(ge=1, le=TOKEN_BUDGET_MAX)],
+    "days": Annotated[int, Field(ge=1, le=3650)],
+    "within_days": Annotated[int, Field(ge=0, le=3650)],
+}
+
+
+def bounded(name: str, hint: Any) -> Any:
+    """Return the type of a parameter with the bounds that its name has; times must be aware."""
+    if name in BY_NAME and hint in (str, int):
+        return BY_NAME[name]
+    return _aware(hint)
+
+
+def _aware(hint: Any) -> Any:
+    if hint is datetime:
+        return AwareDatetime
+    if hint == datetime | None:
+        return AwareDatetime | None
+    return hint

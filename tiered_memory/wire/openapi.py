@@ -1,0 +1,203 @@
+"""The API's description (OpenAPI 3.1), made from the table; `docs/openapi.json` is its committed copy."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from tiered_memory import __version__
+from tiered_memory.model import Interaction, Memory, Receipt
+from tiered_memory.wire.faces import method_of
+from tiered_memory.wire.operation import Carries, Effect, Operation, Root
+from tiered_memory.wire.problems import MEDIA_TYPE
+from tiered_memory.wire.segments import MARK
+from tiered_memory.wire.signatures import FACE_PARAMETERS, Signature, signature_of
+from tiered_memory.wire.table import OPERATIONS
+
+REF = "#/components/schemas/{model}"
+Schema = dict[str, Any]
+ABOUT = (
+    "Memory runtime for AI agents. An id in a path stands as it is when it is made of letters, digits, `_ - @ : .` and"
+    f" does not begin with a dot; any other is `{MARK}` and the base64url of its UTF-8 without padding."
+)
+PROBLEM: Schema = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "error"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "error": {"type": "string", "description": "The class of the error in the library, or empty."},
+        "request_id": {"type": "string"},
+    },
+}
+HEADERS: dict[str, Schema] = {
+    "Tiered-Memory-Role": {"description": "The role of the access table in which the call is made (`agent`)."},
+    "Tiered-Memory-Actor": {"description": "Who calls, opaque; percent-encoded UTF-8."},
+    "Tiered-Memory-Context": {"description": "In which connection, a category; percent-encoded UTF-8."},
+}
+STATUSES = {
+    "400": "The body is not JSON.",
+    "401": "The credential is missing or not in force.",
+    "403": "The credential, the role or a missing consent does not allow it.",
+    "404": "There is no such thing.",
+    "405": "The path does not take that method.",
+    "408": "The body did not come in time.",
+    "409": "It conflicts with what is held, or was used before for something else.",
+    "410": "The person was erased meanwhile.",
+    "412": "It was changed since it was read.",
+    "413": "The body is too long.",
+    "414": "The path is too long.",
+    "415": "The body must be JSON.",
+    "422": "Something given is not acceptable; nothing was stored.",
+    "423": "The processing of this person's data is restricted.",
+    "429": "This credential asks too often.",
+    "431": "The headers are too long.",
+    "503": "It cannot be done now; repeat it after a pause.",
+    "504": "The outcome is unknown; repeat it with the same key.",
+    "507": "The disk is full; nothing was stored.",
+}
+
+
+@cache
+def description() -> bytes:
+    """Return the description as JSON, the same bytes every time."""
+    return json.dumps(document(), indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+
+
+def document() -> Schema:
+    """Return the description."""
+    signatures = {one: signature_of(one, method_of(one)) for one in OPERATIONS}
+    refs, defined = _schemas(signatures)
+    paths: dict[str, Schema] = {}
+    for one, signature in signatures.items():
+        paths.setdefault(one.template, {})[one.verb.lower()] = _operation(one, signature, refs)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "tiered_memory", "version": __version__, "description": ABOUT},
+        "paths": paths,
+        "components": {
+            "schemas": defined | {"Problem": PROBLEM},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"key": []}],
+    }
+
+
+Refs = dict[tuple[Any, JsonSchemaMode], Schema]
+
+
+def _schemas(signatures: dict[Operation, Signature]) -> tuple[Refs, Schema]:
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = []
+    for one in signatures.values():
+        wanted += [(model, "validation") for model in (one.query, one.body) if model is not None]
+        wanted += [(one.answer, "serialization")] if one.answer is not None else []
+    refs, found = models_json_schema(wanted, ref_template=REF)
+    return dict(refs), found.get("$defs", {})
+
+
+def _operation(one: Operation, signature: Signature, refs: Refs) -> Schema:
+    told = inspect.getdoc(method_of(one)) or ""
+    shown: Schema = {
+        "operationId": one.name,
+        "tags": [one.name.partition(".")[0]],
+        "summary": told.split("\n\n")[0].replace("\n", " "),
+        "description": f"Scope: `{one.grant.value}`." + (" Over the owner's socket only." if one.local else ""),
+        "parameters": _parameters(one, signature),
+        "responses": _responses(one, signature, refs),
+    }
+    if (body := _body(one, signature, refs)) is not None:
+        shown["requestBody"] = body
+    return shown
+
+
+def _parameters(one: Operation, signature: Signature) -> list[Schema]:
+    segment = {"type": "string", "minLength": 1, "maxLength": 1400}
+    found = [_parameter("path", name, segment) for name in FACE_PARAMETERS[one.root]]
+    found += [_parameter("path", given.name, TypeAdapter(given.hint).json_schema()) for given in signature.path]
+    found += _queried(signature)
+    if one.root is Root.SHARED:
+        found.append(_parameter("query", "as_user", segment, required=False))
+    found += [_header(name, about["description"]) for name, about in HEADERS.items()]
+    if one.effect is Effect.ACTS:
+        found.append(_header("Idempotency-Key", "Repeats of a request with the same key act once.", 200))
+    return found
+
+
+def _queried(signature: Signature) -> list[Schema]:
+    if signature.query is None:
+        return []
+    schema = signature.query.model_json_schema()
+    required = schema.get("required", [])
+    defs = schema.get("$defs", {})
+    return [
+        _parameter("query", name, _inlined(one, defs), required=name in required)
+        for name, one in schema["properties"].items()
+    ]
+
+
+def _inlined(schema: Schema, defs: Schema) -> Schema:
+    """A query has no null: what may be None is left out instead."""
+    if "$ref" in schema:
+        return dict(defs[schema["$ref"].rpartition("/")[2]])
+    kinds = [one for one in schema.get("anyOf", []) if one.get("type") != "null"]
+    rest = {name: one for name, one in schema.items() if name not in {"anyOf", "default", "title"}}
+    if len(kinds) == 1:
+        return rest | _inlined(kinds[0], defs)
+    return rest | ({"anyOf": kinds} if kinds else {})
+
+
+def _parameter(where: str, name: str, schema: Schema, *, required: bool = True) -> Schema:
+    return {"in": where, "name": name, "required": required, "schema": schema}
+
+
+def _header(name: str, about: str, longest: int = 256) -> Schema:
+    schema = {"type": "string", "minLength": 1, "maxLength": longest, "pattern": "^[A-Za-z0-9._-]+$"}
+    return _parameter("header", name, schema, required=False) | {"description": about}
+
+
+def _body(one: Operation, signature: Signature, refs: Refs) -> Schema | None:
+    if one.takes is Carries.LINES:
+        return _content(one.takes.value, {"type": "string"}, f"One {Interaction.__name__} a line, as JSON.")
+    if one.takes is Carries.BYTES:
+        return _content("application/zip", {"type": "string", "format": "binary"}, "An archive.")
+    if signature.body is None:
+        return None
+    required = any(field.is_required() for field in signature.body.model_fields.values())
+    return _content(one.takes.value, refs[signature.body, "validation"]) | {"required": required}
+
+
+def _responses(one: Operation, signature: Signature, refs: Refs) -> Schema:
+    found: Schema = {code: _problem(said) for code, said in STATUSES.items()}
+    found[str(one.status)] = _success(one, signature, refs)
+    if signature.answer is not None and one.verb == "GET":
+        found["304"] = {"description": "It is as it was read."}
+    return found
+
+
+def _success(one: Operation, signature: Signature, refs: Refs) -> Schema:
+    if one.gives is Carries.LINES:
+        what = {"memories.stream_in": Receipt, "memories.stream_out": Memory}.get(one.name)
+        told = f"One {what.__name__ if what else 'MemoryEvent'} a line, as JSON."
+        return _content(one.gives.value, {"type": "string"}, told)
+    if one.gives is Carries.BYTES:
+        return _content("application/zip", {"type": "string", "format": "binary"}, "An archive.")
+    if signature.answer is None:
+        return {"description": "Done."}
+    return _content("application/json", refs[signature.answer, "serialization"], "Done.")
+
+
+def _content(media_type: str, schema: Schema, told: str = "") -> Schema:
+    return {"content": {media_type: {"schema": schema}}} | ({"description": told} if told else {})
+
+
+def _problem(told: str) -> Schema:
+    return _content(MEDIA_TYPE, {"$ref": REF.format(model="Problem")}, told)
+
+
