@@ -157,6 +157,7 @@ class Branches:
         await self.main_runtime.start()
         try:
             await self.take_up_tenants()
+            await self._take_up_api_keys()
             await self._finish_roots()
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -170,6 +171,12 @@ class Branches:
             await self._open_or_report(entry)
             if entry.status is TenantStatus.ERASING:
                 await self._resume(entry)
+
+    async def _take_up_api_keys(self) -> None:
+        """They lie in the main runtime's register, also those of tenants with directories of their own."""
+        keys = self.main.api_keys
+        keys.core_of = lambda tenant: self.parts_of(tenant).core
+        await keys.load()
 
     async def rotate_root(self) -> RootReport:
         """Put new root keys in the place of those of every directory; see `root_keys`.
@@ -273,6 +280,7 @@ class Branches:
             return await eraser.certificate(tenant)
         place = self._place(entry)
         entry = await eraser.begin(tenant, reason, place)
+        await self.main.api_keys.drop_tenant(tenant)
         if place.parts is not None and place.directory is not None:
             self._take_up(place.parts, entry)
         return await eraser.finish(entry, place)
@@ -332,6 +340,7 @@ class Branches:
     async def _opened(self, entry: Registered, directory: Path) -> Runtime:
         runtime = await build(self._settings_of(entry, directory), self._overrides_of())
         self._take_up(runtime.parts, entry)
+        runtime.parts.eraser.drop_credentials = self.main.api_keys.drop_user
         await runtime.start()
         return runtime
 

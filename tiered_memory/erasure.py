@@ -65,6 +65,7 @@ class Eraser:
         self._flusher = flusher
         self._vault = Vault(core, directory.epochs)
         self.leave_spaces: Callable[[ActiveSubject], Awaitable[None]] = _nowhere
+        self.drop_credentials: Callable[[Subject], Awaitable[None]] = _none_bound
 
     async def erase(self, subject: Subject, reason: str) -> Certificate:
         """Erase a subject, or finish an erasure of it that was interrupted, and return the certificate."""
@@ -72,6 +73,7 @@ class Eraser:
         async with self._core.ballast.retaken(), self._directory.alone(subject):
             stored = await self._core.state.read(c.GetSubject(self._core.names.subject(subject)))
             if stored is not None and stored.state == SubjectState.ERASING:
+                await self.drop_credentials(subject)
                 done = await self._finish(stored)
             else:
                 done = await self._begin(await self._directory.unread(subject, stored), reason)
@@ -94,11 +96,14 @@ class Eraser:
     async def _begin(self, active: ActiveSubject, reason: str) -> _Done:
         self._directory.forget(active)
         if not active.durable:
+            await self.drop_credentials(active.subject)
             return _Done(0, active.ref.generation, await self._empty(active.ref, durable=False), -1)
         # While the keys can still say where the person took part.
         await self.leave_spaces(active)
         key, now_us = active.ledger_key, self._core.now_us()
         keys_destroyed = await self._core.ballast.spend(lambda: self._fence(active, key, reason))
+        # After the fence: one that is made from now on is the person's next life's.
+        await self.drop_credentials(active.subject)
         generation = active.ref.generation + 1
         await self._enter(active.ref.pseudonym, generation)
         tiers = await self._empty(active.ref, durable=True)
@@ -283,6 +288,10 @@ class Eraser:
 
 async def _nowhere(_: ActiveSubject) -> None:
     """Nobody took part in anything."""
+
+
+async def _none_bound(_: Subject) -> None:
+    """No credential is bound to anybody."""
 
 
 def _with_proof(

@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 import anyio.to_thread
 
 from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.api_keys_face import ApiKeysFace
 from tiered_memory.auditing import Ledger
 from tiered_memory.backup import BackupReport, Progress, restore_archive
 from tiered_memory.branches import Branches
@@ -179,6 +180,11 @@ class TieredMemory:
     def keys(self) -> Keys:
         """The keys of this memory: ending their epochs, and how they stand."""
         return Keys(self._branches)
+
+    @property
+    def api_keys(self) -> ApiKeysFace:
+        """The API keys of this memory: who may call its daemon, and for what."""
+        return ApiKeysFace(self._branches)
 
     @property
     def notices(self) -> Notices:

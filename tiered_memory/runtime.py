@@ -16,6 +16,7 @@ from tiered_memory.access_gate import AccessGate
 from tiered_memory.access_writer import AccessWriter
 from tiered_memory.analytics.duckdb_views import AnalyticsProjection, AnalyticsSource, Stats
 from tiered_memory.announcing import Announcer
+from tiered_memory.api_keys import ApiKeys
 from tiered_memory.archive import Exporter
 from tiered_memory.archive_import import Importer
 from tiered_memory.backup import Backup
@@ -119,6 +120,7 @@ class Parts(MemoryParts):
     tenants: Tenants
     quarantine: Quarantine
     rollback: Rollback
+    api_keys: ApiKeys
 
 
 PartsNow = Callable[[], Parts]
@@ -144,6 +146,8 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
     )
     shared = SharedSpaces(core, acting)
     base.eraser.leave_spaces, endings.leaving = shared.leave_all, shared.leaving
+    api_keys = ApiKeys(core)
+    base.eraser.drop_credentials = api_keys.drop_user
     return Parts(
         **{one.name: getattr(base, one.name) for one in fields(base)},
         consents=consents,
@@ -182,6 +186,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
         rollback=Rollback(
             core, directory, base.pager, sweeper, inflight, reviser=reviser, quarantine=quarantine
         ),
+        api_keys=api_keys,
     )
 
 
@@ -313,6 +318,7 @@ class Runtime:
                 parts.sessions.snapshot_all,
                 parts.flusher.drain,
                 parts.accesses.flush,
+                parts.api_keys.flush,
                 parts.core.notary.note,
                 parts.core.mark,
             )
@@ -343,6 +349,7 @@ class Runtime:
     async def _tend(self) -> None:
         await self.parts.sweeper.write_uses()
         await self.parts.accesses.tend()
+        await self.parts.api_keys.flush()
         self.parts.directory.trim()
 
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:

@@ -58,6 +58,9 @@ class AuditEvent(StrEnum):
     QUARANTINED = "quarantined"
     QUARANTINE_LIFTED = "quarantine_lifted"
     SOURCE_ROLLED_BACK = "source_rolled_back"
+    API_KEY_CREATED = "api_key_created"
+    API_KEY_REVOKED = "api_key_revoked"
+    API_KEY_ROTATED = "api_key_rotated"
 
 
 @dataclass(frozen=True, slots=True)
