@@ -1,0 +1,131 @@
+"""Frozen facts about what the runtime did and how it stands, and the observers that hear of them.
+
+The core reports facts and knows nothing of any monitoring system. A fact carries counts, durations in seconds and
+words of a closed vocabulary (`words.py`); never content and never an id, so that an observer cannot leak either.
+"""
+
+from __future__ import annotations
+
+from tiered_memory.metrics.daemon import (
+    ApiKeyEvent,
+    DaemonFact,
+    HttpDone,
+    HttpInFlight,
+    HttpRejected,
+    JobPaused,
+    JobRun,
+)
+from tiered_memory.metrics.facts import Fact
+from tiered_memory.metrics.observers import (
+    FanOut,
+    NullObserver,
+    Observer,
+    RecordingObserver,
+    outcome_of,
+    timed,
+)
+from tiered_memory.metrics.rights import (
+    ConsentChanged,
+    DsarDone,
+    ErasureDone,
+    ForgetCycle,
+    HookAnswered,
+    MemoryMoved,
+    OldestOverdueDeletion,
+    PurgeRunNoted,
+    Reindexed,
+    RightsFact,
+    StrengthsSeen,
+)
+from tiered_memory.metrics.serving import (
+    AccessDenied,
+    ContextPacked,
+    Embedded,
+    LoopLag,
+    Quarantined,
+    RecallIndexState,
+    RequestDone,
+    Routed,
+    ServingFact,
+    TierLookup,
+)
+from tiered_memory.metrics.standing import (
+    ConsentsStanding,
+    DiskStanding,
+    HoldsStanding,
+    KeysStanding,
+    LedgerStanding,
+    RecordsStanding,
+    RequestsStanding,
+    StandingFact,
+    TierHeld,
+)
+from tiered_memory.metrics.storing import (
+    BreakerChanged,
+    CorruptionDetected,
+    Flushed,
+    JournalCommitted,
+    JournalState,
+    Recovered,
+    StoringFact,
+    TierUp,
+)
+from tiered_memory.metrics.words import OTHER, OUTCOMES, Vocabulary
+
+__all__ = [
+    "OTHER",
+    "OUTCOMES",
+    "AccessDenied",
+    "ApiKeyEvent",
+    "BreakerChanged",
+    "ConsentChanged",
+    "ConsentsStanding",
+    "ContextPacked",
+    "CorruptionDetected",
+    "DaemonFact",
+    "DiskStanding",
+    "DsarDone",
+    "Embedded",
+    "ErasureDone",
+    "Fact",
+    "FanOut",
+    "Flushed",
+    "ForgetCycle",
+    "HoldsStanding",
+    "HookAnswered",
+    "HttpDone",
+    "HttpInFlight",
+    "HttpRejected",
+    "JobPaused",
+    "JobRun",
+    "JournalCommitted",
+    "JournalState",
+    "KeysStanding",
+    "LedgerStanding",
+    "LoopLag",
+    "MemoryMoved",
+    "NullObserver",
+    "Observer",
+    "OldestOverdueDeletion",
+    "PurgeRunNoted",
+    "Quarantined",
+    "RecallIndexState",
+    "RecordingObserver",
+    "RecordsStanding",
+    "Recovered",
+    "Reindexed",
+    "RequestDone",
+    "RequestsStanding",
+    "RightsFact",
+    "Routed",
+    "ServingFact",
+    "StandingFact",
+    "StoringFact",
+    "StrengthsSeen",
+    "TierHeld",
+    "TierLookup",
+    "TierUp",
+    "Vocabulary",
+    "outcome_of",
+    "timed",
+]

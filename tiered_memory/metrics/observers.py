@@ -1,0 +1,119 @@
+"""Who hears of facts, and how a call becomes one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from tiered_memory import clock, errors
+from tiered_memory.metrics.facts import Fact
+from tiered_memory.metrics.serving import RequestDone
+from tiered_memory.metrics.words import OTHER, OUTCOMES
+
+F = TypeVar("F", bound=Fact)
+
+
+class Observer(Protocol):
+    """Hears of every fact."""
+
+    def observe(self, fact: Fact) -> None:
+        """Take note of `fact`: within microseconds, from any thread, without raising into the caller."""
+        ...
+
+
+class NullObserver:
+    """Hears everything and keeps nothing."""
+
+    def observe(self, fact: Fact) -> None:
+        """Let `fact` go."""
+
+
+class RecordingObserver:
+    """Keeps the newest `limit` (>= 1) facts, for tests and demonstrations."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        if limit < 1:
+            raise errors.InvalidInputError("limit must be at least 1")
+        self._facts: deque[Fact] = deque(maxlen=limit)
+
+    def observe(self, fact: Fact) -> None:
+        """Keep `fact`, letting the oldest go when full."""
+        self._facts.append(fact)
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What was kept, oldest first."""
+        return tuple(self._facts)
+
+    def of(self, kind: type[F]) -> list[F]:
+        """Return the kept facts of one kind, oldest first."""
+        return [fact for fact in tuple(self._facts) if isinstance(fact, kind)]
+
+    def clear(self) -> None:
+        """Forget what was kept."""
+        self._facts.clear()
+
+
+class FanOut:
+    """Passes each fact to several observers; one that raises does not disturb the caller or the others.
+
+    `failures` counts the facts that an observer failed on.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+        self.failures = 0
+
+    def observe(self, fact: Fact) -> None:
+        """Pass `fact` to every observer in order."""
+        for observer in self._observers:
+            self._pass(observer, fact)
+
+    def _pass(self, observer: Observer, fact: Fact) -> None:
+        try:
+            observer.observe(fact)
+        except Exception:  # noqa: BLE001 - foreign code: a broken listener must not undo an acknowledged write
+            self.failures += 1
+
+
+def outcome_of(error: type[BaseException] | None) -> str:
+    """Return "ok" for None, else the name of the nearest known class among `error` and its bases, or "other"."""
+    if error is None:
+        return "ok"
+    names = (kind.__name__ for kind in error.__mro__)
+    return next((name for name in names if name in OUTCOMES), OTHER)
+
+
+@dataclass(slots=True)
+class _Timed(AbstractContextManager[None]):
+    observer: Observer
+    op: str
+    stopwatch: Callable[[], float]
+    started: float = field(default=0.0, init=False)
+
+    def __enter__(self) -> None:
+        self.started = self.stopwatch()
+
+    def __exit__(
+        self,
+        error: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        seconds = self.stopwatch() - self.started
+        self.observer.observe(RequestDone(self.op, outcome_of(error), seconds))
+
+
+def timed(
+    observer: Observer, op: str, stopwatch: Callable[[], float] = clock.stopwatch
+) -> AbstractContextManager[None]:
+    """Return a context that reports its body as one `RequestDone`; what the body raises passes through.
+
+    The outcome is "ok" or the name of an error class of a closed set (`outcome_of`). `stopwatch` returns
+    seconds that never go back.
+    """
+    return _Timed(observer, op, stopwatch)
