@@ -45,13 +45,6 @@ class AgentNotAllowedError(TieredMemoryError, PermissionError):
     """This agent is not on the tenant's list of allowed agents; nothing was stored."""
 
 
-class UnauthenticatedError(TieredMemoryError, PermissionError):
-    """This credential is not accepted: it is unknown, malformed, expired or revoked. Present a valid one."""
-
-
-# --- the person's rights stand in the way --------------------------------------------------------------------
-
-
 class ConsentRequiredError(TieredMemoryError, PermissionError):
     """No lawful basis covers this purpose; grant consent first or leave the memory ephemeral."""
 

@@ -17,10 +17,13 @@ from tiered_memory.metrics.daemon import (
 )
 from tiered_memory.metrics.facts import Fact
 from tiered_memory.metrics.observers import (
+    Begin,
+    Ended,
     FanOut,
     NullObserver,
     Observer,
     RecordingObserver,
+    begin_of,
     outcome_of,
     timed,
 )
@@ -77,6 +80,7 @@ __all__ = [
     "OUTCOMES",
     "AccessDenied",
     "ApiKeyEvent",
+    "Begin",
     "BreakerChanged",
     "ConsentChanged",
     "ConsentsStanding",
@@ -86,6 +90,7 @@ __all__ = [
     "DiskStanding",
     "DsarDone",
     "Embedded",
+    "Ended",
     "ErasureDone",
     "Fact",
     "FanOut",
@@ -126,6 +131,7 @@ __all__ = [
     "TierLookup",
     "TierUp",
     "Vocabulary",
+    "begin_of",
     "outcome_of",
     "timed",
 ]

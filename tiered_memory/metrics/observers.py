@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from tiered_memory import clock, errors
 from tiered_memory.metrics.facts import Fact
@@ -15,6 +15,8 @@ from tiered_memory.metrics.serving import RequestDone
 from tiered_memory.metrics.words import OTHER, OUTCOMES
 
 F = TypeVar("F", bound=Fact)
+G = TypeVar("G")
+R = TypeVar("R")
 
 
 class Observer(Protocol):
@@ -23,6 +25,16 @@ class Observer(Protocol):
     def observe(self, fact: Fact) -> None:
         """Take note of `fact`: within microseconds, from any thread, without raising into the caller."""
         ...
+
+
+Ended: TypeAlias = Callable[[RequestDone], None]
+Begin: TypeAlias = Callable[[str], Ended]
+"""A method `begin` of an observer: given a call's `op` when it begins, returns what is told, in the same task, its end."""
+
+
+def begin_of(observer: Observer) -> Begin | None:
+    """Return the observer's `begin`, or None when it does not hear of beginnings."""
+    return getattr(observer, "begin", None)
 
 
 class NullObserver:
@@ -61,23 +73,35 @@ class RecordingObserver:
 class FanOut:
     """Passes each fact to several observers; one that raises does not disturb the caller or the others.
 
-    `failures` counts the facts that an observer failed on.
+    `failures` counts the facts that an observer failed on. `begin` is None unless an observer hears of beginnings.
     """
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
+        self._begins = [begin for begin in map(begin_of, observers) if begin is not None]
+        self.begin: Begin | None = self._begun if self._begins else None
         self.failures = 0
 
     def observe(self, fact: Fact) -> None:
         """Pass `fact` to every observer in order."""
         for observer in self._observers:
-            self._pass(observer, fact)
+            self._try(observer.observe, fact)
 
-    def _pass(self, observer: Observer, fact: Fact) -> None:
+    def _begun(self, op: str) -> Ended:
+        ends = [end for begin in self._begins if (end := self._try(begin, op)) is not None]
+
+        def ended(done: RequestDone) -> None:
+            for end in reversed(ends):
+                self._try(end, done)
+
+        return ended
+
+    def _try(self, hear: Callable[[G], R], told: G) -> R | None:
         try:
-            observer.observe(fact)
+            return hear(told)
         except Exception:  # noqa: BLE001 - foreign code: a broken listener must not undo an acknowledged write
             self.failures += 1
+            return None
 
 
 def outcome_of(error: type[BaseException] | None) -> str:
@@ -94,8 +118,11 @@ class _Timed(AbstractContextManager[None]):
     op: str
     stopwatch: Callable[[], float]
     started: float = field(default=0.0, init=False)
+    ended: Ended | None = field(default=None, init=False)
 
     def __enter__(self) -> None:
+        begin = begin_of(self.observer)
+        self.ended = None if begin is None else begin(self.op)
         self.started = self.stopwatch()
 
     def __exit__(
@@ -104,8 +131,10 @@ class _Timed(AbstractContextManager[None]):
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        seconds = self.stopwatch() - self.started
-        self.observer.observe(RequestDone(self.op, outcome_of(error), seconds))
+        done = RequestDone(self.op, outcome_of(error), self.stopwatch() - self.started)
+        if self.ended is not None:
+            self.ended(done)
+        self.observer.observe(done)
 
 
 def timed(
