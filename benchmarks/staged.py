@@ -194,6 +194,7 @@ class GatedTier:
         self._tier = tier
         self._gate = gate
         self.name: str = tier.name
+        self.up = True
 
     async def put(self, subject: SubjectRef, records: Sequence[TierRecord]) -> None:
         """See `Tier`."""

@@ -78,6 +78,11 @@ class ApiKeys:
         kept = (replace(one, used_day=self._used.get(one.id, one.used_day)) for one in self._table.values())
         return sorted(kept, key=lambda one: (one.at_us, one.id))
 
+    def any_in_force(self) -> bool:
+        """Tell whether there is a key that is good now."""
+        now_us = self._core.now_us()
+        return any(one.good_at(now_us) for one in self._table.values())
+
     def verify(self, presented: object) -> Principal:
         """Return who stands behind a key's text, at once and without touching the disk.
 

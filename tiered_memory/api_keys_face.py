@@ -92,6 +92,14 @@ class ApiKeysFace:
         """
         return self._parts().api_keys.verify(presented)
 
+    def any_made(self) -> bool:
+        """Tell whether keys were made, ended ones among them: from the first on, the daemon asks for one."""
+        return bool(self._parts().api_keys.all())
+
+    def any_in_force(self) -> bool:
+        """Tell whether there is a key that is good now."""
+        return self._parts().api_keys.any_in_force()
+
     def _parts(self) -> Parts:
         return self._runtimes.main
 

@@ -50,6 +50,8 @@ class DaemonSettings(BaseModel):
     """Its private key (PEM)."""
     allowed_hosts: tuple[str, ...] = ()
     """Names in `Host` that are served besides the loopback ones while no credential is asked for."""
+    require_credentials: bool = False
+    """Ask for a credential on loopback too, even while there is no API key yet."""
     tokens: TokenSettings | None = None
     """Access tokens of an OpenID provider; unset: API keys only."""
     max_body_mib: float = Field(8.0, gt=0, le=1024)

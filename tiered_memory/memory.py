@@ -44,7 +44,6 @@ from tiered_memory.tenants_face import TenantsFace
 from tiered_memory.user import MOST_DAYS, User, candidate_policy
 from tiered_memory.wiring import Overrides
 
-
 ADDRESSES = ("http://", "https://", "unix:")
 
 
@@ -247,6 +246,8 @@ class TieredMemory:
 def _connect(address: str, parts: dict[str, Any]) -> TieredMemory:
     """The client stands above the face whose calls it sends: it is loaded when somebody asks for it."""
     if find_spec("httpx2") is None:
-        raise ConfigurationError("a daemon is reached with the extra `client`: pip install 'tiered-memory[client]'")
+        raise ConfigurationError(
+            "a daemon is reached with the extra `client`: pip install 'tiered-memory[client]'"
+        )
     connected: TieredMemory = import_module("tiered_memory.remote.memory").connect(address, **parts)
     return connected

@@ -52,7 +52,7 @@ def merged_stats(found: Sequence[Stats]) -> Stats:
         by_state=_summed([one.by_state for one in found]),
         by_kind=_summed([one.by_kind for one in found]),
         by_sensitivity=_summed([one.by_sensitivity for one in found]),
-        routing=_summed([one.routing for one in found]),
+        routing=_summed_within([one.routing for one in found]),
         importance_histogram=tuple(sum(counts) for counts in histograms),
         forecast=DueForecast(
             overdue=sum(one.forecast.overdue for one in found),
@@ -112,3 +112,8 @@ def _summed(counts: Sequence[Mapping[K, int]]) -> dict[K, int]:
     for one in counts:
         total.update(one)
     return dict(total)
+
+
+def _summed_within(found: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    outer = dict.fromkeys(name for one in found for name in one)
+    return {name: _summed([one.get(name, {}) for one in found]) for name in outer}

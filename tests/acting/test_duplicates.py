@@ -231,7 +231,7 @@ async def test_a_withdrawal_takes_them_too(alice: User, clock: ManualClock, data
 
 async def test_it_is_counted_as_what_it_is(memory: TieredMemory, alice: User, clock: ManualClock) -> None:
     await twice(alice, clock)
-    assert (await memory.stats()).routing[("cold", "duplicate")] == 1
+    assert (await memory.stats()).routing["cold"]["duplicate"] == 1
 
 
 async def test_an_operation_answers_with_the_same_receipt(data: Path, clock: ManualClock) -> None:

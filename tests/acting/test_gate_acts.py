@@ -41,7 +41,7 @@ async def test_the_top_share_of_a_user_is_kept(
         assert "among this user's top 50%" in high.routing
         (other,) = await bob.add_many(said(0.4))
         assert other.durability is Durability.JOURNALED
-        assert (await memory.stats()).routing[("cold", "above_quantile")] > 10
+        assert (await memory.stats()).routing["cold"]["above_quantile"] > 10
 
 
 async def test_the_share_is_known_again_in_another_process(

@@ -142,7 +142,7 @@ async def test_it_is_counted_and_told(data: Path, clock: ManualClock) -> None:
         alice = await consenting(memory)
         await alice.used([await weak(alice)])
         assert Routed("cold", "promoted", 0.2) in heard
-        assert (await memory.stats()).routing[("cold", "promoted")] == 1
+        assert (await memory.stats()).routing["cold"]["promoted"] == 1
 
 
 async def test_only_once(alice: User, memory: TieredMemory, data: Path) -> None:
@@ -150,7 +150,7 @@ async def test_only_once(alice: User, memory: TieredMemory, data: Path) -> None:
     await asyncio.gather(*(alice.used([used, used]) for _ in range(5)), alice.context(WEAK))
     await alice.used([used])
     assert len(ids_in_state(data)) == 1
-    assert (await memory.stats()).routing[("cold", "promoted")] == 1
+    assert (await memory.stats()).routing["cold"]["promoted"] == 1
 
 
 # --- what is not kept ----------------------------------------------------------------------------------------

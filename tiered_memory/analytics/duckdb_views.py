@@ -85,7 +85,7 @@ class Stats:
     """Statistics of the projection taken at `taken_at_us`; None, with zeros, when none is built yet.
 
     Totals, bytes and subjects count everything held, forgotten memories in their undo window included.
-    `importance_histogram` (ten bins of 0.1, the last one closed) and `forecast` count active memories.
+    `routing` counts decisions by target and, within it, by reason. `importance_histogram` (ten bins of 0.1, the last one closed) and `forecast` count active memories.
     """
 
     taken_at_us: int | None = None
@@ -95,7 +95,7 @@ class Stats:
     by_state: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     by_kind: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     by_sensitivity: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    routing: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
+    routing: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
     importance_histogram: tuple[int, ...] = (0,) * IMPORTANCE_BINS
     forecast: Forecast = field(default_factory=Forecast)
 
@@ -326,7 +326,7 @@ def _stats(connection: DuckDBPyConnection, now_us: int) -> Stats | None:
         by_state=by_state,
         by_kind=by_kind,
         by_sensitivity=by_sensitivity,
-        routing=MappingProxyType({(row[0], row[1]): row[2] for row in _rows(connection, "routing")}),
+        routing=_by_target(_rows(connection, "routing")),
         importance_histogram=_histogram(_rows(connection, "importance")),
         forecast=_forecast(_only_row(connection, "forecast", {"now_us": now_us})),
     )
@@ -383,3 +383,10 @@ def _log(path: Path) -> Path:
 def _unlink(path: Path) -> None:
     _log(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
+
+
+def _by_target(rows: Iterable[tuple[Any, ...]]) -> Mapping[str, Mapping[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for target, reason, decisions in rows:
+        found.setdefault(target, {})[reason] = decisions
+    return MappingProxyType({target: MappingProxyType(reasons) for target, reasons in found.items()})

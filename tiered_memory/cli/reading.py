@@ -137,10 +137,11 @@ def stats(store: Store) -> None:
 
 
 def stats_document(stats: Stats) -> Mapping[str, Any]:
-    """Return statistics as JSON has them: routing as a list, because its keys are pairs."""
+    """Return statistics as JSON has them: routing as a list of its pairs."""
     document = {name: plain(getattr(stats, name)) for name in stats.__slots__ if name != "routing"}
     routing = [
         {"target": target, "reason": reason, "count": count}
-        for (target, reason), count in sorted(stats.routing.items())
+        for target, reasons in sorted(stats.routing.items())
+        for reason, count in sorted(reasons.items())
     ]
     return {**document, "routing": routing}

@@ -318,7 +318,9 @@ def statistics(stats: Stats) -> RenderableType:
         ]
     )
     routing = {
-        f"{target:<9} {reason.replace('_', ' ')}": n for (target, reason), n in sorted(stats.routing.items())
+        f"{target:<9} {reason.replace('_', ' ')}": n
+        for target, reasons in sorted(stats.routing.items())
+        for reason, n in sorted(reasons.items())
     }
     bins = len(stats.importance_histogram)
     histogram = {

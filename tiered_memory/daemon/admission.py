@@ -12,7 +12,7 @@ from tiered_memory.daemon.answers import refused
 from tiered_memory.daemon.serving import Serving
 from tiered_memory.errors import TieredMemoryError, UnauthenticatedError
 from tiered_memory.principals import LOCAL, Principal
-from tiered_memory.wire.problems import problem, problem_of
+from tiered_memory.wire.problems import Problem, problem, problem_of
 
 OPEN = frozenset({"/livez", "/readyz", "/startupz", "/openapi.json"})
 """Paths that say nothing about anybody."""
@@ -80,13 +80,17 @@ class Admission:
         """Return whose credential it is; raises UnauthenticatedError."""
         if self._tokens is not None and not credential.startswith(API_KEY):
             return await self._tokens(credential)
-        return await self._serving.opened().api_keys.verify(credential)
+        return self._serving.opened().api_keys.verify(credential)
 
     def asks(self) -> bool:
         """Tell whether a credential is asked for: as soon as there is one, and always where others can reach us."""
-        if self._tokens is not None or self._serving.settings.public:
-            return True
-        return self._serving.settings.socket is None and self._serving.opened().api_keys.any_in_force()
+        own = self._serving.settings
+        return (
+            self._tokens is not None
+            or own.public
+            or own.require_credentials
+            or self._serving.opened().api_keys.any_made()
+        )
 
     def _check_host(self, host: str) -> None:
         """A page elsewhere must not reach a daemon without keys by a name that resolves to loopback."""
@@ -107,6 +111,6 @@ def _refusal(error: TieredMemoryError) -> ASGIApp:
     return refused(told)
 
 
-def _too_often(wait: float) -> object:
+def _too_often(wait: float) -> Problem:
     seconds = max(1, int(wait + 0.999))
     return problem(429, "this credential asks too often", headers=(("Retry-After", str(seconds)),))

@@ -36,7 +36,9 @@ class RawPath:
         if scope["type"] == "http":
             raw: bytes = scope.get("raw_path") or scope["path"].encode()
             if len(raw) + len(scope["query_string"]) > MOST_PATH:
-                await refused(problem(414, f"path and query may have {MOST_PATH} bytes"))(scope, receive, send)
+                await refused(problem(414, f"path and query may have {MOST_PATH} bytes"))(
+                    scope, receive, send
+                )
                 return
             scope = {**scope, "path": raw.decode("latin-1")}
         await self._app(scope, receive, send)

@@ -124,7 +124,9 @@ def _expected_version(request: Request) -> int | None:
     return int(digits)
 
 
-async def _conditioned(endpoint: Endpoint, asked: Asked, given: dict[str, Any], version: int) -> dict[str, Any]:
+async def _conditioned(
+    endpoint: Endpoint, asked: Asked, given: dict[str, Any], version: int
+) -> dict[str, Any]:
     """A correction checks the version where it commits; before anything else the memory is looked at."""
     if endpoint.operation.name == "memories.update":
         return given | {"expected_version": version}

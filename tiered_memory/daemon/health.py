@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,6 +14,7 @@ from tiered_memory.daemon.serving import Phase, Serving
 from tiered_memory.errors import TieredMemoryError
 from tiered_memory.principals import Grant
 
+EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 Answer = Callable[[Request], Awaitable[Response]]
 
 
@@ -64,10 +64,10 @@ def _metrics(exposition: Callable[[], bytes]) -> Answer:
             request.scope["state"]["principal"].check(Grant.METRICS)
         except TieredMemoryError as error:
             return error_answer(error, request)
-        return Response(exposition(), 200, SAFE_HEADERS, CONTENT_TYPE_LATEST)
+        return Response(exposition(), 200, SAFE_HEADERS, EXPOSITION)
 
     return metrics
 
 
-def _said(told: dict[str, object], *, well: bool) -> Response:
+def _said(told: Mapping[str, object], *, well: bool) -> Response:
     return json_answer(json.dumps(told).encode(), 200 if well else 503)

@@ -52,7 +52,9 @@ class Answers:
         fingerprint = hashlib.sha256(said).digest()
         while (known := self._current(key)) is not None:
             if known.fingerprint != fingerprint:
-                raise ConflictError("this Idempotency-Key was used before for another request; nothing was done")
+                raise ConflictError(
+                    "this Idempotency-Key was used before for another request; nothing was done"
+                )
             await known.done.wait()
             if known.answer is not None:
                 status, body, media_type = known.answer

@@ -12,8 +12,8 @@ import anyio
 
 from tiered_memory.config import Settings
 from tiered_memory.daemon.app import Parts, create_app
-from tiered_memory.daemon.limits import RateLimit
-from tiered_memory.daemon.listening import listening, server
+from tiered_memory.daemon.limiting import RateLimit
+from tiered_memory.daemon.listening import Server, server
 from tiered_memory.daemon.notify import notify
 from tiered_memory.daemon.serving import Phase, Serving
 from tiered_memory.daemon.sockets import listening_socket
@@ -35,28 +35,25 @@ class Daemon:
     settings: Settings
     on_listening: Callable[[str], None] = lambda _address: None
     stopping: anyio.Event = field(default_factory=anyio.Event)
+    _served: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
         """Serve until a SIGTERM or SIGINT; raises ConfigurationError and its kinds when it cannot begin."""
         own = self.settings.daemon
-        observer = PrometheusObserver()
-        serving = Serving(own)
+        observer, serving = PrometheusObserver(), Serving(own)
         sock = listening_socket(own)
-        address = _address(sock, tls=own.tls_certificate is not None)
-        app = create_app(serving, _parts(serving, observer, local=own.socket is not None))
-        made = server(app, own)
-        async with listening(made, [sock]) as tasks:
+        listener = server(create_app(serving, _parts(serving, observer)), own)
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_signals)
-            self.on_listening(address)
-            async with TieredMemory.open(self.settings, observer=observer) as memory:
-                await self._serve(serving, memory)
-                serving.phase = Phase.DRAINING
-                notify("STOPPING=1")
-                made.should_exit = True
-                with anyio.move_on_after(own.drain_seconds + 1.0):
-                    await _drained(made)
-                serving.memory = None
-            tasks.cancel_scope.cancel()
+            tasks.start_soon(self._listen, listener, sock)
+            try:
+                self.on_listening(_address(sock, tls=own.tls_certificate is not None))
+                async with TieredMemory.open(self.settings, observer=observer) as memory:
+                    await self._serve(serving, memory)
+                    await self._drain(serving, listener)
+            finally:
+                listener.should_exit = True
+                tasks.cancel_scope.cancel()
         logger.info("stopped")
 
     async def _serve(self, serving: Serving, memory: TieredMemory) -> None:
@@ -67,7 +64,41 @@ class Daemon:
         logger.info("ready")
         await self.stopping.wait()
 
+    async def _drain(self, serving: Serving, listener: Server) -> None:
+        """Take no more, let what runs end; the memory closes after it, so that what was acknowledged is kept."""
+        serving.phase = Phase.DRAINING
+        notify("STOPPING=1")
+        logger.info("draining")
+        listener.should_exit = True
+        with anyio.move_on_after(serving.settings.drain_seconds + 1.0):
+            await self._served.wait()
+        serving.memory = None
+
+    async def _listen(self, listener: Server, sock: socket.socket) -> None:
+        try:
+            await listener.serve([sock])
+        finally:
+            self._served.set()
+            self.stopping.set()
+
     async def _watch_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for _ in signals:
                 self.stopping.set()
+
+
+def _parts(serving: Serving, observer: PrometheusObserver) -> Parts:
+    settings = serving.settings
+    return Parts(
+        limit=RateLimit(settings, serving.clock),
+        local=settings.socket is not None,
+        exposition=observer.exposition,
+    )
+
+
+def _address(sock: socket.socket, *, tls: bool) -> str:
+    name = sock.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    host = f"[{name[0]}]" if ":" in name[0] else name[0]
+    return f"{'https' if tls else 'http'}://{host}:{name[1]}"

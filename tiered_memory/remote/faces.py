@@ -102,4 +102,3 @@ async def ask(link: Link, operation: Operation, signature: Signature, given: dic
         made = type(made)(made.path, (*made.query, ("as_user", link.as_user)), made.body)
     key = link.entropy.token(KEY_BYTES).hex() if operation.effect is Effect.ACTS else ""
     return answered(signature, await link.transport.send(operation, made, link.caller, key))
-

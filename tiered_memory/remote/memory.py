@@ -11,7 +11,7 @@ from tiered_memory.caller import Caller
 from tiered_memory.errors import ConfigurationError, InvalidInputError
 from tiered_memory.intake import check_caller, check_id, check_subject
 from tiered_memory.memory import TieredMemory
-from tiered_memory.remote.faces import Link, remote_class, face
+from tiered_memory.remote.faces import Link, face, remote_class
 from tiered_memory.remote.transport import Address, Transport
 from tiered_memory.shared_face import SharedMemory
 from tiered_memory.user import User
@@ -100,4 +100,3 @@ def _ledger_of(memory: Any, tenant: str) -> Ledger:
 
 def _no_directory(_tenant: str) -> Path:
     raise ConfigurationError("directories are the daemon's own: see them on its machine")
-

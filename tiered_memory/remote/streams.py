@@ -64,7 +64,7 @@ async def _written(path: Path, pieces: AsyncIterator[bytes], size: int) -> None:
         raise StorageError("the archive could not be written; there is no file") from error
     finally:
         if not whole:
-            path.unlink(missing_ok=True)
+            await anyio.Path(path).unlink(missing_ok=True)
     if not whole:
         raise CorruptionError("the archive did not arrive whole; there is no file, export it again")
 
@@ -75,7 +75,7 @@ def _import(operation: Operation, method: Callable[..., Any]) -> Callable[..., A
     async def import_archive(self: Any, *positional: Any, **named: Any) -> Any:
         given = arguments(shape, positional, named)
         path, link = Path(given.pop("path")), self._link
-        if not path.is_file():
+        if not await anyio.Path(path).is_file():
             raise InvalidInputError("there is no such archive")
         made = call(operation, signature, link.named, given)
         async with link.transport.stream(operation, made, link.caller, _pieces(path)) as response:

@@ -50,7 +50,9 @@ class Transport:
 
     def open(self) -> None:
         """Get ready to send; nothing is sent yet."""
-        headers = {} if self._address.api_key is None else {"Authorization": f"Bearer {self._address.api_key}"}
+        headers = (
+            {} if self._address.api_key is None else {"Authorization": f"Bearer {self._address.api_key}"}
+        )
         url, sockets = self._address.url, None
         if url.startswith(UNIX):
             sockets, url = httpx2.AsyncHTTPTransport(uds=url.removeprefix(UNIX)), "http://localhost"
@@ -152,5 +154,7 @@ def _lost(error: httpx2.TransportError, *, acted: bool) -> TieredMemoryError:
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
         return StorageError("the daemon cannot be reached; nothing was done")
     if acted:
-        return OutcomeUnknownError("no answer came from the daemon; repeat the call with the same operation id")
+        return OutcomeUnknownError(
+            "no answer came from the daemon; repeat the call with the same operation id"
+        )
     return StorageError("no answer came from the daemon; repeat the call")

@@ -55,7 +55,9 @@ def _checked(hint: Any, name: str, text: str) -> Any:
     try:
         return _adapter(hint).validate_strings(text, strict=True)
     except ValidationError as error:
-        raise InvalidInputError(f"{name} in the path: {error.errors(include_input=False)[0]['msg']}") from None
+        raise InvalidInputError(
+            f"{name} in the path: {error.errors(include_input=False)[0]['msg']}"
+        ) from None
 
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}
@@ -112,12 +114,19 @@ def answer(signature: Signature, value: Any) -> bytes:
         return b""
     name = signature.item or "root"
     made = signature.answer.model_construct(_fields_set={name}, **{name: value})
-    return made.__pydantic_serializer__.to_json(made, warnings=False)
+    return made.__pydantic_serializer__.to_json(made, warnings=False, fallback=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """The library writes a `dict`, and no other mapping."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no form on the wire")
 
 
 def line(value: Any) -> bytes:
     """Return a value as one line of a stream."""
-    return to_json(value, bytes_mode="base64", inf_nan_mode="null") + b"\n"
+    return to_json(value, bytes_mode="base64", inf_nan_mode="null", fallback=_plain) + b"\n"
 
 
 def parsed(hint: Any, text: bytes) -> Any:
@@ -131,7 +140,9 @@ def parsed(hint: Any, text: bytes) -> Any:
 # --- the client's side ---------------------------------------------------------------------------------------
 
 
-def call(operation: Operation, signature: Signature, face: Mapping[str, str], given: Mapping[str, Any]) -> Call:
+def call(
+    operation: Operation, signature: Signature, face: Mapping[str, str], given: Mapping[str, Any]
+) -> Call:
     """Return a call with the arguments `given` of the face that `face` says; None stands for what is not given.
 
     Raises:
@@ -155,8 +166,12 @@ def _word(value: Any) -> str:
 
 def _json(given: Mapping[str, Any]) -> bytes:
     try:
-        return to_json({name: one for name, one in given.items() if one is not None}, bytes_mode="base64")
-    except (PydanticSerializationError, ValueError, UnicodeEncodeError):
+        return to_json(
+            {name: one for name, one in given.items() if one is not None},
+            bytes_mode="base64",
+            fallback=_plain,
+        )
+    except (PydanticSerializationError, TypeError, ValueError):
         raise InvalidInputError("an argument cannot be written as JSON") from None
 
 
@@ -182,4 +197,4 @@ def document(body: bytes) -> Any:
 
 def header_document(value: Any) -> str:
     """Return a value as JSON that may stand in a header (ASCII)."""
-    return json.dumps(from_json(to_json(value, bytes_mode="base64")), ensure_ascii=True, separators=(",", ":"))
+    return json.dumps(from_json(line(value)), ensure_ascii=True, separators=(",", ":"))

@@ -38,7 +38,9 @@ PROBLEM: Schema = {
     },
 }
 HEADERS: dict[str, Schema] = {
-    "Tiered-Memory-Role": {"description": "The role of the access table in which the call is made (`agent`)."},
+    "Tiered-Memory-Role": {
+        "description": "The role of the access table in which the call is made (`agent`)."
+    },
     "Tiered-Memory-Actor": {"description": "Who calls, opaque; percent-encoded UTF-8."},
     "Tiered-Memory-Context": {"description": "In which connection, a category; percent-encoded UTF-8."},
 }
@@ -108,7 +110,8 @@ def _operation(one: Operation, signature: Signature, refs: Refs) -> Schema:
         "operationId": one.name,
         "tags": [one.name.partition(".")[0]],
         "summary": told.split("\n\n")[0].replace("\n", " "),
-        "description": f"Scope: `{one.grant.value}`." + (" Over the owner's socket only." if one.local else ""),
+        "description": f"Scope: `{one.grant.value}`."
+        + (" Over the owner's socket only." if one.local else ""),
         "parameters": _parameters(one, signature),
         "responses": _responses(one, signature, refs),
     }
@@ -120,7 +123,9 @@ def _operation(one: Operation, signature: Signature, refs: Refs) -> Schema:
 def _parameters(one: Operation, signature: Signature) -> list[Schema]:
     segment = {"type": "string", "minLength": 1, "maxLength": 1400}
     found = [_parameter("path", name, segment) for name in FACE_PARAMETERS[one.root]]
-    found += [_parameter("path", given.name, TypeAdapter(given.hint).json_schema()) for given in signature.path]
+    found += [
+        _parameter("path", given.name, TypeAdapter(given.hint).json_schema()) for given in signature.path
+    ]
     found += _queried(signature)
     if one.root is Root.SHARED:
         found.append(_parameter("query", "as_user", segment, required=False))
@@ -199,5 +204,3 @@ def _content(media_type: str, schema: Schema, told: str = "") -> Schema:
 
 def _problem(told: str) -> Schema:
     return _content(MEDIA_TYPE, {"$ref": REF.format(model="Problem")}, told)
-
-

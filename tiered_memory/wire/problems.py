@@ -68,7 +68,7 @@ class Problem:
 
 def status_of(error: type[BaseException]) -> int:
     """Return the status an error is answered with; 500 for what is none of ours."""
-    return next((STATUSES[kind] for kind in error.__mro__ if kind in STATUSES), 500)  # type: ignore[index]
+    return next((STATUSES[kind] for kind in error.__mro__ if kind in STATUSES), 500)
 
 
 def problem_of(error: TieredMemoryError, request_id: str = "") -> Problem:
@@ -120,7 +120,10 @@ def _by_status(status: int, detail: str) -> TieredMemoryError:
     }
     if status in kinds:
         return kinds[status](detail)
-    caller_errs = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in {408, 429}
+    caller_errs = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in {
+        408,
+        429,
+    }
     return errors.InvalidInputError(detail) if caller_errs else errors.StorageError(detail)
 
 

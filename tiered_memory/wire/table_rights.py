@@ -18,9 +18,7 @@ CONSENTS = (
     _get(name="consents.receipt", face="consent", method="receipt", path="/consents/{purpose}/receipt"),
     _post(name="consents.grant", face="consent", method="grant", path="/consents", status=201),
     _post(name="consents.refuse", face="consent", method="refuse", path="/consents/refusals", status=201),
-    _post(
-        name="consents.withdraw", face="consent", method="withdraw", path="/consents/{purpose}/withdrawal"
-    ),
+    _post(name="consents.withdraw", face="consent", method="withdraw", path="/consents/{purpose}/withdrawal"),
 )
 
 REQUESTS = (
@@ -40,9 +38,7 @@ DECISIONS = (
         method="request_review",
         path="/decisions/{decision_id}/review-request",
     ),
-    _post(
-        name="decisions.review", face="decisions", method="review", path="/decisions/{decision_id}/review"
-    ),
+    _post(name="decisions.review", face="decisions", method="review", path="/decisions/{decision_id}/review"),
 )
 
 PERSON = (
@@ -51,12 +47,8 @@ PERSON = (
     _post(name="objections.object_to", method="object_to", path="/objections", status=201),
     _post(name="objections.lift", method="lift_objection", path="/objections/{purpose}/lifting"),
     _get(name="restrictions.list", face="rights", method="restrictions", path="/restrictions"),
-    _post(
-        name="restrictions.restrict", face="rights", method="restrict", path="/restrictions", status=201
-    ),
-    _post(
-        name="restrictions.lift", face="rights", method="lift_restriction", path="/restrictions/lifting"
-    ),
+    _post(name="restrictions.restrict", face="rights", method="restrict", path="/restrictions", status=201),
+    _post(name="restrictions.lift", face="rights", method="lift_restriction", path="/restrictions/lifting"),
     _post(name="retention.event", face="retention", method="event", path="/retention-events", status=204),
     _get(
         name="person.export",

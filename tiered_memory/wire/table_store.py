@@ -6,7 +6,6 @@ from functools import partial
 
 from tiered_memory.principals import Grant
 from tiered_memory.wire.operation import Carries, Effect, Operation, Root
-from tiered_memory.wire.signatures import NOTHING
 from tiered_memory.wire.table_user import POLICY_NAME
 
 _op = partial(Operation, root=Root.STORE, face="")
@@ -30,7 +29,6 @@ WHOLE = (
     _admin(name="store.drain", method="drain", path="/drain", status=204),
     _admin(name="store.backup", method="backup", path="/backups", narrow={"archive": str}, local=True),
 )
-
 
 
 def _ledger(root: Root, prefix: str, face: str, path: str) -> tuple[Operation, ...]:

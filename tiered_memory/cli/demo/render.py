@@ -171,7 +171,9 @@ def _statistics(act: Statistics) -> Iterator[RenderableType]:
     yield f"What is held, and what falls due ({act.milliseconds:.0f} ms)"
     yield say("A projection in DuckDB, rebuilt from the state store: pseudonyms and numbers only.")
     routing = {
-        f"{target}, {reason.replace('_', ' ')}": n for (target, reason), n in sorted(stats.routing.items())
+        f"{target}, {reason.replace('_', ' ')}": n
+        for target, reasons in sorted(stats.routing.items())
+        for reason, n in sorted(reasons.items())
     }
     bins = len(stats.importance_histogram)
     histogram = {
