@@ -29,6 +29,7 @@ from tiered_memory.metrics.rights import (
     DsarDone,
     ErasureDone,
     ForgetCycle,
+    ForgettingFact,
     HookAnswered,
     MemoryMoved,
     OldestOverdueDeletion,
@@ -70,11 +71,13 @@ from tiered_memory.metrics.storing import (
     StoringFact,
     TierUp,
 )
-from tiered_memory.metrics.words import OTHER, OUTCOMES, Vocabulary
+from tiered_memory.metrics.words import ERRORS, OK, OTHER, OUTCOME_OF, Vocabulary
 
 __all__ = [
+    "ERRORS",
+    "OK",
     "OTHER",
-    "OUTCOMES",
+    "OUTCOME_OF",
     "AccessDenied",
     "ApiKeyEvent",
     "BreakerChanged",
@@ -91,6 +94,7 @@ __all__ = [
     "FanOut",
     "Flushed",
     "ForgetCycle",
+    "ForgettingFact",
     "HoldsStanding",
     "HookAnswered",
     "HttpDone",
