@@ -22,6 +22,8 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from tiered_memory.cli.app import build
 from tiered_memory.config import ENV_PREFIX, Settings
+from tiered_memory.metrics.catalogue import FAMILIES, OWN_LABELS, Family, most_series
+from tiered_memory.metrics.words import OTHER, Vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -70,7 +72,41 @@ def commands_table() -> str:
     return table(("command", "what it does"), rows)
 
 
+def metrics_table() -> str:
+    """Return a table of every family of series, one of every label's values, and how many series there are."""
+    words = Vocabulary()
+    rows = [
+        (
+            f"`{one.full_name}`",
+            one.kind.value,
+            labelled(one),
+            one.unit,
+            one.meaning,
+            one.source,
+            str(one.most_series(words)),
+        )
+        for one in FAMILIES
+    ]
+    sets = {field: label for one in FAMILIES for label, field in one.labels.items()}
+    values = [
+        (f"`{field}`", f"`{label}`", ", ".join(f"`{word}`" for word in sorted(getattr(words, field))))
+        for field, label in sorted(sets.items())
+    ]
+    head = ("name", "type", "labels: values", "unit", "meaning", "reported by", "series at most")
+    most = f"At most {most_series()} series in all, however many people are served."
+    dimension = f"The values of each label; besides, each but `result` has `{OTHER}`:"
+    found = (most, table(head, rows), dimension, table(("values", "label", "words"), values))
+    return "\n\n".join(found)
+
+
+def labelled(family: Family) -> str:
+    """Return a family's labels, each with the name of its set of values."""
+    own = [f"`{label}`" for label in OWN_LABELS.get(family.name, ())]
+    return ", ".join(own or [f"`{label}`: `{field}`" for label, field in family.labels.items()]) or NONE
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
+    "metrics": metrics_table,
     "settings": settings_table,
     "policies": policies_table,
     "commands": commands_table,

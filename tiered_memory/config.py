@@ -88,7 +88,7 @@ class Settings(BaseSettings):
 
     owner_socket: bool = True
     """Whether the process that owns the directory answers on its socket, so that the CLI works meanwhile (extra `server`)."""
-    daemon: DaemonSettings = DaemonSettings()
+    daemon: DaemonSettings = DaemonSettings.model_validate({})
     """How `tiered-memory serve` listens, whom it admits and what it bears: the table `[daemon]`."""
 
     @classmethod

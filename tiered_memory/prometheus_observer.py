@@ -1,386 +1,295 @@
 """Facts as Prometheus metrics: base units, closed label sets, never an id.
 
-Naming follows the Prometheus conventions (https://prometheus.io/docs/practices/naming/). The number of series
-depends on the vocabulary alone: not on how many subjects are served, nor on what words a fact carries.
+What is exported stands in `metrics/catalogue.py`. The number of series depends on the vocabulary alone: not on how
+many subjects are served, nor on what words a fact carries.
 """
 
 from __future__ import annotations
 
 import platform
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from itertools import accumulate, product
-from math import inf
-from threading import Lock
-from typing import Generic, TypeVar, assert_never
+from collections.abc import Mapping
+from typing import assert_never
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, generate_latest
 
 from tiered_memory import __version__, metrics
+from tiered_memory.clock import Clock, SystemClock
 from tiered_memory.metrics import (
+    OK,
     OTHER,
+    DaemonFact,
     Fact,
+    ForgettingFact,
     RightsFact,
     ServingFact,
+    StandingFact,
     StoringFact,
     Vocabulary,
 )
-
-PREFIX = "tiered_memory_"
-
-REQUEST_BUCKETS = (0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
-FSYNC_BUCKETS = (0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0)
-WORK_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0)
-EMBEDDING_BUCKETS = (0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.25, 1.0)
-IMPORTANCE_BUCKETS = tuple(step / 10 for step in range(1, 11))
-TOKEN_BUCKETS = (64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16_384.0, 65_536.0)
-
-_BOUNDS = (*map(str, REQUEST_BUCKETS), "+Inf")
-
-M = TypeVar("M", Counter, Gauge, Histogram)
+from tiered_memory.metrics.words import OUTCOME_OF
+from tiered_memory.prometheus_series import Board
 
 
-class _Requests:
-    """Calls by operation and outcome, and their durations, under one lock.
+class _Taker:
+    """Puts one kind of facts on the board."""
 
-    Every call of the public face passes here; a Counter and a Histogram of the client would cost it twice the
-    time, with a lock for each of their three numbers.
-    """
-
-    def __init__(self, words: Vocabulary) -> None:
-        self._lock = Lock()
+    def __init__(self, board: Board, words: Vocabulary) -> None:
+        self._add = {name: series.add for name, series in board.numbers.items()}
+        self._put = {name: series.put for name, series in board.numbers.items()}
+        self._record = {name: series.record for name, series in board.distributions.items()}
+        self._drop = {name: series.drop for name, series in board.numbers.items()}
         self._words = words
-        self._counts = {(op, "ok"): 0 for op in sorted(words.ops)}
-        self._buckets = {op: [0] * (len(REQUEST_BUCKETS) + 1) for op in (*sorted(words.ops), OTHER)}
-        self._sums = dict.fromkeys(self._buckets, 0.0)
 
-    def note(self, fact: metrics.RequestDone) -> None:
-        op, seconds = _known(fact.op, self._words.ops), fact.seconds
-        key = op, _known(fact.outcome, self._words.outcomes)
-        with self._lock:
-            self._counts[key] = self._counts.get(key, 0) + 1
-            if 0.0 <= seconds < inf:
-                self._buckets[op][bisect_left(REQUEST_BUCKETS, seconds)] += 1
-                self._sums[op] += seconds
-
-    def collect(self) -> Iterator[Metric]:
-        with self._lock:
-            counts, sums = dict(self._counts), dict(self._sums)
-            buckets = {op: list(accumulate(counted)) for op, counted in self._buckets.items()}
-        total = CounterMetricFamily(
-            PREFIX + "requests", "Calls by operation and outcome.", labels=("op", "outcome")
-        )
-        for key, count in counts.items():
-            total.add_metric(key, count)
-        yield total
-        latency = HistogramMetricFamily(
-            PREFIX + "request_duration_seconds", "Duration of calls.", labels=("op",)
-        )
-        for op, cumulated in buckets.items():
-            latency.add_metric((op,), list(zip(_BOUNDS, cumulated, strict=True)), sums[op])
-        yield latency
+    def _state(self, name: str, value: float | None, *key: str) -> None:
+        """What nobody knows any more is exported no more: an old age would look like a present one."""
+        if value is None:
+            self._drop[name](*key)
+        else:
+            self._put[name](value, *key)
 
 
-class _Families(Collector):
-    """The observer's metrics as one collector.
+class _Serving(_Taker):
+    """Calls, where they went, what they asked of tiers and models."""
 
-    Leaves out the `_created` samples: they would double the series, and the library's switch for them is
-    global to the process that embeds us.
-    """
+    def __init__(self, board: Board, words: Vocabulary) -> None:
+        super().__init__(board, words)
+        self._calls = board.numbers["requests_total"].add
+        self._durations = board.distributions["request_duration_seconds"].record
 
-    def __init__(self, requests: _Requests) -> None:
-        self._requests = requests
-        self._metrics: list[Counter | Gauge | Histogram] = []
+    def request(self, fact: metrics.RequestDone) -> None:
+        self._calls(1, fact.op, OUTCOME_OF.get(fact.outcome, OTHER))
+        self._durations(fact.seconds, fact.op)
+        if fact.outcome != OK:
+            self._add["errors_total"](1, fact.outcome)
 
-    def counter(self, name: str, text: str, *labels: str) -> Counter:
-        return self._keep(Counter(PREFIX + name, text, labels, registry=None))
-
-    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return self._keep(Gauge(PREFIX + name, text, labels, registry=None))
-
-    def histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return self._keep(Histogram(PREFIX + name, text, labels, registry=None, buckets=buckets))
-
-    def collect(self) -> Iterable[Metric]:
-        yield from self._requests.collect()
-        for metric in self._metrics:
-            yield from (_without_created(family) for family in metric.collect())
-
-    def describe(self) -> Iterable[Metric]:
-        yield from self._requests.collect()
-        for metric in self._metrics:
-            yield from metric.describe()
-
-    def _keep(self, metric: M) -> M:
-        self._metrics.append(metric)
-        return metric
-
-
-def _without_created(family: Metric) -> Metric:
-    family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-    return family
-
-
-class _Children(Generic[M]):
-    """The children of a labelled metric, one for each combination of known words, "other" for the rest.
-
-    `show` names the combinations exported as zero from the start, so that a first increment is seen as one.
-    """
-
-    def __init__(self, metric: M, *words: frozenset[str], show: Iterable[tuple[str, ...]] = ()) -> None:
-        self._metric: M = metric
-        self._words = words
-        self._children: dict[tuple[str, ...], M] = {key: metric.labels(*key) for key in show}
-
-    def at(self, *key: str) -> M:
-        """Return the child of these label values."""
-        return self._children.get(key) or self._canonical(key)
-
-    def _canonical(self, key: tuple[str, ...]) -> M:
-        pairs = zip(key, self._words, strict=True)
-        known = tuple(_known(word, words) for word, words in pairs)
-        if known not in self._children:
-            self._children[known] = self._metric.labels(*known)
-        return self._children[known]
-
-
-def _known(word: str, words: frozenset[str]) -> str:
-    return word if word in words else OTHER
-
-
-def _each(words: frozenset[str]) -> list[tuple[str, ...]]:
-    return [(word,) for word in sorted(words)]
-
-
-def _sane(value: float) -> bool:
-    # NaN, infinity or a negative amount would spoil a sum for the rest of the process.
-    return 0.0 <= value < inf
-
-
-def _add(counter: Counter, amount: float) -> None:
-    if _sane(amount):
-        counter.inc(amount)
-
-
-def _record(histogram: Histogram, amount: float) -> None:
-    if _sane(amount):
-        histogram.observe(amount)
-
-
-def _set(gauge: Gauge, value: float) -> None:
-    if _sane(value):
-        gauge.set(value)
-
-
-class _Serving:
-    """Metrics of the public face and of recall."""
-
-    def __init__(self, make: _Families, words: Vocabulary, requests: _Requests) -> None:
-        self._requests = requests
-        routed = make.counter("routing_decisions_total", "Routing decisions.", "target", "reason")
-        lookups = make.counter("tier_lookups_total", "Reads that asked a tier.", "tier", "result")
-        results = frozenset({"hit", "miss"})
-        self._routed = _Children(routed, words.targets, words.reasons)
-        self._lookups = _Children(
-            lookups, words.tiers, results, show=product(sorted(words.tiers), sorted(results))
-        )
-        self._importance = make.histogram("importance_score", "Importance at write time.", IMPORTANCE_BUCKETS)
-        self._embedding = make.histogram(
-            "embedding_duration_seconds", "Duration of embedding calls.", EMBEDDING_BUCKETS
-        )
-        self._texts = make.counter("embedded_texts_total", "Texts embedded.")
-        self._tokens = make.histogram("context_tokens", "Tokens of packed contexts.", TOKEN_BUCKETS)
-        self._users = make.gauge("recall_index_users", "Users whose recall index is in memory.")
-        self._bytes = make.gauge("recall_index_bytes", "Memory held by recall indexes.")
-
-    def observe(self, fact: ServingFact) -> None:
+    def take(self, fact: ServingFact) -> None:
         match fact:
             case metrics.RequestDone():
-                self._requests.note(fact)
+                self.request(fact)
             case metrics.Routed():
-                self._routed.at(fact.target, fact.reason).inc()
-                _record(self._importance, fact.importance)
+                self._add["routing_decisions_total"](1, fact.target, fact.reason)
+                self._record["importance_score"](fact.importance)
             case metrics.TierLookup():
-                self._lookups.at(fact.tier, "hit" if fact.hit else "miss").inc()
+                self._lookup(fact)
             case metrics.Embedded():
-                _add(self._texts, fact.texts)
-                _record(self._embedding, fact.seconds)
+                self._add["embedded_texts_total"](fact.texts)
+                self._record["embedding_duration_seconds"](fact.seconds)
             case metrics.ContextPacked():
-                _record(self._tokens, fact.tokens)
+                self._record["context_tokens"](fact.tokens)
+            case metrics.AccessDenied():
+                self._add["access_denied_total"](1, fact.action)
+            case metrics.Quarantined():
+                self._add["quarantined_total"](1, fact.reason)
             case metrics.RecallIndexState():
-                _set(self._users, fact.users)
-                _set(self._bytes, fact.bytes)
+                self._put["recall_index_users"](fact.users)
+                self._put["recall_index_bytes"](fact.bytes)
+            case metrics.LoopLag():
+                self._record["event_loop_lag_seconds"](fact.seconds)
             case _:
-                pass
+                assert_never(fact)
+
+    def _lookup(self, fact: metrics.TierLookup) -> None:
+        self._add["tier_lookups_total"](1, fact.tier, "hit" if fact.hit else "miss")
+        if fact.seconds is not None:
+            self._record["tier_lookup_duration_seconds"](fact.seconds, fact.tier)
 
 
-class _Storing:
-    """Metrics of the tiers and the journal."""
+class _Storing(_Taker):
+    """The tiers and the journal."""
 
-    def __init__(self, make: _Families, words: Vocabulary) -> None:
-        up = make.gauge("tier_up", "Whether a tier is reachable.", "tier")
-        breaker = make.gauge("breaker_state", "1 for the state a breaker is in.", "tier", "state")
-        corruption = make.counter("corruption_detected_total", "Stored bytes that did not verify.", "store")
-        self._up = _Children(up, words.tiers)
-        self._breaker = _Children(breaker, words.tiers, words.breaker_states)
-        self._breaker_states = (*sorted(words.breaker_states), OTHER)
-        self._corruption = _Children(corruption, words.stores, show=_each(words.stores))
-        self._depth = make.gauge("journal_depth_records", "Journal records not yet in the cold tier.")
-        self._depth_bytes = make.gauge("journal_depth_bytes", "Bytes of those records.")
-        self._oldest = make.gauge("journal_oldest_unapplied_seconds", "Age of the oldest of those records.")
-        self._fsync = make.histogram(
-            "journal_fsync_seconds", "Duration of journal group commits.", FSYNC_BUCKETS
-        )
-        self._committed = make.counter("journal_committed_records_total", "Records made durable.")
-        self._flush = make.histogram("flush_duration_seconds", "Duration of flushes to cold.", WORK_BUCKETS)
-        self._flushed = make.counter("flushed_records_total", "Records flushed to cold.")
-        self._recovery = make.gauge("recovery_seconds", "Duration of the last journal replay.")
-        self._recovered = make.counter("recovered_records_total", "Records replayed from the journal.")
-
-    def observe(self, fact: StoringFact) -> None:
+    def take(self, fact: StoringFact) -> None:
         match fact:
             case metrics.TierUp():
-                self._up.at(fact.tier).set(float(fact.up))
+                self._put["tier_up"](float(fact.up), fact.tier)
             case metrics.BreakerChanged():
                 self._breaker_changed(fact)
             case metrics.JournalState():
-                _set(self._depth, fact.records)
-                _set(self._depth_bytes, fact.bytes)
-                _set(self._oldest, fact.oldest_unapplied_seconds)
+                self._put["journal_depth_records"](fact.records)
+                self._put["journal_depth_bytes"](fact.bytes)
+                self._put["journal_oldest_unapplied_seconds"](fact.oldest_unapplied_seconds)
             case metrics.JournalCommitted():
-                _add(self._committed, fact.records)
-                _record(self._fsync, fact.seconds)
+                self._add["journal_committed_records_total"](fact.records)
+                self._record["journal_fsync_seconds"](fact.seconds)
             case metrics.Flushed():
-                _add(self._flushed, fact.records)
-                _record(self._flush, fact.seconds)
+                self._add["flushed_records_total"](fact.records)
+                self._record["flush_duration_seconds"](fact.seconds)
             case metrics.Recovered():
-                _add(self._recovered, fact.records)
-                _set(self._recovery, fact.seconds)
+                self._add["recovered_records_total"](fact.records)
+                self._put["recovery_seconds"](fact.seconds)
             case metrics.CorruptionDetected():
-                self._corruption.at(fact.store).inc()
+                self._add["corruption_detected_total"](1, fact.store)
             case _:
                 assert_never(fact)
 
     def _breaker_changed(self, fact: metrics.BreakerChanged) -> None:
-        for state in self._breaker_states:
-            self._breaker.at(fact.tier, state).set(0.0)
-        self._breaker.at(fact.tier, fact.state).set(1.0)
+        put = self._put["breaker_state"]
+        for state in (*sorted(self._words.breaker_states), OTHER):
+            put(0.0, fact.tier, state)
+        put(1.0, fact.tier, fact.state)
 
 
-class _Rights:
-    """Metrics of forgetting and of people's rights."""
+class _Forgetting(_Taker):
+    """What leaves, and why."""
 
-    def __init__(self, make: _Families, words: Vocabulary) -> None:
-        erasures = make.counter("erasures_total", "Erasures by outcome.", "outcome")
-        phases = make.histogram("erasure_duration_seconds", "Duration of erasures.", WORK_BUCKETS, "phase")
-        consents = make.counter("consent_changes_total", "Consent events by new state.", "state")
-        self._erasures = _Children(erasures, words.erasure_outcomes, show=_each(words.erasure_outcomes))
-        self._phases = _Children(phases, words.phases)
-        self._consents = _Children(consents, words.consent_states, show=_each(words.consent_states))
-        self._cycle = make.histogram(
-            "forget_cycle_duration_seconds", "Duration of forgetting runs.", WORK_BUCKETS
-        )
-        self._evaluated = make.counter("forget_evaluated_total", "Memories a forgetting run looked at.")
-        self._forgotten = make.counter("forget_forgotten_total", "Memories that decayed away.")
-        self._purged = make.counter("forget_purged_total", "Memories removed for good after forgetting.")
-        self._protected = make.counter("forget_protected_total", "Due memories left as protected.")
-        self._overdue = make.gauge(
-            "oldest_overdue_deletion_seconds", "How long the oldest deletion is overdue; 0 when none is."
-        )
-
-    def observe(self, fact: RightsFact) -> None:
+    def take(self, fact: ForgettingFact) -> None:
         match fact:
             case metrics.ForgetCycle():
                 self._forget_cycle(fact)
-            case metrics.ErasureDone():
-                self._erasures.at(fact.outcome).inc()
-                for phase, seconds in fact.phases.items():
-                    _record(self._phases.at(phase), seconds)
-            case metrics.ConsentChanged():
-                self._consents.at(fact.state).inc()
+            case metrics.StrengthsSeen():
+                for strength in fact.strengths:
+                    self._record["forget_strength"](strength)
+            case metrics.PurgeRunNoted():
+                self._add["purge_runs_total"](1)
+            case metrics.MemoryMoved():
+                self._add["memory_changes_total"](1, fact.change)
+                self._add["forget_rules_total"](1, fact.rule)
+            case metrics.HookAnswered():
+                self._add["forget_hook_calls_total"](1, fact.outcome)
+                self._add["forget_vetoed_total"](fact.vetoed)
+            case metrics.Reindexed():
+                self._add["policy_reindexed_total"](fact.records)
+                self._put["policy_reindex_remaining"](fact.remaining)
             case metrics.OldestOverdueDeletion():
-                _set(self._overdue, fact.seconds)
+                self._put["oldest_overdue_deletion_seconds"](fact.seconds)
             case _:
-                pass
+                assert_never(fact)
 
     def _forget_cycle(self, fact: metrics.ForgetCycle) -> None:
-        _add(self._evaluated, fact.evaluated)
-        _add(self._forgotten, fact.forgotten)
-        _add(self._purged, fact.purged)
-        _add(self._protected, fact.protected)
-        _record(self._cycle, fact.seconds)
+        self._add["forget_evaluated_total"](fact.evaluated)
+        self._add["forget_forgotten_total"](fact.forgotten)
+        self._add["forget_purged_total"](fact.purged)
+        for reason, memories in fact.protected.items():
+            self._add["forget_protected_total"](memories, reason)
+        self._record["forget_cycle_duration_seconds"](fact.seconds)
 
 
-class _Forgetting:
-    def __init__(self, make: _Families, words: Vocabulary) -> None:
-        moved = make.counter("memory_changes_total", "Memories that left or came back.", "change")
-        rules = make.counter("forget_rules_total", "Those changes by the rule behind them.", "rule")
-        asked = make.counter("forget_hook_calls_total", "Times the application was asked.", "outcome")
-        self._moved, self._rules = _Children(moved, words.changes), _Children(rules, words.rules)
-        self._asked = _Children(asked, words.hook_outcomes, show=_each(words.hook_outcomes))
-        self._vetoed = make.counter("forget_vetoed_total", "Memories the application kept.")
-        self._reindexed = make.counter("policy_reindexed_total", "Deadlines computed anew.")
-        self._remaining = make.gauge("policy_reindex_remaining", "Deadlines that follow another policy.")
+class _Rights(_Taker):
+    """People's rights."""
 
-    def observe(self, fact: RightsFact) -> None:
+    def take(self, fact: RightsFact) -> None:
         match fact:
-            case metrics.MemoryMoved(change=change, rule=rule):
-                self._moved.at(change).inc()
-                self._rules.at(rule).inc()
-            case metrics.HookAnswered():
-                self._asked.at(fact.outcome).inc()
-                _add(self._vetoed, fact.vetoed)
-            case metrics.Reindexed():
-                _add(self._reindexed, fact.records)
-                _set(self._remaining, fact.remaining)
+            case metrics.ErasureDone():
+                self._add["erasures_total"](1, fact.outcome)
+                for phase, seconds in fact.phases.items():
+                    self._record["erasure_duration_seconds"](seconds, phase)
+            case metrics.ConsentChanged():
+                self._add["consent_changes_total"](1, fact.state)
+            case metrics.DsarDone():
+                self._record["dsar_duration_seconds"](fact.seconds, fact.kind)
             case _:
-                pass
+                assert_never(fact)
+
+
+class _Standing(_Taker):
+    """How the store stands."""
+
+    def take(self, fact: StandingFact) -> None:
+        match fact:
+            case metrics.RecordsStanding():
+                self._put["retention_overdue_records"](fact.overdue)
+                for tier, held in fact.tiers.items():
+                    self._state("records", held.records, tier)
+                    self._state("bytes", held.bytes, tier)
+            case metrics.ConsentsStanding():
+                self._each("consent_state", fact.states, self._words.consent_states)
+            case metrics.RequestsStanding():
+                self._put["requests_open"](fact.open)
+                self._put["requests_overdue"](fact.overdue)
+                self._state("request_next_due_seconds", fact.next_due_seconds)
+            case metrics.HoldsStanding():
+                self._put["holds_active"](fact.active)
+            case metrics.KeysStanding():
+                self._state("key_epoch_age_seconds", fact.oldest_epoch_seconds)
+                self._state("root_key_age_seconds", fact.root_key_seconds)
+            case metrics.LedgerStanding():
+                self._put["ledger_entries_total"](fact.entries)
+                self._state("ledger_checkpoint_age_seconds", fact.checkpoint_age_seconds)
+            case metrics.DiskStanding():
+                self._put["data_dir_free_bytes"](fact.free_bytes)
+                self._put["data_dir_size_bytes"](fact.size_bytes)
+            case _:
+                assert_never(fact)
+
+    def _each(self, name: str, counts: Mapping[str, int], known: frozenset[str]) -> None:
+        """States that nothing is in any more are 0; what is in unknown ones is summed."""
+        for word in sorted(known):
+            self._put[name](counts.get(word, 0), word)
+        strange = sum(count for word, count in counts.items() if word not in known)
+        if strange:
+            self._put[name](strange, OTHER)
+        else:
+            self._drop[name](OTHER)
+
+
+class _Daemon(_Taker):
+    """Jobs, the HTTP face, keys. `clock` says when a job succeeded."""
+
+    def __init__(self, board: Board, words: Vocabulary, clock: Clock) -> None:
+        super().__init__(board, words)
+        self._clock = clock
+
+    def take(self, fact: DaemonFact) -> None:
+        match fact:
+            case metrics.JobRun():
+                self._add["job_runs_total"](1, fact.job, fact.outcome)
+                self._record["job_duration_seconds"](fact.seconds, fact.job)
+                if fact.outcome == OK:
+                    self._put["job_last_success_timestamp_seconds"](self._clock.now().timestamp(), fact.job)
+            case metrics.JobPaused():
+                self._put["job_paused"](float(fact.paused), fact.job)
+            case metrics.HttpDone():
+                self._add["http_requests_total"](1, fact.group, f"{fact.status // 100}xx")
+                self._record["http_request_duration_seconds"](fact.seconds, fact.group)
+            case metrics.HttpInFlight():
+                self._put["http_in_flight"](fact.requests)
+            case metrics.HttpRejected():
+                self._add["http_rejected_total"](1, fact.reason)
+            case metrics.ApiKeyEvent():
+                self._add["api_key_events_total"](1, fact.event)
+            case _:
+                assert_never(fact)
 
 
 class PrometheusObserver:
     """Turns facts into metrics named `tiered_memory_…` in `registry` (its own one when None is given).
 
-    Amounts that are negative or not finite are ignored; words outside `words` count as "other".
+    Amounts that are negative or not finite are ignored; words outside `words` count as "other". `clock` is the one
+    whose time a scraper compares with, the system's unless another is given.
     Raises ValueError when `registry` already holds metrics of these names.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None, words: Vocabulary | None = None) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        words: Vocabulary | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
         words = Vocabulary() if words is None else words
-        self._requests = _Requests(words)
-        families = _Families(self._requests)
-        self._serving = _Serving(families, words, self._requests)
-        self._storing = _Storing(families, words)
-        self._rights = _Rights(families, words)
-        self._forgetting = _Forgetting(families, words)
-        info = families.gauge("build_info", "The running version.", "version", "python_version")
-        info.labels(__version__, platform.python_version()).set(1)
-        self.registry.register(families)
+        board = Board(words)
+        self._serving, self._storing = _Serving(board, words), _Storing(board, words)
+        self._forgetting, self._rights = _Forgetting(board, words), _Rights(board, words)
+        self._standing = _Standing(board, words)
+        self._daemon = _Daemon(board, words, SystemClock() if clock is None else clock)
+        board.own("build_info", __version__, platform.python_version())
+        self.registry.register(board)
 
     def observe(self, fact: Fact) -> None:
         """Count `fact`."""
         match fact:
             case metrics.RequestDone():
-                self._requests.note(fact)
+                self._serving.request(fact)
             case (
                 metrics.Routed()
                 | metrics.TierLookup()
                 | metrics.Embedded()
                 | metrics.ContextPacked()
+                | metrics.AccessDenied()
+                | metrics.Quarantined()
                 | metrics.RecallIndexState()
+                | metrics.LoopLag()
             ):
-                self._serving.observe(fact)
-            case (
-                metrics.ForgetCycle()
-                | metrics.ErasureDone()
-                | metrics.ConsentChanged()
-                | metrics.OldestOverdueDeletion()
-            ):
-                self._rights.observe(fact)
-            case metrics.MemoryMoved() | metrics.HookAnswered() | metrics.Reindexed():
-                self._forgetting.observe(fact)
+                self._serving.take(fact)
             case (
                 metrics.TierUp()
                 | metrics.BreakerChanged()
@@ -390,9 +299,30 @@ class PrometheusObserver:
                 | metrics.Recovered()
                 | metrics.CorruptionDetected()
             ):
-                self._storing.observe(fact)
+                self._storing.take(fact)
+            case (
+                metrics.JobRun()
+                | metrics.JobPaused()
+                | metrics.HttpDone()
+                | metrics.HttpInFlight()
+                | metrics.HttpRejected()
+                | metrics.ApiKeyEvent()
+            ):
+                self._daemon.take(fact)
+            case (
+                metrics.RecordsStanding()
+                | metrics.ConsentsStanding()
+                | metrics.RequestsStanding()
+                | metrics.HoldsStanding()
+                | metrics.KeysStanding()
+                | metrics.LedgerStanding()
+                | metrics.DiskStanding()
+            ):
+                self._standing.take(fact)
+            case metrics.ErasureDone() | metrics.ConsentChanged() | metrics.DsarDone():
+                self._rights.take(fact)
             case _:
-                pass
+                self._forgetting.take(fact)
 
     def exposition(self) -> bytes:
         """Return every metric of the registry in Prometheus's text format (version 0.0.4)."""

@@ -10,11 +10,25 @@ from typing import assert_never
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
 from tiered_memory.forget_model import ForgetReport, PlannedForget
-from tiered_memory.forgetting.placement import Due, Forget, Keep, Plan, Purge, deadline, kept_of
+from tiered_memory.forgetting.placement import (
+    CEILING,
+    DECAY,
+    GRACE,
+    Due,
+    Forget,
+    Keep,
+    Plan,
+    Purge,
+    deadline,
+    kept_of,
+)
 from tiered_memory.forgetting.veto import VETO
 
 PLANNED_LIMIT = 1000
 EXPIRED_CONSENT = "expired"
+NOT_DUE = "not_due"
+DUE_LATER = frozenset({CEILING, DECAY, GRACE})
+"""Rules that keep a memory until their time comes: its deadline had moved, and the index had not heard."""
 
 
 def planned_of(core: Core, item: Due, decision: Forget | Purge, now_us: int) -> PlannedForget:
@@ -48,6 +62,8 @@ class Tally:
     forgotten: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
+    protected: Counter[str] = field(default_factory=Counter)
+    """Those kept, by why."""
     planned: list[PlannedForget] = field(default_factory=list)
     left_out: int = 0
     stopped: bool = False
@@ -62,6 +78,7 @@ class Tally:
             match decision:
                 case Keep():
                     self.kept += 1
+                    self.protected[NOT_DUE if decision.reason in DUE_LATER else decision.reason] += 1
                 case Forget(id=memory_id):
                     self.forgotten.append(memory_id)
                 case Purge(id=memory_id):

@@ -373,9 +373,8 @@ class Sweeper:
         await self.take_out(active, [change.memory_id for change in command.changes])
 
     def _observe(self, tally: Tally, seconds: float) -> None:
-        self._core.observer.observe(
-            ForgetCycle(tally.evaluated, len(tally.forgotten), len(tally.removed), tally.kept, seconds)
-        )
+        gone = len(tally.forgotten), len(tally.removed)
+        self._core.observer.observe(ForgetCycle(tally.evaluated, *gone, tally.protected, seconds))
 
 
 @dataclass(frozen=True, slots=True)

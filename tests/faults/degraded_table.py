@@ -51,7 +51,7 @@ def _redis(name: str, seen: str, *, delete: str, erase: str, back: str) -> Row:
         cell(erase, erasure),
         cell("goes on; copies in Redis are removed at its next turn", forgetting),
         cell(seen, calls),
-        cell('`tier_up{tier="hot"}`, `breaker_state`, `requests_total{outcome="HotTierError"}`', told),
+        cell('`tier_up{tier="hot"}`, `breaker_state`, `errors_total{error="HotTierError"}`', told),
         cell(back, told, withdrawal, deletion, erasure),
     )
 
@@ -153,7 +153,7 @@ TABLE: dict[str, Row] = {
         _cell(STATE, "StateStoreError: nothing changed", "test_forgetting_waits"),
         _cell(STATE, "StateStoreError", "test_nothing_is_acknowledged", STATE_READS),
         Cell(
-            '`requests_total{outcome="StateStoreError"}`; a damaged page also `corruption_detected_total`; a log '
+            '`errors_total{error="StateStoreError"}`; a damaged page also `corruption_detected_total`; a log '
             "that lost its end is refused at opening (RolledBackError)",
             ("test_damage.py::test_no_flip_is_silently_wrong",
              "test_damage.py::test_a_log_that_lost_its_end_is_refused_wherever_it_was_cut"),
@@ -212,7 +212,7 @@ TABLE: dict[str, Row] = {
         ),
         _cell(DISK, "DiskFullError", "test_what_does_not_fit_is_refused_whole_and_reading_goes_on"),
         _cell(
-            DISK, '`requests_total{outcome="DiskFullError"}`',
+            DISK, '`errors_total{error="DiskFullError"}`',
             "test_what_does_not_fit_is_refused_whole_and_reading_goes_on",
         ),
         _cell(

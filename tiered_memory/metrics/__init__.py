@@ -32,6 +32,7 @@ from tiered_memory.metrics.rights import (
     DsarDone,
     ErasureDone,
     ForgetCycle,
+    ForgettingFact,
     HookAnswered,
     MemoryMoved,
     OldestOverdueDeletion,
@@ -73,11 +74,13 @@ from tiered_memory.metrics.storing import (
     StoringFact,
     TierUp,
 )
-from tiered_memory.metrics.words import OTHER, OUTCOMES, Vocabulary
+from tiered_memory.metrics.words import ERRORS, OK, OTHER, OUTCOME_OF, Vocabulary
 
 __all__ = [
+    "ERRORS",
+    "OK",
     "OTHER",
-    "OUTCOMES",
+    "OUTCOME_OF",
     "AccessDenied",
     "ApiKeyEvent",
     "Begin",
@@ -96,6 +99,7 @@ __all__ = [
     "FanOut",
     "Flushed",
     "ForgetCycle",
+    "ForgettingFact",
     "HoldsStanding",
     "HookAnswered",
     "HttpDone",

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from tiered_memory import clock, errors
 from tiered_memory.metrics.facts import Fact
 from tiered_memory.metrics.serving import RequestDone
-from tiered_memory.metrics.words import OTHER, OUTCOMES
+from tiered_memory.metrics.words import ERRORS, OK, OTHER
 
 F = TypeVar("F", bound=Fact)
 G = TypeVar("G")
@@ -107,9 +107,9 @@ class FanOut:
 def outcome_of(error: type[BaseException] | None) -> str:
     """Return "ok" for None, else the name of the nearest known class among `error` and its bases, or "other"."""
     if error is None:
-        return "ok"
+        return OK
     names = (kind.__name__ for kind in error.__mro__)
-    return next((name for name in names if name in OUTCOMES), OTHER)
+    return next((name for name in names if name in ERRORS), OTHER)
 
 
 @dataclass(slots=True)

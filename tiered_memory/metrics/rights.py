@@ -10,13 +10,16 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class ForgetCycle:
-    """One forgetting run: how many memories it looked at, hid, removed for good, and left as protected."""
+    """One forgetting run: how many memories it looked at, hid, removed for good, and left as protected, by why."""
 
     evaluated: int
     forgotten: int
     purged: int
-    protected: int
+    protected: Mapping[str, int]
     seconds: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "protected", MappingProxyType(dict(self.protected)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +95,13 @@ class OldestOverdueDeletion:
     seconds: float
 
 
-RightsFact: TypeAlias = (
+ForgettingFact: TypeAlias = (
     ForgetCycle
+    | StrengthsSeen
+    | PurgeRunNoted
     | MemoryMoved
     | HookAnswered
     | Reindexed
-    | ErasureDone
-    | ConsentChanged
-    | StrengthsSeen
-    | PurgeRunNoted
-    | DsarDone
     | OldestOverdueDeletion
 )
+RightsFact: TypeAlias = ErasureDone | ConsentChanged | DsarDone

@@ -41,7 +41,7 @@ class ConsentsStanding:
 class RequestsStanding:
     """Registered requests of people that are open, those past their due date, and seconds until the next is due.
 
-    `next_due_seconds` is negative when one is overdue, None when none is open.
+    `next_due_seconds` is 0 when one is overdue, None when none is open.
     """
 
     open: int
