@@ -10,6 +10,7 @@ person's memory; `url.path`, `url.query` and addresses. Errors are named by clas
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from types import MappingProxyType
@@ -103,7 +104,7 @@ class SpanObserver:
 class HttpSpans:
     """ASGI middleware: a server span per request, a child of the caller's `traceparent` where there is one.
 
-    Notes the trace id in `scope["state"]["trace_id"]`. Baggage and tracestate of a caller are not taken over: they are
+    Belongs within `logs.RequestId` and around `logs.AccessLog`, whose line then tells the trace. Baggage and tracestate of a caller are not taken over: they are
     free text.
     """
 
@@ -123,7 +124,6 @@ class HttpSpans:
             kind=SpanKind.SERVER,
             attributes={"http.request.method": method, "url.scheme": _scheme(scope)},
         )
-        scope.setdefault("state", {})["trace_id"] = trace.format_trace_id(span.get_span_context().trace_id)
         with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
             await self._served(scope, receive, send, span)
 
@@ -168,6 +168,18 @@ def _parent(headers: Iterable[tuple[bytes, bytes]]) -> otel_context.Context:
     found = [value for key, value in headers if key.lower() == b"traceparent"]
     carrier = {"traceparent": found[0].decode("latin-1")} if len(found) == 1 else {}
     return TraceContextTextMapPropagator().extract(carrier, context=otel_context.Context())
+
+
+class TraceIds(logging.Filter):
+    """Notes `trace_id` and `span_id` of the current span on each record: for the `filters` of `logs.configure`."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            record.trace_id = trace.format_trace_id(span.trace_id)
+            record.span_id = trace.format_span_id(span.span_id)
+        return True
 
 
 # --- export --------------------------------------------------------------------------------------------------

@@ -136,15 +136,14 @@ class AccessLog:
     def _tell(self, scope: Scope, exchange: _Exchange, error: BaseException | None, seconds: float) -> None:
         unforeseen = isinstance(error, Exception)
         status = exchange.status or (SERVER_ERROR if unforeseen else None)
-        route, state = route_of(scope), scope.get("state", {})
+        route = route_of(scope)
         told = {
             "method": scope["method"],
             "route": route,
-            "op": state.get("operation"),
+            "op": scope.get("state", {}).get("operation"),
             "status": status,
             "outcome": exchange.outcome(error),
             "seconds": seconds,
-            "trace_id": state.get("trace_id"),
         }
         access.log(self._level(route, status), "request", extra=told, exc_info=error if unforeseen else None)
 
