@@ -1,0 +1,1 @@
+"""The daemon: one process that owns a data directory and serves it."""
