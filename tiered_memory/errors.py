@@ -150,6 +150,10 @@ class TenantUnavailableError(StorageError):
     """This tenant cannot be used now: its own directory could not be opened, or it is being erased."""
 
 
+class IssuerUnavailableError(StorageError):
+    """The token issuer's keys cannot be had: tokens are not accepted until they can. API keys are."""
+
+
 class ErasureIncompleteError(StorageError):
     """Erasure could not be finished everywhere; the keys are gone, run it again to remove what is left."""
 
