@@ -13,8 +13,8 @@ COVERAGE := $(if $(CI),--cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo test lint check bench docs constraints clean
-.PHONY: lint-style lint-format lint-types lint-imports lint-docs
+.PHONY: help setup demo test lint check bench docs dashboards constraints clean
+.PHONY: lint-style lint-format lint-types lint-imports lint-docs lint-dashboards
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,9 +28,9 @@ demo: $(DONE)/package ## Watch a memory live: add, search, forget, erase
 test: $(DONE)/package $(DONE)/test $(DONE)/check ## Run the tests
 	@$(BIN)/python -m pytest $(COVERAGE) $(ARGS)
 
-lint: lint-style lint-format lint-types lint-imports lint-docs ## Run every check that is not a test
+lint: lint-style lint-format lint-types lint-imports lint-docs lint-dashboards ## Run every check that is not a test
 
-lint-style lint-format lint-types lint-imports lint-docs: $(DONE)/package $(DONE)/test $(DONE)/check
+lint-style lint-format lint-types lint-imports lint-docs lint-dashboards: $(DONE)/package $(DONE)/test $(DONE)/check
 lint-style:
 	$(BIN)/ruff check
 lint-format:
@@ -41,6 +41,8 @@ lint-imports:
 	$(BIN)/lint-imports --no-cache
 lint-docs:
 	$(BIN)/python scripts/generate_docs.py --check
+lint-dashboards:
+	$(BIN)/python scripts/generate_dashboards.py --check
 
 check: lint ## Run what CI runs: all checks, then the tests with coverage
 	@$(MAKE) --no-print-directory test CI=true
@@ -50,6 +52,9 @@ bench: $(DONE)/package ## Run benchmarks: make bench BENCH=retrieval ARGS='--dat
 
 docs: $(DONE)/package ## Write the generated parts of the documentation anew
 	@$(BIN)/python scripts/generate_docs.py
+
+dashboards: $(DONE)/package $(DONE)/check ## Write the Grafana dashboards anew
+	@$(BIN)/python scripts/generate_dashboards.py
 
 constraints: ## Pin the newest allowed versions, with hashes (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make constraints needs uv: pip install uv, or UV=path"; exit 1; }

@@ -13,6 +13,7 @@ from tiered_memory.cli import (
     certificates,
     consents,
     correcting,
+    dashboards,
     foreseeing,
     guarding,
     holding,
@@ -64,6 +65,7 @@ def build() -> typer.Typer:
         keys,
         ledger,
         policies,
+        dashboards,
     ):
         part.register(app)
     return app
