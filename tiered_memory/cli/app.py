@@ -18,6 +18,7 @@ from tiered_memory.cli import (
     holding,
     keys,
     ledger,
+    mcp,
     policies,
     reading,
     reporting,
@@ -63,6 +64,7 @@ def build() -> typer.Typer:
         reporting,
         keys,
         ledger,
+        mcp,
         policies,
     ):
         part.register(app)
