@@ -13,7 +13,7 @@ from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from tiered_memory.errors import TieredMemoryError
@@ -58,6 +58,11 @@ class ToolSpec:
 class GuardedTool(Tool):
     """A tool that only a credential with its grant may call, and whose errors carry nobody's data."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    desk: Desk = Field(exclude=True)
+    grant: Grant
+
     @classmethod
     def of(cls, spec: ToolSpec, desk: Desk) -> GuardedTool:
         """Return the tool that a table's row describes, for those who come to `desk`."""
@@ -76,6 +81,8 @@ class GuardedTool(Tool):
             is_async=True,
             context_kwarg="request",
             annotations=spec.hints,
+            desk=desk,
+            grant=spec.grant,
         )
 
     async def run(
@@ -86,19 +93,34 @@ class GuardedTool(Tool):
     ) -> Any:
         """See `Tool.run`; every refusal is a ToolError in words for the model."""
         try:
+            self.desk.user(context.request_context, self.grant)
             return _compact(await super().run(arguments, context, convert_result))
+        except TieredMemoryError as refused:
+            raise ToolError(_refusal(refused)) from None
         except ToolError as error:
             raise self._told(error) from None
 
     def _told(self, error: ToolError) -> ToolError:
         match error.__cause__:
             case ValidationError() as wrong if not isinstance(error, UnexpectedToolError):
-                return ToolError(_wrong(wrong))
+                return ToolError(self._wrong(wrong))
             case TieredMemoryError() as refused:
-                return ToolError(f"{type(refused).__name__}: {refused}")
+                return ToolError(_refusal(refused))
             case BaseException() as crash:
                 return self._crashed(crash)
         return error
+
+    def _wrong(self, wrong: ValidationError) -> str:
+        """Return which arguments are wrong and why, without what was given."""
+        found = wrong.errors(include_url=False, include_context=False, include_input=False)
+        names = ", ".join(self.parameters["properties"])
+        said = (
+            f"there is an argument that this tool does not have; it takes {names}"
+            if one["type"] == "extra_forbidden"
+            else f"{one['loc'][0]}: {one['msg']}"
+            for one in found
+        )
+        return "InvalidInputError: " + "; ".join(dict.fromkeys(said))
 
     def _crashed(self, crash: BaseException) -> ToolError:
         """Log where it crashed and of which kind, never in whose words."""
@@ -108,16 +130,8 @@ class GuardedTool(Tool):
         return ToolError(CRASHED)
 
 
-def _wrong(wrong: ValidationError) -> str:
-    """Return which arguments are wrong and why, without what was given."""
-    found = wrong.errors(include_url=False, include_context=False, include_input=False)
-    return "InvalidInputError: " + "; ".join(_one_wrong(dict(one)) for one in found)
-
-
-def _one_wrong(one: dict[str, Any]) -> str:
-    if one["type"] == "extra_forbidden":
-        return "an argument is none of this tool's"
-    return f"{one['loc'][0] if one['loc'] else 'arguments'}: {one['msg']}"
+def _refusal(refused: TieredMemoryError) -> str:
+    return f"{type(refused).__name__}: {refused}"
 
 
 def _compact(done: Any) -> Any:

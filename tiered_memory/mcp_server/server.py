@@ -14,7 +14,6 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.message import SessionMessage
-from mcp.types import ListToolsResult
 from pydantic import Field
 
 import tiered_memory
@@ -98,10 +97,10 @@ class OnlyAllowed:
     async def __call__(self, ctx: Request, call_next: CallNext) -> HandlerResult:
         """See `ServerMiddleware`."""
         answer = await call_next(ctx)
-        if not isinstance(answer, ListToolsResult):
+        if ctx.method != "tools/list" or not isinstance(answer, dict):
             return answer
         allowed = {spec.name for spec in TOOLS if self.desk.allows(ctx, spec.grant)}
-        return answer.model_copy(update={"tools": [one for one in answer.tools if one.name in allowed]})
+        return {**answer, "tools": [one for one in answer["tools"] if one["name"] in allowed]}
 
 
 def use_memory(
