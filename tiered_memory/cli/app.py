@@ -19,6 +19,7 @@ from tiered_memory.cli import (
     holding,
     keys,
     ledger,
+    mcp,
     policies,
     reading,
     reporting,
@@ -64,6 +65,7 @@ def build() -> typer.Typer:
         reporting,
         keys,
         ledger,
+        mcp,
         policies,
         dashboards,
     ):
