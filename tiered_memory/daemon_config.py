@@ -23,14 +23,18 @@ class TokenSettings(BaseModel):
     """Signature algorithms that are accepted; only asymmetric ones may be."""
     leeway_seconds: float = Field(30.0, ge=0, le=300)
     """How far clocks may differ."""
-    user_claim: str = "sub"
-    """The claim that names the person."""
-    tenant_claim: str = "tenant"
-    """The claim that names the tenant; a token without it is bound to `default`."""
+    tenant: str = "default"
+    """The tenant of every token, unless `tenant_claim` says which."""
+    tenant_claim: str | None = None
+    """The claim that names the tenant."""
+    user_claim: str | None = "sub"
+    """The claim that names the person; unset, tokens are bound to nobody."""
     scope_claim: str = "scope"
     """The claim with the scopes, parted by spaces or as a list."""
-    roles_claim: str = "roles"
-    """The claim with the roles of the access table, as a list; without it the role is `agent`."""
+    roles_claim: str | None = None
+    """The claim with the roles of the access table; without it the role is `agent`."""
+    actor_claim: str | None = None
+    """The claim that names the calling program, for the ledger's commitments."""
 
 
 class DaemonSettings(BaseModel):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tiered_memory.daemon.answers import refused
+from tiered_memory.daemon.limits import Buckets, RetryAfter
 from tiered_memory.daemon.serving import Serving
+from tiered_memory.daemon.tokens import looks_like_token
 from tiered_memory.errors import TieredMemoryError, UnauthenticatedError
 from tiered_memory.principals import LOCAL, Principal
 from tiered_memory.wire.problems import Problem, problem, problem_of
@@ -18,31 +19,22 @@ OPEN = frozenset({"/livez", "/readyz", "/startupz", "/openapi.json"})
 """Paths that say nothing about anybody."""
 OWN_DOOR = "/ui"
 """The inspector has a login of its own: it gets a principal when there is one, and else asks for a key."""
-API_KEY = "tm_"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 CHALLENGE = (("WWW-Authenticate", 'Bearer realm="tiered_memory"'),)
 
 Verify = Callable[[str], Awaitable[Principal]]
 
 
-class Limit(Protocol):
-    """Says for how long a principal has to wait before its next request."""
-
-    def wait_seconds(self, name: str) -> float:
-        """Return 0 when the request may be made now, and count it; else the seconds until it may."""
-        ...
-
-
 class Admission:
     """ASGI middleware: puts the `Principal` into `scope["state"]["principal"]`, or refuses the request."""
 
     def __init__(
-        self, app: ASGIApp, serving: Serving, *, local: bool, limit: Limit, tokens: Verify | None
+        self, app: ASGIApp, serving: Serving, *, local: bool, limits: Buckets, tokens: Verify | None
     ) -> None:
         self._app = app
         self._serving = serving
         self._local = local
-        self._limit = limit
+        self._limits = limits
         self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,9 +49,11 @@ class Admission:
                 await _refusal(error)(scope, receive, send)
                 return
             principal = None
-        wait = self._limit.wait_seconds("" if principal is None else principal.name)
-        if wait > 0 and not self._local:
-            await refused(_too_often(wait))(scope, receive, send)
+        taken = self._limits.take(
+            "" if principal is None else principal.name, self._serving.clock.monotonic()
+        )
+        if isinstance(taken, RetryAfter) and not self._local:
+            await refused(_too_often(taken.seconds))(scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
         await self._app(scope, receive, send)
@@ -78,7 +72,7 @@ class Admission:
 
     async def verify(self, credential: str) -> Principal:
         """Return whose credential it is; raises UnauthenticatedError."""
-        if self._tokens is not None and not credential.startswith(API_KEY):
+        if self._tokens is not None and looks_like_token(credential):
             return await self._tokens(credential)
         return self._serving.opened().api_keys.verify(credential)
 

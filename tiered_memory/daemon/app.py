@@ -10,15 +10,16 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from tiered_memory.daemon.admission import Admission, Limit, Verify
+from tiered_memory.daemon.admission import Admission, Verify
 from tiered_memory.daemon.answers import JSON, SAFE_HEADERS, refused, request_id
 from tiered_memory.daemon.bounds import Bounds, RawPath
 from tiered_memory.daemon.endpoints import Endpoint, Shared
 from tiered_memory.daemon.health import routes as health_routes
 from tiered_memory.daemon.idempotency import Answers
+from tiered_memory.daemon.limits import Buckets
 from tiered_memory.daemon.serving import Serving
 from tiered_memory.daemon.streams import HANDLERS
 from tiered_memory.wire.openapi import description
@@ -32,7 +33,7 @@ IDEMPOTENCY_HOURS = 24.0
 class Parts:
     """What an application is made of besides the memory; `local` makes it the owner's own socket."""
 
-    limit: Limit
+    limits: Buckets
     local: bool = False
     tokens: Verify | None = None
     exposition: Callable[[], bytes] | None = None
@@ -45,7 +46,7 @@ def create_app(serving: Serving, parts: Parts) -> Starlette:
     """Return the application."""
     shared = Shared(serving, Answers(serving.clock, IDEMPOTENCY_HOURS), parts.local)
     admission = Middleware(
-        Admission, serving=serving, local=parts.local, limit=parts.limit, tokens=parts.tokens
+        Admission, serving=serving, local=parts.local, limits=parts.limits, tokens=parts.tokens
     )
     return Starlette(
         routes=[*_api(shared), *health_routes(serving, parts.exposition), _openapi(), *_mounted(parts)],
@@ -86,7 +87,8 @@ def _openapi() -> Route:
 
 
 def _mounted(parts: Parts) -> list[BaseRoute]:
-    return [Mount(path, app=app) for path, app in parts.mounts]
+    """What has no paths of its own stands at its path alone: a redirect to the same with a slash would lose the body."""
+    return [Route(path, app) for path, app in parts.mounts]
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

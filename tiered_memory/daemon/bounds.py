@@ -40,7 +40,7 @@ class RawPath:
                     scope, receive, send
                 )
                 return
-            scope = {**scope, "path": raw.decode("latin-1")}
+            scope["path"] = raw.decode("latin-1")
         await self._app(scope, receive, send)
 
 

@@ -9,17 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.to_thread
 
 from tiered_memory.config import Settings
-from tiered_memory.daemon.app import Parts, create_app
-from tiered_memory.daemon.limiting import RateLimit
+from tiered_memory.daemon.app import create_app
+from tiered_memory.daemon.assembly import parts_of
 from tiered_memory.daemon.listening import Server, server
 from tiered_memory.daemon.notify import notify
 from tiered_memory.daemon.serving import Phase, Serving
 from tiered_memory.daemon.sockets import listening_socket
 from tiered_memory.errors import ConfigurationError
 from tiered_memory.memory import TieredMemory
+from tiered_memory.metrics import FanOut
 from tiered_memory.prometheus_observer import PrometheusObserver
+from tiered_memory.traces import configure_traces
 
 logger = logging.getLogger("tiered_memory.daemon")
 NO_KEYS = (
@@ -40,9 +43,10 @@ class Daemon:
     async def run(self) -> None:
         """Serve until a SIGTERM or SIGINT; raises ConfigurationError and its kinds when it cannot begin."""
         own = self.settings.daemon
-        observer, serving = PrometheusObserver(), Serving(own)
+        prometheus, serving, traces = PrometheusObserver(), Serving(own), configure_traces()
+        observer = prometheus if traces is None else FanOut(prometheus, traces.observer)
+        listener = server(create_app(serving, parts_of(serving, prometheus, traces)), own)
         sock = listening_socket(own)
-        listener = server(create_app(serving, _parts(serving, observer)), own)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._listen, listener, sock)
@@ -54,6 +58,8 @@ class Daemon:
             finally:
                 listener.should_exit = True
                 tasks.cancel_scope.cancel()
+                if traces is not None:
+                    await anyio.to_thread.run_sync(traces.close)
         logger.info("stopped")
 
     async def _serve(self, serving: Serving, memory: TieredMemory) -> None:
@@ -85,15 +91,6 @@ class Daemon:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for _ in signals:
                 self.stopping.set()
-
-
-def _parts(serving: Serving, observer: PrometheusObserver) -> Parts:
-    settings = serving.settings
-    return Parts(
-        limit=RateLimit(settings, serving.clock),
-        local=settings.socket is not None,
-        exposition=observer.exposition,
-    )
 
 
 def _address(sock: socket.socket, *, tls: bool) -> str:
