@@ -11,19 +11,23 @@ GRAIN_SECONDS = 0.01
 TRIES = 3
 
 
-def growth(work: Callable[[str], object], pattern: str, small: int, large: int) -> float:
-    """Return how much longer `work` takes on `large` characters of `pattern` than on `small`: the least of three tries.
+def grows_less_than(
+    limit: float, work: Callable[[str], object], pattern: str, small: int, large: int
+) -> bool:
+    """Tell whether `work` takes less than `limit` times as long for `large` characters of `pattern` as for `small`.
 
-    The collector of garbage rests meanwhile: what it walks is the whole process, and no part of the work.
+    One of three tries is enough: what else the machine does makes a ratio larger, and what grows too fast always does.
     """
     texts = [(pattern * (size // len(pattern) + 1))[:size] for size in (small, large)]
-    before = [_seconds(work, texts[0]) for _ in range(TRIES)]
-    after = [_seconds(work, texts[1]) for _ in range(TRIES)]
-    return (min(after) + GRAIN_SECONDS) / (min(before) + GRAIN_SECONDS)
+    return any(_ratio(work, *texts) < limit for _ in range(TRIES))
+
+
+def _ratio(work: Callable[[str], object], small: str, large: str) -> float:
+    return (_seconds(work, large) + GRAIN_SECONDS) / (_seconds(work, small) + GRAIN_SECONDS)
 
 
 def _seconds(work: Callable[[str], object], text: str) -> float:
-    gc.collect()
+    """The collector of garbage rests meanwhile: what it walks is the whole process, and no part of the work."""
     gc.disable()
     started = time.process_time()
     try:
