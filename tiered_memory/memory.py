@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import Event
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from socket import socket
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -32,6 +34,7 @@ from tiered_memory.merging import merged_forecasts, merged_reports, merged_runs,
 from tiered_memory.metrics import timed
 from tiered_memory.model import Subject
 from tiered_memory.notices_face import Notices
+from tiered_memory.owner_door import OwnerDoor
 from tiered_memory.policy.rules import Policy
 from tiered_memory.privacy.sharing import Member, MemberKind
 from tiered_memory.reports_face import Reports
@@ -60,6 +63,7 @@ class TieredMemory:
         self._settings = settings
         self._overrides = overrides
         self._branches = Branches(settings, overrides)
+        self._door: OwnerDoor | None = None
         self.tenants = TenantsFace(self._branches)
 
     @classmethod
@@ -82,6 +86,9 @@ class TieredMemory:
 
     async def __aenter__(self) -> Self:
         await self._branches.open()
+        self._door = _door_of(self, self._settings)
+        if self._door is not None:
+            self._door.open()
         return self
 
     async def __aexit__(
@@ -91,6 +98,9 @@ class TieredMemory:
 
     async def close(self) -> None:
         """Bring everything to rest and release the directory; safe to call twice."""
+        door, self._door = self._door, None
+        if door is not None:
+            await door.close()
         await self._branches.close()
 
     def user(self, user: str, tenant: str = "default", *, caller: Caller | None = None) -> User:
@@ -251,3 +261,14 @@ def _connect(address: str, parts: dict[str, Any]) -> TieredMemory:
         )
     connected: TieredMemory = import_module("tiered_memory.remote.memory").connect(address, **parts)
     return connected
+
+
+def _door_of(memory: TieredMemory, settings: Settings) -> OwnerDoor | None:
+    """The server stands above the face it serves: it is loaded when somebody knocks, and only where it is installed."""
+    if not settings.owner_socket or find_spec("uvicorn") is None:
+        return None
+
+    async def answer(made: socket, closing: Event) -> None:
+        await import_module("tiered_memory.daemon.owner").answer(memory, settings.daemon, made, closing)
+
+    return OwnerDoor(settings.data_dir, answer)

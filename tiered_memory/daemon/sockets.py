@@ -1,22 +1,12 @@
-"""The sockets that a process answers on."""
+"""The socket that the daemon listens on."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
-import stat
-from collections.abc import Iterator
-from pathlib import Path
 
 from tiered_memory.daemon_config import DaemonSettings
 from tiered_memory.errors import ConfigurationError
-
-BACKLOG = 2048
-OWNER_SOCKET = "owner.sock"
-PRIVATE_MODE = 0o600
-LONGEST_NAME = 100
-"""A unix socket's path has room for 108 bytes on Linux and 104 elsewhere (unix(7))."""
+from tiered_memory.unix_sockets import BACKLOG, unix_socket
 
 
 def listening_socket(settings: DaemonSettings) -> socket.socket:
@@ -41,64 +31,3 @@ def listening_socket(settings: DaemonSettings) -> socket.socket:
         ) from None
     made.setblocking(False)
     return made
-
-
-def unix_socket(path: Path) -> socket.socket:
-    """Return a unix socket at `path`, listening, that only the present user may open; an abandoned one is replaced.
-
-    Raises:
-        ConfigurationError: somebody answers there already, or the path cannot be had.
-    """
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with reachable(path) as name:
-            _make_way(path, name)
-            before = os.umask(0o177)
-            try:
-                made.bind(name)
-            finally:
-                os.umask(before)
-        path.chmod(PRIVATE_MODE)
-        made.listen(BACKLOG)
-    except OSError as error:
-        made.close()
-        raise ConfigurationError(f"cannot listen on the socket: {error.strerror}") from None
-    made.setblocking(False)
-    return made
-
-
-@contextlib.contextmanager
-def reachable(path: Path) -> Iterator[str]:
-    """Give a name for a socket's path that is short enough for the system, while the body runs."""
-    whole = str(path.absolute())
-    if len(whole.encode()) <= LONGEST_NAME:
-        yield whole
-        return
-    folder = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
-
-
-def _make_way(path: Path, name: str) -> None:
-    """Remove a socket that nobody answers on; what is no socket is not ours to remove."""
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigurationError("the socket's path is taken by something that is no socket")
-    except FileNotFoundError:
-        return
-    if answers(name):
-        raise ConfigurationError("somebody answers on this socket already")
-    path.unlink(missing_ok=True)
-
-
-def answers(name: str) -> bool:
-    """Tell whether somebody listens on a unix socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(name)
-        except OSError:
-            return False
-        return True

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tiered_memory.caller import Caller
@@ -21,6 +22,8 @@ from tiered_memory.wire.table import OPERATIONS
 
 F = TypeVar("F")
 KEY_BYTES = 16
+PATHS = frozenset({"archive", "path", "target"})
+"""Parameters that name a path of the machine that both are on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,11 @@ def arguments(shape: inspect.Signature, positional: tuple[Any, ...], named: dict
     return found
 
 
+def _absolute(name: str, value: Any) -> Any:
+    """The owner works in another directory than we do."""
+    return str(Path(value).absolute()) if name in PATHS else value
+
+
 async def ask(link: Link, operation: Operation, signature: Signature, given: dict[str, Any]) -> Any:
     """Send a call and return what it gave."""
     known = {one.name for one in signature.path}
@@ -97,6 +105,8 @@ async def ask(link: Link, operation: Operation, signature: Signature, given: dic
         known |= set(model.model_fields) if model is not None else set()
     if unknown := sorted(set(given) - known):
         raise InvalidInputError(f"{unknown[0]} cannot be given to a daemon")
+    if operation.local:
+        given = {name: _absolute(name, value) for name, value in given.items()}
     made = call(operation, signature, link.named, given)
     if link.as_user is not None:
         made = type(made)(made.path, (*made.query, ("as_user", link.as_user)), made.body)

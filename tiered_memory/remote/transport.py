@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
@@ -18,6 +19,7 @@ from tiered_memory.errors import (
     StorageError,
     TieredMemoryError,
 )
+from tiered_memory.unix_sockets import reachable
 from tiered_memory.wire.codec import Call, document
 from tiered_memory.wire.operation import Carries, Effect, Operation
 from tiered_memory.wire.problems import error_of
@@ -47,6 +49,7 @@ class Transport:
         self._address = address
         self._clock = clock or SystemClock()
         self._client: httpx2.AsyncClient | None = None
+        self._stack = ExitStack()
 
     def open(self) -> None:
         """Get ready to send; nothing is sent yet."""
@@ -55,7 +58,8 @@ class Transport:
         )
         url, sockets = self._address.url, None
         if url.startswith(UNIX):
-            sockets, url = httpx2.AsyncHTTPTransport(uds=url.removeprefix(UNIX)), "http://localhost"
+            name = self._stack.enter_context(reachable(Path(url.removeprefix(UNIX))))
+            sockets, url = httpx2.AsyncHTTPTransport(uds=name), "http://localhost"
         self._client = httpx2.AsyncClient(
             base_url=url, headers=headers, timeout=self._address.timeout_seconds, transport=sockets
         )
@@ -65,6 +69,7 @@ class Transport:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+        self._stack.close()
 
     async def send(self, operation: Operation, call: Call, caller: Caller | None, key: str = "") -> bytes:
         """Return the body of a call's answer.
