@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +41,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SCOPE_NAME: Final = "tiered_memory"
 SERVER_ERROR: Final = 500
+CLOSING_SECONDS: Final = 2.0
 HTTP_PROTOCOL: Final = "http/protobuf"
 OPS: Final = Vocabulary().ops | {"about", "consents", "decide", "rights"}
 GENAI: Final[Mapping[str, str]] = MappingProxyType(
@@ -196,9 +198,12 @@ class Traces:
         """Return `app` with a span around each request."""
         return HttpSpans(app, self._provider)
 
-    def close(self) -> None:
-        """Export what waits, and stop; blocks for the exporter's timeout at most."""
-        self._provider.shutdown()
+    def close(self, seconds: float = CLOSING_SECONDS) -> None:
+        """Export what waits, and stop; returns after `seconds` even when the collector does not answer."""
+        # The exporter's own timeout is longer than a daemon has to end in.
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(seconds)
 
 
 def configure_traces() -> Traces | None:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tiered_memory.clock import stopwatch
 from tiered_memory.errors import ConfigurationError
 from tiered_memory.logs import configure
 from tiered_memory.metrics import FanOut, timed
@@ -180,6 +182,19 @@ def test_a_collector_that_is_not_there_stops_nobody(environ: pytest.MonkeyPatch)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert lines
     assert all(line["logger"].startswith("opentelemetry.") for line in lines)
+
+
+def test_a_collector_that_never_answers_delays_the_end_by_little(environ: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        environ.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        traces = configure_traces()
+        assert traces is not None
+        call(traces.observer, "get")
+        begun = stopwatch()
+        traces.close(seconds=0.2)
+        assert stopwatch() - begun < 5.0
 
 
 def test_without_the_extras_only_traces_are_missing() -> None:
