@@ -21,13 +21,15 @@ from tiered_memory import __version__
 from tiered_memory.errors import ConfigurationError
 from tiered_memory.metrics import OTHER, Ended, Fact, RequestDone, Vocabulary
 
+MISSING: Final = "traces need OpenTelemetry: pip install 'tiered-memory[otel]'"
+
 try:
     from opentelemetry import context as otel_context
     from opentelemetry import trace
     from opentelemetry.trace import SpanKind, StatusCode
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ModuleNotFoundError:
-    raise ConfigurationError("traces need OpenTelemetry: pip install 'tiered-memory[otel]'") from None
+    raise ConfigurationError(MISSING) from None
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -214,11 +216,19 @@ def configure_traces() -> Traces | None:
     variables. The process's global provider stays as it is: other libraries' spans do not travel with ours.
 
     Raises:
-        ConfigurationError: the exporter or the protocol is none that is installed (only OTLP over HTTP is).
+        ConfigurationError: the exporter or the protocol is none that there is (OTLP travels over HTTP), or the extra
+            `otel` is not installed.
     """
     chosen = _exporter_named(os.environ)
     if chosen == "none":
         return None
+    try:
+        return Traces(_provider(chosen))
+    except ModuleNotFoundError:
+        raise ConfigurationError(MISSING) from None
+
+
+def _provider(chosen: str) -> TracerProvider:
     from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -228,7 +238,7 @@ def configure_traces() -> Traces | None:
         resource = resource.merge(Resource({SERVICE_NAME: "tiered-memory"}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_exporter(chosen, os.environ)))
-    return Traces(provider)
+    return provider
 
 
 def _exporter_named(environ: Mapping[str, str]) -> str:
