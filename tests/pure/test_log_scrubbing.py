@@ -212,8 +212,5 @@ def test_a_deep_stack_keeps_its_innermost_frames() -> None:
 
 
 def test_a_file_is_named_without_whose_home_it_lies_in() -> None:
-    assert (
-        scrubbing.place("/a/b/lib/site-packages/uvicorn/server.py")
-        == "site-packages/uvicorn/server.py"
-    )
+    assert scrubbing.place("/a/b/lib/site-packages/uvicorn/server.py") == "site-packages/uvicorn/server.py"
     assert scrubbing.place("<string>") == "<string>"
