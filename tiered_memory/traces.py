@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -20,13 +21,15 @@ from tiered_memory import __version__
 from tiered_memory.errors import ConfigurationError
 from tiered_memory.metrics import OTHER, Ended, Fact, RequestDone, Vocabulary
 
+MISSING: Final = "traces need OpenTelemetry: pip install 'tiered-memory[otel]'"
+
 try:
     from opentelemetry import context as otel_context
     from opentelemetry import trace
     from opentelemetry.trace import SpanKind, StatusCode
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ModuleNotFoundError:
-    raise ConfigurationError("traces need OpenTelemetry: pip install 'tiered-memory[otel]'") from None
+    raise ConfigurationError(MISSING) from None
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -40,6 +43,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SCOPE_NAME: Final = "tiered_memory"
 SERVER_ERROR: Final = 500
+CLOSING_SECONDS: Final = 2.0
 HTTP_PROTOCOL: Final = "http/protobuf"
 OPS: Final = Vocabulary().ops | {"about", "consents", "decide", "rights"}
 GENAI: Final[Mapping[str, str]] = MappingProxyType(
@@ -196,9 +200,12 @@ class Traces:
         """Return `app` with a span around each request."""
         return HttpSpans(app, self._provider)
 
-    def close(self) -> None:
-        """Export what waits, and stop; blocks for the exporter's timeout at most."""
-        self._provider.shutdown()
+    def close(self, seconds: float = CLOSING_SECONDS) -> None:
+        """Export what waits, and stop; returns after `seconds` even when the collector does not answer."""
+        # The exporter's own timeout is longer than a daemon has to end in.
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(seconds)
 
 
 def configure_traces() -> Traces | None:
@@ -209,11 +216,19 @@ def configure_traces() -> Traces | None:
     variables. The process's global provider stays as it is: other libraries' spans do not travel with ours.
 
     Raises:
-        ConfigurationError: the exporter or the protocol is none that is installed (only OTLP over HTTP is).
+        ConfigurationError: the exporter or the protocol is none that there is (OTLP travels over HTTP), or the extra
+            `otel` is not installed.
     """
     chosen = _exporter_named(os.environ)
     if chosen == "none":
         return None
+    try:
+        return Traces(_provider(chosen))
+    except ModuleNotFoundError:
+        raise ConfigurationError(MISSING) from None
+
+
+def _provider(chosen: str) -> TracerProvider:
     from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -223,7 +238,7 @@ def configure_traces() -> Traces | None:
         resource = resource.merge(Resource({SERVICE_NAME: "tiered-memory"}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_exporter(chosen, os.environ)))
-    return Traces(provider)
+    return provider
 
 
 def _exporter_named(environ: Mapping[str, str]) -> str:

@@ -31,7 +31,7 @@ WILD_TEXT = st.text(st.characters(exclude_categories=[]))
 
 
 def record(name: str, msg: Any, *args: Any) -> logging.LogRecord:
-    return logging.LogRecord(name, logging.INFO, "/home/someone/lib/site-packages/x/y.py", 7, msg, args, None)
+    return logging.LogRecord(name, logging.INFO, "/a/b/lib/site-packages/x/y.py", 7, msg, args, None)
 
 
 class QuotingError(StorageError):
@@ -212,8 +212,5 @@ def test_a_deep_stack_keeps_its_innermost_frames() -> None:
 
 
 def test_a_file_is_named_without_whose_home_it_lies_in() -> None:
-    assert (
-        scrubbing.place("/home/alice/lib/site-packages/uvicorn/server.py")
-        == "site-packages/uvicorn/server.py"
-    )
+    assert scrubbing.place("/a/b/lib/site-packages/uvicorn/server.py") == "site-packages/uvicorn/server.py"
     assert scrubbing.place("<string>") == "<string>"

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from tiered_memory.errors import HotTierError
 from tiered_memory.logs import AccessLog, RequestId, configure
+from tiered_memory.logs.scrubbing import FIELDS
 from tiered_memory.metrics import FanOut, NullObserver, RecordingObserver, RequestDone, timed
 
 pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
@@ -121,6 +123,14 @@ def test_every_memory_operation_is_one_of_the_conventions() -> None:
         "create_memory_store", "search_memory", "create_memory", "update_memory", "upsert_memory", "delete_memory",
         "delete_memory_store",
     }  # fmt: skip
+
+
+def test_the_documentation_tells_every_field_and_every_name() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "logs.md").read_text(encoding="utf-8")
+    assert {name for name in FIELDS if f"`{name}`" not in told} == set()
+    rows = [line.split("|")[1:3] for line in told.splitlines() if line.startswith("| `")]
+    named = {op.strip(" `"): span.strip(" `") for ops, span in rows for op in ops.split(",")}
+    assert {op: named.get(op) for op in GENAI} == dict(GENAI)
 
 
 def test_a_call_within_a_call_is_its_child(kept: Kept) -> None:

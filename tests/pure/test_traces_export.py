@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from tiered_memory.metrics import FanOut, timed
 pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
 
 from opentelemetry import trace
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from otlp_collector import Collector
 
 from tiered_memory.traces import configure_traces
 
@@ -30,38 +29,6 @@ CANARY = "canary-3f9"
 def call(observer: Any, op: str) -> None:
     with timed(observer, op):
         pass
-
-
-class Collector:
-    """An OTLP/HTTP endpoint on a free port that decodes what it is sent."""
-
-    def __init__(self) -> None:
-        received = self.received = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if self.headers.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
-                received.append(
-                    (self.path, self.headers["content-type"], ExportTraceServiceRequest.FromString(body))
-                )
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -153,6 +120,17 @@ def test_an_exporter_that_is_not_there_is_refused(
         configure_traces()
 
 
+@pytest.mark.parametrize(
+    "missing", ["opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter"]
+)
+def test_without_what_exports_it_says_what_to_install(environ: pytest.MonkeyPatch, missing: str) -> None:
+    assert configure_traces() is None
+    environ.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    environ.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigurationError, match=r"tiered-memory\[otel\]"):
+        configure_traces()
+
+
 def test_the_global_provider_stays_as_it_is(environ: pytest.MonkeyPatch, collector: Collector) -> None:
     environ.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
     before = trace.get_tracer_provider()
@@ -180,6 +158,24 @@ def test_a_collector_that_is_not_there_stops_nobody(environ: pytest.MonkeyPatch)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert lines
     assert all(line["logger"].startswith("opentelemetry.") for line in lines)
+
+
+def test_a_collector_that_never_answers_delays_the_end_by_little(environ: pytest.MonkeyPatch) -> None:
+    before = set(threading.enumerate())
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        environ.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        environ.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+        traces = configure_traces()
+        assert traces is not None
+        call(traces.observer, "get")
+        traces.close(seconds=0.1)
+        left = set(threading.enumerate()) - before
+        assert left, "it waited for the collector"
+        for one in left:
+            one.join(20)
+    assert not any(one.is_alive() for one in left)
 
 
 def test_without_the_extras_only_traces_are_missing() -> None:

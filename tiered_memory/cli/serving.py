@@ -38,11 +38,12 @@ def serve(
 
         from tiered_memory.daemon.serve import Daemon
         from tiered_memory.logs import configure
+        from tiered_memory.traces import TraceIds
     except ModuleNotFoundError as missing:
         raise ConfigurationError(EXTRA.format(missing.name)) from None
     own, output = settings.daemon, output_of(store)
     as_json = True if store.json or own.log_format == "json" else None if own.log_format == "auto" else False
-    undo = configure(json=as_json, level=own.log_level)
+    undo = configure(json=as_json, level=own.log_level, filters=[TraceIds()])
     try:
         anyio.run(
             Daemon(settings, on_listening=lambda address: _say(output, address, as_document=store.json)).run

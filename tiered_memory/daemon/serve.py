@@ -59,7 +59,9 @@ class Daemon:
                 listener.should_exit = True
                 tasks.cancel_scope.cancel()
                 if traces is not None:
-                    await anyio.to_thread.run_sync(traces.close)
+                    # What is cancelled above would not wait for the last spans to go out.
+                    with anyio.CancelScope(shield=True):
+                        await anyio.to_thread.run_sync(traces.close)
         logger.info("stopped")
 
     async def _serve(self, serving: Serving, memory: TieredMemory) -> None:
