@@ -154,7 +154,7 @@ async def test_a_revoked_key_is_refused_at_once_and_told_of(memory: TieredMemory
     made = await memory.api_keys.create("x", grants=["audit"])
     ended = await memory.api_keys.revoke(made.key.id, "it leaked")
     refused(memory, made.secret)
-    assert (ended.revoked_at, ended.revoked_because) == (clock.now(), "it leaked")
+    assert (ended.good, ended.revoked_at, ended.revoked_because) == (False, clock.now(), "it leaked")
     clock.advance(60)
     assert await memory.api_keys.revoke(made.key.id, "again") == ended
     assert (await memory.api_keys.list()) == [ended]
@@ -182,6 +182,7 @@ async def test_both_keys_are_good_while_they_overlap(memory: TieredMemory, clock
     memory.api_keys.verify(new.secret)
     first, second = await memory.api_keys.list()
     assert (first.replaced_by, second.replaced_by) == (second.id, None)
+    assert (first.good, second.good) == (False, True)
 
 
 async def test_without_an_overlap_the_old_one_ends_at_once(memory: TieredMemory) -> None:

@@ -30,13 +30,14 @@ _SHAPE = re.compile(r"tm_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 class ApiKey:
     """An API key as its operator sees it: everything but the secret.
 
-    `prefix` is how the key's text begins. `tenant` and `user` bound it (None: any). `last_used_on` is a day in UTC.
+    `prefix` is how the key's text begins; `good` tells whether it is accepted now. `tenant` and `user` bound it (None: any). `last_used_on` is a day in UTC.
     One that was rotated names its successor in `replaced_by` and expires when their overlap ends.
     """
 
     id: str
     name: str
     prefix: str
+    good: bool
     grants: tuple[Grant, ...]
     tenant: str | None
     user: str | None
