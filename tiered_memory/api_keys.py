@@ -1,7 +1,8 @@
 """Keeps API keys: sealed in the store's register, and in RAM, where a key is verified without waiting.
 
 One process owns a store, so its table is all there is to ask. A key bound to a person or a tenant goes with their
-erasure; what a crash left of such a key is dropped when the store opens.
+erasure; what a crash left of such a key is dropped when the store opens. What was revoked or dropped is in the erased
+list as well, so that no backup from before makes it good again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tiered_memory.errors import (
     UnauthenticatedError,
 )
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.highwater import ErasedEntry
 from tiered_memory.ledger import said
 from tiered_memory.model import Subject
 from tiered_memory.principals import Principal
@@ -31,6 +33,7 @@ from tiered_memory.privacy.api_keys import (
     KeyTerms,
     StoredKey,
     day_of,
+    digested,
     id_in,
     key_text,
     stored_key,
@@ -48,7 +51,7 @@ NONE_SUCH = "there is no API key of this id"
 ENDED = (
     "this API key was revoked, has expired or was rotated already: create another, or rotate its successor"
 )
-ERASED = "erased"
+ERASED, AGAIN = "erased", "applied again"
 _NOBODY = bytes(32)
 
 
@@ -68,10 +71,18 @@ class ApiKeys:
     async def load(self) -> None:
         """Read the keys, and drop those whose person or tenant was erased, or which ended long ago."""
         async with self._turn:
-            for entry in await self._register.common(STORE, KIND):
-                self._hold([stored_key(entry.id, entry.at_us, entry.version, entry.fields)])
+            self._hold(await self._stored())
             await self._drop([one for one in self.all() if await self._is_orphan(one)], ERASED)
             await self._forget_old()
+
+    async def apply_list(self) -> None:
+        """After a restore: drop the keys that ended when the backup did not know of it yet."""
+        if not self._core.marks.must_apply:
+            return
+        good = [one for one in await self._stored() if one.revoked_us is None]
+        ended = {one.subject for one in await self._core.marks.erased()} if good else set()
+        async with self._turn:
+            await self._drop([one for one in good if self._listed(one) in ended], AGAIN)
 
     def all(self) -> list[StoredKey]:
         """Return every key that is kept, oldest first."""
@@ -94,7 +105,7 @@ class ApiKeys:
         key_id = id_in(presented)
         held = self._table.get(key_id or "")
         same = hmac.compare_digest(
-            self._digest(presented if isinstance(presented, str) and key_id else ""),
+            self._name(digested(presented if isinstance(presented, str) and key_id else "")),
             _NOBODY if held is None else held.digest,
         )
         now_us = self._core.now_us()
@@ -129,6 +140,7 @@ class ApiKeys:
             held = self._known(key_id)
             if held.revoked_us is None:
                 ended = replace(held, revoked_us=self._core.now_us(), revoked_because=reason)
+                await self._list([held])
                 await self._put([ended], self._leaf(AuditEvent.API_KEY_REVOKED, held, reason))
             return self._table[key_id]
 
@@ -182,8 +194,17 @@ class ApiKeys:
                 if self._used.get(key_id) == day:
                     del self._used[key_id]
 
-    def _digest(self, text: str) -> bytes:
-        return self._name(b"api_key/secret/" + text.encode())
+    async def _stored(self) -> list[StoredKey]:
+        entries = await self._register.common(STORE, KIND)
+        return [stored_key(one.id, one.at_us, one.version, one.fields) for one in entries]
+
+    def _listed(self, one: StoredKey) -> str:
+        """Return a key's name in the erased list: that of a subject who never was."""
+        return self._name(b"api_key/ended/" + one.id.encode()).hex()
+
+    async def _list(self, keys: Sequence[StoredKey]) -> None:
+        now_us = self._core.now_us()
+        await self._core.marks.add([ErasedEntry(self._listed(one), 1, now_us) for one in keys])
 
     def _known(self, key_id: str) -> StoredKey:
         held = self._table.get(key_id)
@@ -202,7 +223,7 @@ class ApiKeys:
         made = StoredKey(
             id=key_id,
             terms=terms,
-            digest=self._digest(text),
+            digest=self._name(digested(text)),
             at_us=self._core.now_us(),
             tenant_generation=tenant,
             user_generation=user,
@@ -236,17 +257,13 @@ class ApiKeys:
         )
 
     async def _is_erased(self, subject: Subject, generation: int) -> bool:
-        """A store from before the person came knows nothing of the erasure: the erased list does."""
+        """Nobody is served of a tenant whose directory is not open: its persons' keys wait for that."""
         try:
             core = self.core_of(subject.tenant)
         except (TenantUnavailableError, TenantUnknownError):
             return False
-        pseudonym = core.names.subject(subject)
-        row = await core.state.read(GetSubject(pseudonym))
-        if row is not None:
-            return row.generation > generation
-        listed = (one for one in await core.marks.erased() if not one.purpose and not one.memory)
-        return any(one.subject == pseudonym.hex() and one.generation > generation for one in listed)
+        row = await core.state.read(GetSubject(core.names.subject(subject)))
+        return row is not None and row.generation > generation
 
     async def _forget_old(self) -> None:
         now_us = self._core.now_us()
@@ -257,7 +274,7 @@ class ApiKeys:
 
     async def _put(self, keys: Sequence[StoredKey], *leaves: AuditLeaf) -> None:
         """Whoever gives up waiting must not leave the table behind what was committed."""
-        rows = tuple(self._register.common_row(STORE, _entry(one)) for one in keys)
+        rows = tuple(self._register.common_row(STORE, entry_of(one)) for one in keys)
         with anyio.CancelScope(shield=True):
             if not await self._core.state.write(PutEntries(rows, leaves)):
                 raise ConflictError(CHANGED)
@@ -269,6 +286,7 @@ class ApiKeys:
         ids = [one.id for one in keys]
         leaves = [self._leaf(AuditEvent.API_KEY_REVOKED, one, because=reason) for one in keys]
         with anyio.CancelScope(shield=True):
+            await self._list(keys)
             await self._register.drop(STORE, KIND, ids, *leaves)
             self._let_go(ids)
             await self._core.state.checkpoint()
@@ -304,7 +322,8 @@ class ApiKeys:
         )
 
 
-def _entry(one: StoredKey) -> Entry:
+def entry_of(one: StoredKey) -> Entry:
+    """Return what the register keeps of a key."""
     return Entry(
         id=one.id, kind=KIND, status=one.status, at_us=one.at_us, fields=one.fields(), version=one.version
     )

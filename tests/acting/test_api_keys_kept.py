@@ -214,19 +214,35 @@ async def test_what_a_cut_erasure_left_of_a_key_is_dropped_when_the_store_opens(
         assert sqlite_rows(data, "register") == []
 
 
-async def test_a_backup_from_before_brings_no_key_of_an_erased_person_back(
-    data: Path, tmp_path: Path
-) -> None:
+async def test_a_backup_from_before_brings_no_key_back_that_ended(data: Path, tmp_path: Path) -> None:
     async with opened(data) as memory:
-        made = await memory.api_keys.create("x", grants=["rights"], tenant="acme", user="alice")
+        await memory.tenants.register("bought")
+        bounds: dict[str, Any] = {
+            "person": {"tenant": "acme", "user": "alice"},
+            "tenant": {"tenant": "bought"},
+            "revoked": {},
+            "revoked before": {},
+            "good": {},
+        }
+        made = {
+            name: await memory.api_keys.create(name, grants=["rights"], **bound)
+            for name, bound in bounds.items()
+        }
+        await memory.api_keys.revoke(made["revoked before"].key.id, "leaked")
         await memory.backup(tmp_path / "archive")
         await lived(memory)
         await memory.user("alice", tenant="acme").erase(reason="request")
+        await memory.tenants.erase("bought", "contract ended")
+        await memory.api_keys.revoke(made["revoked"].key.id, "leaked")
     again = tmp_path / "again"
     await TieredMemory.restore(tmp_path / "archive", again, erased_list=data / "erased.log")
     _hand_over_keys(data, again)
     async with opened(again) as memory:
-        refused(memory, made.secret)
+        assert {one.name for one in await memory.api_keys.list()} == {"good", "revoked before"}
+        memory.api_keys.verify(made.pop("good").secret)
+        for one in made.values():
+            refused(memory, one.secret)
+        assert (await leaves(memory)).count(b"applied again") == 3
 
 
 def _hand_over_keys(old: Path, new: Path) -> None:

@@ -175,6 +175,11 @@ def key_text(key_id: str, secret: bytes) -> str:
     return f"{PREFIX}{key_id}_{base64.urlsafe_b64encode(secret).decode().rstrip('=')}"
 
 
+def digested(text: str) -> bytes:
+    """Return what the digest of a key's text is over; the prefix parts it from other uses of the same MAC key."""
+    return b"api_key/secret/" + text.encode()
+
+
 def id_in(presented: object) -> str | None:
     """Return the id in what is presented as a key's text; None when that has not the form of one."""
     found = _SHAPE.fullmatch(presented) if isinstance(presented, str) else None
