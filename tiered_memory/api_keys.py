@@ -14,13 +14,7 @@ from dataclasses import replace
 import anyio
 
 from tiered_memory.core import Core
-from tiered_memory.errors import (
-    ConflictError,
-    NotFoundError,
-    TenantUnavailableError,
-    TenantUnknownError,
-    UnauthenticatedError,
-)
+from tiered_memory.errors import ConflictError, NotFoundError, UnauthenticatedError
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.ledger import said
@@ -40,7 +34,8 @@ from tiered_memory.privacy.api_keys import (
 )
 from tiered_memory.privacy.tenancy import TenantStatus
 from tiered_memory.register import CHANGED, Entry, Register
-from tiered_memory.state.commands import GetSubject
+from tiered_memory.state.base import SubjectState
+from tiered_memory.state.commands import GetSubject, SubjectsInState
 from tiered_memory.state.register import PutEntries
 
 STORE = b""
@@ -56,7 +51,11 @@ _NOBODY = bytes(32)
 
 
 class ApiKeys:
-    """Makes, ends and verifies API keys. `core_of` finds the core of the runtime that a tenant's data is in."""
+    """Makes, ends and verifies API keys.
+
+    `core_of` finds the core of the runtime that a tenant's data is in; `keeper` has the keys of this runtime's persons:
+    the main runtime's, which keeps all there are.
+    """
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -67,22 +66,37 @@ class ApiKeys:
         self._used: dict[str, int] = {}
         self._turn = anyio.Lock()
         self.core_of: Callable[[str], Core] = lambda _: core
+        self.keeper = self
 
     async def load(self) -> None:
-        """Read the keys, and drop those whose person or tenant was erased, or which ended long ago."""
+        """Read the keys; drop those that ended long ago, or when a restored backup did not know of it yet.
+
+        Before erasures that were cut short go on: afterwards nothing tells whose they were.
+        """
+        self._hold(await self._stored())
+        if self._core.marks.must_apply and self._table:
+            ended = {one.subject for one in await self._core.marks.erased()}
+            await self._drop_if(lambda one: one.revoked_us is None and self._listed(one) in ended, AGAIN)
+        await self.keeper.drop_erasing(self._core)
         async with self._turn:
-            self._hold(await self._stored())
-            await self._drop([one for one in self.all() if await self._is_orphan(one)], ERASED)
             await self._forget_old()
 
-    async def apply_list(self) -> None:
-        """After a restore: drop the keys that ended when the backup did not know of it yet."""
-        if not self._core.marks.must_apply:
-            return
-        good = [one for one in await self._stored() if one.revoked_us is None]
-        ended = {one.subject for one in await self._core.marks.erased()} if good else set()
-        async with self._turn:
-            await self._drop([one for one in good if self._listed(one) in ended], AGAIN)
+    async def drop_erasing(self, core: Core) -> None:
+        """Drop the keys of those whose erasure in the runtime of `core` was cut short."""
+        rows = await core.state.read(SubjectsInState(SubjectState.ERASING))
+        lives = {row.subject: row.generation for row in rows}
+
+        def is_over(one: StoredKey) -> bool:
+            tenant, user = one.terms.tenant, one.terms.user
+            if not lives or tenant is None or user is None:
+                return False
+            return lives.get(core.names.subject(Subject(tenant, user)), 0) > one.user_generation
+
+        await self._drop_if(is_over, ERASED)
+
+    async def drop_ended_tenants(self) -> None:
+        """Drop the keys of tenants whose erasure was cut short; the book of tenants has been read."""
+        await self._drop_if(self._outlived_tenant, ERASED)
 
     def all(self) -> list[StoredKey]:
         """Return every key that is kept, oldest first."""
@@ -170,15 +184,11 @@ class ApiKeys:
     async def drop_user(self, subject: Subject) -> None:
         """Drop the keys that are bound to a person: no byte of them stays."""
         bound = (subject.tenant, subject.user)
-        async with self._turn:
-            gone = [one for one in self._table.values() if (one.terms.tenant, one.terms.user) == bound]
-            await self._core.ballast.spend(lambda: self._drop(gone, ERASED))
+        await self._drop_if(lambda one: (one.terms.tenant, one.terms.user) == bound, ERASED)
 
     async def drop_tenant(self, tenant: str) -> None:
         """Drop the keys that are bound to a tenant, or to a person of it."""
-        async with self._turn:
-            gone = [one for one in self._table.values() if one.terms.tenant == tenant]
-            await self._core.ballast.spend(lambda: self._drop(gone, ERASED))
+        await self._drop_if(lambda one: one.terms.tenant == tenant, ERASED)
 
     async def flush(self) -> None:
         """Write on which days keys were used last."""
@@ -242,28 +252,13 @@ class ApiKeys:
         row = await core.state.read(GetSubject(core.names.subject(Subject(terms.tenant, terms.user))))
         return tenant, 0 if row is None else row.generation
 
-    async def _is_orphan(self, held: StoredKey) -> bool:
-        """Tell whether a key's person or tenant was erased since it was made."""
-        terms = held.terms
-        if terms.tenant is None:
+    def _outlived_tenant(self, held: StoredKey) -> bool:
+        if held.terms.tenant is None:
             return False
-        entry = self._core.tenancy.entries.get(self._core.names.tenant(terms.tenant))
-        if entry is not None and (
-            entry.status is TenantStatus.ERASING or entry.generation > held.tenant_generation
-        ):
-            return True
-        return terms.user is not None and await self._is_erased(
-            Subject(terms.tenant, terms.user), held.user_generation
-        )
-
-    async def _is_erased(self, subject: Subject, generation: int) -> bool:
-        """Nobody is served of a tenant whose directory is not open: its persons' keys wait for that."""
-        try:
-            core = self.core_of(subject.tenant)
-        except (TenantUnavailableError, TenantUnknownError):
+        entry = self._core.tenancy.entries.get(self._core.names.tenant(held.terms.tenant))
+        if entry is None:
             return False
-        row = await core.state.read(GetSubject(core.names.subject(subject)))
-        return row is not None and row.generation > generation
+        return entry.status is TenantStatus.ERASING or entry.generation > held.tenant_generation
 
     async def _forget_old(self) -> None:
         now_us = self._core.now_us()
@@ -280,11 +275,15 @@ class ApiKeys:
                 raise ConflictError(CHANGED)
             self._hold(replace(one, version=one.version + 1) for one in keys)
 
-    async def _drop(self, keys: Sequence[StoredKey], reason: str) -> None:
-        if not keys:
-            return
+    async def _drop_if(self, unwanted: Callable[[StoredKey], bool], because: str) -> None:
+        async with self._turn:
+            gone = [one for one in self._table.values() if unwanted(one)]
+            if gone:
+                await self._core.ballast.spend(lambda: self._drop(gone, because))
+
+    async def _drop(self, keys: Sequence[StoredKey], because: str) -> None:
         ids = [one.id for one in keys]
-        leaves = [self._leaf(AuditEvent.API_KEY_REVOKED, one, because=reason) for one in keys]
+        leaves = [self._leaf(AuditEvent.API_KEY_REVOKED, one, because=because) for one in keys]
         with anyio.CancelScope(shield=True):
             await self._list(keys)
             await self._register.drop(STORE, KIND, ids, *leaves)

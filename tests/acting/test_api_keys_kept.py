@@ -276,6 +276,20 @@ async def test_a_person_erased_in_a_directory_of_a_tenant_s_own_loses_keys(data:
         refused(memory, made.secret)
 
 
+async def test_what_a_cut_erasure_in_a_tenant_s_own_directory_left_is_dropped(data: Path) -> None:
+    async with opened(data, settings={"redis_url": "local"}) as memory:
+        await memory.tenants.register("acme", isolation="moderate")
+        await lived(memory)
+        made = await memory.api_keys.create("x", grants=["rights"], tenant="acme", user="alice")
+        bob = await memory.api_keys.create("x", grants=["rights"], tenant="acme", user="bob")
+        async with keeping_entries(memory):
+            with pytest.raises(StateStoreError):
+                await memory.user("alice", tenant="acme").erase(reason="request")
+    async with opened(data, settings={"redis_url": "local"}) as memory:
+        refused(memory, made.secret)
+        memory.api_keys.verify(bob.secret)
+
+
 async def test_what_a_tenant_s_cut_erasure_left_is_dropped_when_the_store_opens(data: Path) -> None:
     async with opened(data) as memory:
         await memory.tenants.register("acme")
