@@ -16,6 +16,7 @@ from support import everything_at_rest, log_bytes, opened, parts_of, raw_bytes, 
 
 from tiered_memory import TieredMemory
 from tiered_memory.errors import (
+    ErasureIncompleteError,
     StateStoreError,
     TenantUnavailableError,
     TenantUnknownError,
@@ -149,10 +150,31 @@ async def test_a_key_of_an_erased_person_is_gone_to_the_last_byte(data: Path, cl
         assert (await leaves(memory)).count(b'"api_key_revoked"') == 1
 
 
-async def test_an_ephemeral_person_s_key_goes_too(memory: TieredMemory) -> None:
+async def test_an_ephemeral_person_s_key_goes_too(memory: TieredMemory, data: Path) -> None:
     made = await memory.api_keys.create("x", grants=["rights"], tenant="acme", user="guest")
+    (row,) = sqlite_rows(data, "register")
     await memory.user("guest", tenant="acme").erase(reason="request")
     refused(memory, made.secret)
+    assert log_bytes(data) == 0
+    assert row["sealed"] not in state_pages(data)
+
+
+async def test_a_key_that_was_made_amid_an_erasure_is_the_next_life_s(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stuck(*_: object, **__: object) -> None:
+        raise ErasureIncompleteError
+
+    async with opened(data) as memory:
+        await lived(memory)
+        old = await memory.api_keys.create("old", grants=["rights"], tenant="acme", user="alice")
+        monkeypatch.setattr(parts_of(memory).eraser, "_empty", stuck)
+        with pytest.raises(ErasureIncompleteError):
+            await memory.user("alice", tenant="acme").erase(reason="request")
+        refused(memory, old.secret)
+        new = await memory.api_keys.create("new", grants=["rights"], tenant="acme", user="alice")
+    async with opened(data) as memory:
+        memory.api_keys.verify(new.secret)
 
 
 async def test_the_next_life_of_a_person_has_keys_of_its_own(data: Path) -> None:
