@@ -1,7 +1,8 @@
 """Keeps API keys: sealed in the store's register, and in RAM, where a key is verified without waiting.
 
 One process owns a store, so its table is all there is to ask. A key bound to a person or a tenant goes with their
-erasure; what a crash left of such a key is dropped when the store opens.
+erasure; what a crash left of such a key is dropped when the store opens. What was revoked or dropped is in the erased
+list as well, so that no backup from before makes it good again.
 """
 
 from __future__ import annotations
@@ -13,14 +14,9 @@ from dataclasses import replace
 import anyio
 
 from tiered_memory.core import Core
-from tiered_memory.errors import (
-    ConflictError,
-    NotFoundError,
-    TenantUnavailableError,
-    TenantUnknownError,
-    UnauthenticatedError,
-)
+from tiered_memory.errors import ConflictError, NotFoundError, UnauthenticatedError
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
+from tiered_memory.highwater import ErasedEntry
 from tiered_memory.ledger import said
 from tiered_memory.model import Subject
 from tiered_memory.principals import Principal
@@ -31,13 +27,15 @@ from tiered_memory.privacy.api_keys import (
     KeyTerms,
     StoredKey,
     day_of,
+    digested,
     id_in,
     key_text,
     stored_key,
 )
 from tiered_memory.privacy.tenancy import TenantStatus
 from tiered_memory.register import CHANGED, Entry, Register
-from tiered_memory.state.commands import GetSubject
+from tiered_memory.state.base import SubjectState
+from tiered_memory.state.commands import GetSubject, SubjectsInState
 from tiered_memory.state.register import PutEntries
 
 STORE = b""
@@ -48,12 +46,16 @@ NONE_SUCH = "there is no API key of this id"
 ENDED = (
     "this API key was revoked, has expired or was rotated already: create another, or rotate its successor"
 )
-ERASED = "erased"
+ERASED, AGAIN = "erased", "applied again"
 _NOBODY = bytes(32)
 
 
 class ApiKeys:
-    """Makes, ends and verifies API keys. `core_of` finds the core of the runtime that a tenant's data is in."""
+    """Makes, ends and verifies API keys.
+
+    `core_of` finds the core of the runtime that a tenant's data is in; `keeper` has the keys of this runtime's persons:
+    the main runtime's, which keeps all there are.
+    """
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -64,14 +66,37 @@ class ApiKeys:
         self._used: dict[str, int] = {}
         self._turn = anyio.Lock()
         self.core_of: Callable[[str], Core] = lambda _: core
+        self.keeper = self
 
     async def load(self) -> None:
-        """Read the keys, and drop those whose person or tenant was erased, or which ended long ago."""
+        """Read the keys; drop those that ended long ago, or when a restored backup did not know of it yet.
+
+        Before erasures that were cut short go on: afterwards nothing tells whose they were.
+        """
+        self._hold(await self._stored())
+        if self._core.marks.must_apply and self._table:
+            ended = {one.subject for one in await self._core.marks.erased()}
+            await self._drop_if(lambda one: one.revoked_us is None and self._listed(one) in ended, AGAIN)
+        await self.keeper.drop_erasing(self._core)
         async with self._turn:
-            for entry in await self._register.common(STORE, KIND):
-                self._hold([stored_key(entry.id, entry.at_us, entry.version, entry.fields)])
-            await self._drop([one for one in self.all() if await self._is_orphan(one)], ERASED)
             await self._forget_old()
+
+    async def drop_erasing(self, core: Core) -> None:
+        """Drop the keys of those whose erasure in the runtime of `core` was cut short."""
+        rows = await core.state.read(SubjectsInState(SubjectState.ERASING))
+        lives = {row.subject: row.generation for row in rows}
+
+        def is_over(one: StoredKey) -> bool:
+            tenant, user = one.terms.tenant, one.terms.user
+            if not lives or tenant is None or user is None:
+                return False
+            return lives.get(core.names.subject(Subject(tenant, user)), 0) > one.user_generation
+
+        await self._drop_if(is_over, ERASED)
+
+    async def drop_ended_tenants(self) -> None:
+        """Drop the keys of tenants whose erasure was cut short; the book of tenants has been read."""
+        await self._drop_if(self._outlived_tenant, ERASED)
 
     def all(self) -> list[StoredKey]:
         """Return every key that is kept, oldest first."""
@@ -94,7 +119,7 @@ class ApiKeys:
         key_id = id_in(presented)
         held = self._table.get(key_id or "")
         same = hmac.compare_digest(
-            self._digest(presented if isinstance(presented, str) and key_id else ""),
+            self._name(digested(presented if isinstance(presented, str) and key_id else "")),
             _NOBODY if held is None else held.digest,
         )
         now_us = self._core.now_us()
@@ -129,6 +154,7 @@ class ApiKeys:
             held = self._known(key_id)
             if held.revoked_us is None:
                 ended = replace(held, revoked_us=self._core.now_us(), revoked_because=reason)
+                await self._list([held])
                 await self._put([ended], self._leaf(AuditEvent.API_KEY_REVOKED, held, reason))
             return self._table[key_id]
 
@@ -158,15 +184,11 @@ class ApiKeys:
     async def drop_user(self, subject: Subject) -> None:
         """Drop the keys that are bound to a person: no byte of them stays."""
         bound = (subject.tenant, subject.user)
-        async with self._turn:
-            gone = [one for one in self._table.values() if (one.terms.tenant, one.terms.user) == bound]
-            await self._core.ballast.spend(lambda: self._drop(gone, ERASED))
+        await self._drop_if(lambda one: (one.terms.tenant, one.terms.user) == bound, ERASED)
 
     async def drop_tenant(self, tenant: str) -> None:
         """Drop the keys that are bound to a tenant, or to a person of it."""
-        async with self._turn:
-            gone = [one for one in self._table.values() if one.terms.tenant == tenant]
-            await self._core.ballast.spend(lambda: self._drop(gone, ERASED))
+        await self._drop_if(lambda one: one.terms.tenant == tenant, ERASED)
 
     async def flush(self) -> None:
         """Write on which days keys were used last."""
@@ -182,8 +204,17 @@ class ApiKeys:
                 if self._used.get(key_id) == day:
                     del self._used[key_id]
 
-    def _digest(self, text: str) -> bytes:
-        return self._name(b"api_key/secret/" + text.encode())
+    async def _stored(self) -> list[StoredKey]:
+        entries = await self._register.common(STORE, KIND)
+        return [stored_key(one.id, one.at_us, one.version, one.fields) for one in entries]
+
+    def _listed(self, one: StoredKey) -> str:
+        """Return a key's name in the erased list: that of a subject who never was."""
+        return self._name(b"api_key/ended/" + one.id.encode()).hex()
+
+    async def _list(self, keys: Sequence[StoredKey]) -> None:
+        now_us = self._core.now_us()
+        await self._core.marks.add([ErasedEntry(self._listed(one), 1, now_us) for one in keys])
 
     def _known(self, key_id: str) -> StoredKey:
         held = self._table.get(key_id)
@@ -202,7 +233,7 @@ class ApiKeys:
         made = StoredKey(
             id=key_id,
             terms=terms,
-            digest=self._digest(text),
+            digest=self._name(digested(text)),
             at_us=self._core.now_us(),
             tenant_generation=tenant,
             user_generation=user,
@@ -221,32 +252,13 @@ class ApiKeys:
         row = await core.state.read(GetSubject(core.names.subject(Subject(terms.tenant, terms.user))))
         return tenant, 0 if row is None else row.generation
 
-    async def _is_orphan(self, held: StoredKey) -> bool:
-        """Tell whether a key's person or tenant was erased since it was made."""
-        terms = held.terms
-        if terms.tenant is None:
+    def _outlived_tenant(self, held: StoredKey) -> bool:
+        if held.terms.tenant is None:
             return False
-        entry = self._core.tenancy.entries.get(self._core.names.tenant(terms.tenant))
-        if entry is not None and (
-            entry.status is TenantStatus.ERASING or entry.generation > held.tenant_generation
-        ):
-            return True
-        return terms.user is not None and await self._is_erased(
-            Subject(terms.tenant, terms.user), held.user_generation
-        )
-
-    async def _is_erased(self, subject: Subject, generation: int) -> bool:
-        """A store from before the person came knows nothing of the erasure: the erased list does."""
-        try:
-            core = self.core_of(subject.tenant)
-        except (TenantUnavailableError, TenantUnknownError):
+        entry = self._core.tenancy.entries.get(self._core.names.tenant(held.terms.tenant))
+        if entry is None:
             return False
-        pseudonym = core.names.subject(subject)
-        row = await core.state.read(GetSubject(pseudonym))
-        if row is not None:
-            return row.generation > generation
-        listed = (one for one in await core.marks.erased() if not one.purpose and not one.memory)
-        return any(one.subject == pseudonym.hex() and one.generation > generation for one in listed)
+        return entry.status is TenantStatus.ERASING or entry.generation > held.tenant_generation
 
     async def _forget_old(self) -> None:
         now_us = self._core.now_us()
@@ -257,18 +269,23 @@ class ApiKeys:
 
     async def _put(self, keys: Sequence[StoredKey], *leaves: AuditLeaf) -> None:
         """Whoever gives up waiting must not leave the table behind what was committed."""
-        rows = tuple(self._register.common_row(STORE, _entry(one)) for one in keys)
+        rows = tuple(self._register.common_row(STORE, entry_of(one)) for one in keys)
         with anyio.CancelScope(shield=True):
             if not await self._core.state.write(PutEntries(rows, leaves)):
                 raise ConflictError(CHANGED)
             self._hold(replace(one, version=one.version + 1) for one in keys)
 
-    async def _drop(self, keys: Sequence[StoredKey], reason: str) -> None:
-        if not keys:
-            return
+    async def _drop_if(self, unwanted: Callable[[StoredKey], bool], because: str) -> None:
+        async with self._turn:
+            gone = [one for one in self._table.values() if unwanted(one)]
+            if gone:
+                await self._core.ballast.spend(lambda: self._drop(gone, because))
+
+    async def _drop(self, keys: Sequence[StoredKey], because: str) -> None:
         ids = [one.id for one in keys]
-        leaves = [self._leaf(AuditEvent.API_KEY_REVOKED, one, because=reason) for one in keys]
+        leaves = [self._leaf(AuditEvent.API_KEY_REVOKED, one, because=because) for one in keys]
         with anyio.CancelScope(shield=True):
+            await self._list(keys)
             await self._register.drop(STORE, KIND, ids, *leaves)
             self._let_go(ids)
             await self._core.state.checkpoint()
@@ -304,7 +321,8 @@ class ApiKeys:
         )
 
 
-def _entry(one: StoredKey) -> Entry:
+def entry_of(one: StoredKey) -> Entry:
+    """Return what the register keeps of a key."""
     return Entry(
         id=one.id, kind=KIND, status=one.status, at_us=one.at_us, fields=one.fields(), version=one.version
     )

@@ -56,18 +56,19 @@ class ApiKeysFace:
         terms = _terms(name, grants, bounds, parts.core.clock.now())
         with timed(parts.core.observer, "rights"):
             made, text = await parts.api_keys.create(terms)
-        return NewApiKey(key=shown(made), secret=text)
+        return NewApiKey(key=_shown(made, parts), secret=text)
 
     async def list(self) -> ApiKeyList:
         """Return the keys, oldest first: those that are good, and those that ended within the last 90 days."""
-        return [shown(one) for one in self._parts().api_keys.all()]
+        parts = self._parts()
+        return [_shown(one, parts) for one in parts.api_keys.all()]
 
     async def revoke(self, key_id: str, reason: str) -> ApiKey:
         """End a key at once, for good; NotFoundError when there is none. Revoking again changes nothing."""
         check_text(reason, "reason", REASON_BYTES)
         parts = self._parts()
         with timed(parts.core.observer, "rights"):
-            return shown(await parts.api_keys.revoke(_known(key_id), reason))
+            return _shown(await parts.api_keys.revoke(_known(key_id), reason), parts)
 
     async def rotate(self, key_id: str, *, overlap_hours: float = 24) -> NewApiKey:
         """Make a successor with the same terms; the old key works for `overlap_hours` (0..720) more.
@@ -82,7 +83,7 @@ class ApiKeysFace:
         parts = self._parts()
         with timed(parts.core.observer, "rights"):
             made, text = await parts.api_keys.rotate(_known(key_id), overlap)
-        return NewApiKey(key=shown(made), secret=text)
+        return NewApiKey(key=_shown(made, parts), secret=text)
 
     def verify(self, presented: str) -> Principal:
         """Return who stands behind a key's text. It does not wait: it asks RAM, in a few microseconds.
@@ -104,13 +105,13 @@ class ApiKeysFace:
         return self._runtimes.main
 
 
-def shown(one: StoredKey) -> ApiKey:
-    """Return a key as its operator sees it."""
+def _shown(one: StoredKey, parts: Parts) -> ApiKey:
     terms = one.terms
     return ApiKey(
         id=one.id,
         name=terms.name,
         prefix=f"{PREFIX}{one.id}_",
+        good=one.good_at(parts.core.now_us()),
         grants=tuple(sorted(terms.grants)),
         tenant=terms.tenant,
         user=terms.user,

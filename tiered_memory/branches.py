@@ -157,7 +157,6 @@ class Branches:
         await self.main_runtime.start()
         try:
             await self.take_up_tenants()
-            await self._take_up_api_keys()
             await self._finish_roots()
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -167,16 +166,12 @@ class Branches:
     async def take_up_tenants(self) -> None:
         """Open the tenants' own runtimes beside the main one, and go on with erasures of tenants."""
         await self.main.tenants.load()
+        self.main.api_keys.core_of = lambda tenant: self.parts_of(tenant).core
+        await self.main.api_keys.drop_ended_tenants()
         for entry in self.main.tenants.every():
             await self._open_or_report(entry)
             if entry.status is TenantStatus.ERASING:
                 await self._resume(entry)
-
-    async def _take_up_api_keys(self) -> None:
-        """They lie in the main runtime's register, also those of tenants with directories of their own."""
-        keys = self.main.api_keys
-        keys.core_of = lambda tenant: self.parts_of(tenant).core
-        await keys.load()
 
     async def rotate_root(self) -> RootReport:
         """Put new root keys in the place of those of every directory; see `root_keys`.
@@ -340,6 +335,7 @@ class Branches:
     async def _opened(self, entry: Registered, directory: Path) -> Runtime:
         runtime = await build(self._settings_of(entry, directory), self._overrides_of())
         self._take_up(runtime.parts, entry)
+        runtime.parts.api_keys.keeper = self.main.api_keys
         runtime.parts.eraser.drop_credentials = self.main.api_keys.drop_user
         await runtime.start()
         return runtime

@@ -285,6 +285,7 @@ class Runtime:
         await parts.key_epochs.check_guards()
         await parts.eraser.apply_list()
         await parts.ended_purposes.apply_list()
+        await parts.api_keys.load()
         await _attempt(parts.key_epochs.resume, "an ended key epoch")
         await _attempt(parts.eraser.resume, "an interrupted erasure")
         reach("open.after_resume")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from api_key_tools import refused
 from support import opened, parts_of, sqlite_rows
@@ -154,7 +155,7 @@ async def test_a_revoked_key_is_refused_at_once_and_told_of(memory: TieredMemory
     made = await memory.api_keys.create("x", grants=["audit"])
     ended = await memory.api_keys.revoke(made.key.id, "it leaked")
     refused(memory, made.secret)
-    assert (ended.revoked_at, ended.revoked_because) == (clock.now(), "it leaked")
+    assert (ended.good, ended.revoked_at, ended.revoked_because) == (False, clock.now(), "it leaked")
     clock.advance(60)
     assert await memory.api_keys.revoke(made.key.id, "again") == ended
     assert (await memory.api_keys.list()) == [ended]
@@ -182,6 +183,7 @@ async def test_both_keys_are_good_while_they_overlap(memory: TieredMemory, clock
     memory.api_keys.verify(new.secret)
     first, second = await memory.api_keys.list()
     assert (first.replaced_by, second.replaced_by) == (second.id, None)
+    assert (first.good, second.good) == (False, True)
 
 
 async def test_without_an_overlap_the_old_one_ends_at_once(memory: TieredMemory) -> None:
@@ -277,11 +279,30 @@ async def test_keys_made_used_and_revoked_at_once_stay_apart(memory: TieredMemor
     assert len(await memory.api_keys.list()) == 20
 
 
+class GivenUp:
+    """A state store whose caller is gone as soon as a command is committed."""
+
+    def __init__(self, state: Any, scope: anyio.CancelScope) -> None:
+        self._state, self._scope = state, scope
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+    async def write(self, command: Any) -> Any:
+        done = await self._state.write(command)
+        self._scope.cancel()
+        await anyio.lowlevel.checkpoint()
+        return done
+
+
 async def test_who_gives_up_waiting_leaves_no_revoked_key_in_use(memory: TieredMemory) -> None:
     made = await memory.api_keys.create("x", grants=["audit"])
+    core = parts_of(memory).core
+    real = core.state
     with anyio.CancelScope() as scope:
-        scope.cancel()
+        object.__setattr__(core, "state", GivenUp(real, scope))
         await memory.api_keys.revoke(made.key.id, "leaked")
-    kept = (await memory.api_keys.list())[0].revoked_at
-    rows = sqlite_rows(memory._settings.data_dir, "register")
-    assert (kept is None) == (rows[0]["status"] == "active")
+    object.__setattr__(core, "state", real)
+    assert scope.cancel_called
+    refused(memory, made.secret)
+    assert [row["status"] for row in sqlite_rows(memory._settings.data_dir, "register")] == ["revoked"]

@@ -16,6 +16,7 @@ from support import everything_at_rest, log_bytes, opened, parts_of, raw_bytes, 
 
 from tiered_memory import TieredMemory
 from tiered_memory.errors import (
+    ErasureIncompleteError,
     StateStoreError,
     TenantUnavailableError,
     TenantUnknownError,
@@ -149,10 +150,31 @@ async def test_a_key_of_an_erased_person_is_gone_to_the_last_byte(data: Path, cl
         assert (await leaves(memory)).count(b'"api_key_revoked"') == 1
 
 
-async def test_an_ephemeral_person_s_key_goes_too(memory: TieredMemory) -> None:
+async def test_an_ephemeral_person_s_key_goes_too(memory: TieredMemory, data: Path) -> None:
     made = await memory.api_keys.create("x", grants=["rights"], tenant="acme", user="guest")
+    (row,) = sqlite_rows(data, "register")
     await memory.user("guest", tenant="acme").erase(reason="request")
     refused(memory, made.secret)
+    assert log_bytes(data) == 0
+    assert row["sealed"] not in state_pages(data)
+
+
+async def test_a_key_that_was_made_amid_an_erasure_is_the_next_life_s(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stuck(*_: object, **__: object) -> None:
+        raise ErasureIncompleteError
+
+    async with opened(data) as memory:
+        await lived(memory)
+        old = await memory.api_keys.create("old", grants=["rights"], tenant="acme", user="alice")
+        monkeypatch.setattr(parts_of(memory).eraser, "_empty", stuck)
+        with pytest.raises(ErasureIncompleteError):
+            await memory.user("alice", tenant="acme").erase(reason="request")
+        refused(memory, old.secret)
+        new = await memory.api_keys.create("new", grants=["rights"], tenant="acme", user="alice")
+    async with opened(data) as memory:
+        memory.api_keys.verify(new.secret)
 
 
 async def test_the_next_life_of_a_person_has_keys_of_its_own(data: Path) -> None:
@@ -214,19 +236,35 @@ async def test_what_a_cut_erasure_left_of_a_key_is_dropped_when_the_store_opens(
         assert sqlite_rows(data, "register") == []
 
 
-async def test_a_backup_from_before_brings_no_key_of_an_erased_person_back(
-    data: Path, tmp_path: Path
-) -> None:
+async def test_a_backup_from_before_brings_no_key_back_that_ended(data: Path, tmp_path: Path) -> None:
     async with opened(data) as memory:
-        made = await memory.api_keys.create("x", grants=["rights"], tenant="acme", user="alice")
+        await memory.tenants.register("bought")
+        bounds: dict[str, Any] = {
+            "person": {"tenant": "acme", "user": "alice"},
+            "tenant": {"tenant": "bought"},
+            "revoked": {},
+            "revoked before": {},
+            "good": {},
+        }
+        made = {
+            name: await memory.api_keys.create(name, grants=["rights"], **bound)
+            for name, bound in bounds.items()
+        }
+        await memory.api_keys.revoke(made["revoked before"].key.id, "leaked")
         await memory.backup(tmp_path / "archive")
         await lived(memory)
         await memory.user("alice", tenant="acme").erase(reason="request")
+        await memory.tenants.erase("bought", "contract ended")
+        await memory.api_keys.revoke(made["revoked"].key.id, "leaked")
     again = tmp_path / "again"
     await TieredMemory.restore(tmp_path / "archive", again, erased_list=data / "erased.log")
     _hand_over_keys(data, again)
     async with opened(again) as memory:
-        refused(memory, made.secret)
+        assert {one.name for one in await memory.api_keys.list()} == {"good", "revoked before"}
+        memory.api_keys.verify(made.pop("good").secret)
+        for one in made.values():
+            refused(memory, one.secret)
+        assert (await leaves(memory)).count(b"applied again") == 3
 
 
 def _hand_over_keys(old: Path, new: Path) -> None:
@@ -258,6 +296,20 @@ async def test_a_person_erased_in_a_directory_of_a_tenant_s_own_loses_keys(data:
         made = await memory.api_keys.create("x", grants=["rights"], tenant="acme", user="alice")
         await memory.user("alice", tenant="acme").erase(reason="request")
         refused(memory, made.secret)
+
+
+async def test_what_a_cut_erasure_in_a_tenant_s_own_directory_left_is_dropped(data: Path) -> None:
+    async with opened(data, settings={"redis_url": "local"}) as memory:
+        await memory.tenants.register("acme", isolation="moderate")
+        await lived(memory)
+        made = await memory.api_keys.create("x", grants=["rights"], tenant="acme", user="alice")
+        bob = await memory.api_keys.create("x", grants=["rights"], tenant="acme", user="bob")
+        async with keeping_entries(memory):
+            with pytest.raises(StateStoreError):
+                await memory.user("alice", tenant="acme").erase(reason="request")
+    async with opened(data, settings={"redis_url": "local"}) as memory:
+        refused(memory, made.secret)
+        memory.api_keys.verify(bob.secret)
 
 
 async def test_what_a_tenant_s_cut_erasure_left_is_dropped_when_the_store_opens(data: Path) -> None:

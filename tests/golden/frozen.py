@@ -18,6 +18,7 @@ import apsw
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from api_key_specimens import api_key_v1
 from register_specimens import register_v1
 from specimens import (
     CONTEXT,
@@ -348,6 +349,7 @@ SPECIMENS: dict[str, Callable[[], dict[str, Any]]] = {
     "ledger_export_v1": ledger_export_v1,
     "archive_v1": archive_v1,
     "register_v1": register_v1,
+    "api_key_v1": api_key_v1,
 }
 
 

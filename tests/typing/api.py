@@ -22,6 +22,7 @@ from tiered_memory import (
     User,
 )
 from tiered_memory.analytics.duckdb_views import Stats
+from tiered_memory.api_keys_face import ApiKeysFace
 from tiered_memory.archive import Archive
 from tiered_memory.archive_files import verify_archive
 from tiered_memory.archive_plan import ImportReport
@@ -34,6 +35,8 @@ from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.forget_model import ForgetBatch, MemoryEvent
 from tiered_memory.hold_model import Hold, HoldScope, PurgeRun
+from tiered_memory.principals import Grant, Principal
+from tiered_memory.privacy.api_keys import ApiKey, NewApiKey
 from tiered_memory.privacy.audit import Verdict
 from tiered_memory.privacy.checkpoint import SignedCheckpoint
 from tiered_memory.privacy.consent import ConsentEvent
@@ -260,3 +263,16 @@ async def operate_tenants(memory: TieredMemory) -> None:
     await memory.tenants.register("acme", quota="5")  # type: ignore[call-arg]
     await memory.tenants.register("acme", audit="no")  # type: ignore[arg-type]
     await memory.tenants.erase("acme")  # type: ignore[call-arg]
+
+
+async def operate_api_keys(memory: TieredMemory) -> None:
+    assert_type(memory.api_keys, ApiKeysFace)
+    made = await memory.api_keys.create("bot", grants=["memories:read", Grant.WRITE], tenant="acme")
+    assert_type(made, NewApiKey)
+    assert_type(made.secret, str)
+    assert_type(await memory.api_keys.list(), list[ApiKey])
+    assert_type(await memory.api_keys.rotate(made.key.id, overlap_hours=0.5), NewApiKey)
+    assert_type(await memory.api_keys.revoke(made.key.id, "leaked"), ApiKey)
+    assert_type(memory.api_keys.verify(made.secret), Principal)
+    await memory.api_keys.create("bot")  # type: ignore[call-arg]
+    await memory.api_keys.create("bot", grants=["audit"], until="soon")  # type: ignore[call-arg]

@@ -9,6 +9,7 @@ import typer
 
 from tiered_memory.cli import (
     access,
+    api_keys,
     archives,
     certificates,
     consents,
@@ -65,6 +66,7 @@ def build() -> typer.Typer:
         holding,
         reporting,
         keys,
+        api_keys,
         ledger,
         serving,
         mcp,

@@ -30,13 +30,14 @@ _SHAPE = re.compile(r"tm_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 class ApiKey:
     """An API key as its operator sees it: everything but the secret.
 
-    `prefix` is how the key's text begins. `tenant` and `user` bound it (None: any). `last_used_on` is a day in UTC.
+    `prefix` is how the key's text begins; `good` tells whether it is accepted now. `tenant` and `user` bound it (None: any). `last_used_on` is a day in UTC.
     One that was rotated names its successor in `replaced_by` and expires when their overlap ends.
     """
 
     id: str
     name: str
     prefix: str
+    good: bool
     grants: tuple[Grant, ...]
     tenant: str | None
     user: str | None
@@ -172,6 +173,11 @@ def stored_key(key_id: str, at_us: int, version: int, fields: Mapping[str, Any])
 def key_text(key_id: str, secret: bytes) -> str:
     """Return a key's text from its id (16 hex digits) and its secret (32 bytes)."""
     return f"{PREFIX}{key_id}_{base64.urlsafe_b64encode(secret).decode().rstrip('=')}"
+
+
+def digested(text: str) -> bytes:
+    """Return what the digest of a key's text is over; the prefix parts it from other uses of the same MAC key."""
+    return b"api_key/secret/" + text.encode()
 
 
 def id_in(presented: object) -> str | None:
