@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from tiered_memory.clock import Clock, stopwatch
 from tiered_memory.core import Core
-from tiered_memory.errors import HotTierError
+from tiered_memory.errors import HotTierError, StateStoreError
 from tiered_memory.formats.leaf import leaf_time_us
 from tiered_memory.metrics import (
     ConsentsStanding,
@@ -30,6 +30,7 @@ from tiered_memory.metrics import (
     RecordsStanding,
     RequestsStanding,
     TierHeld,
+    TierUp,
 )
 from tiered_memory.state import commands as c
 from tiered_memory.state import standings as s
@@ -89,6 +90,13 @@ class Gauges:
         Raises:
             StorageError: the state store could not be read; what was looked at before is reported.
         """
+        try:
+            await self._look()
+        except StateStoreError:
+            self._core.observer.observe(TierUp("state", up=False))
+            raise
+
+    async def _look(self) -> None:
         core, now_us = self._core, self._core.now_us()
         files = await anyio.to_thread.run_sync(_files, self._places)
         if files is not None:
@@ -98,6 +106,7 @@ class Gauges:
         core.observer.observe(await self._keys(files, now_us))
         core.observer.observe(await self._requests(now_us))
         everybody = await self._counted(now_us)
+        core.observer.observe(TierUp("state", up=True))
         core.observer.observe(ConsentsStanding(everybody.consents))
         core.observer.observe(await self._records(files, everybody, now_us))
 
