@@ -79,9 +79,10 @@ class _Everybody:
 class Gauges:
     """Looks, and reports to the core's observer: one fact for each matter."""
 
-    def __init__(self, core: Core, places: Places) -> None:
+    def __init__(self, core: Core, places: Places, people_per_page: int = PEOPLE_PER_PAGE) -> None:
         self._core = core
         self._places = places
+        self._people_per_page = people_per_page
         self._everybody: _Everybody | None = None
 
     async def look(self) -> None:
@@ -156,7 +157,7 @@ class Gauges:
     async def _cold(self) -> TierHeld:
         records, size, after = 0, 0, b""
         while True:
-            page = await self._core.state.read(s.TotalsPage(after, PEOPLE_PER_PAGE))
+            page = await self._core.state.read(s.TotalsPage(after, self._people_per_page))
             if page.last is None:
                 return TierHeld(records, size)
             records, size, after = records + page.records, size + page.size, page.last
@@ -164,7 +165,7 @@ class Gauges:
     async def _consents(self, now_us: int) -> Counter[str]:
         states, after = Counter[str](), b""
         while True:
-            page = await self._core.state.read(s.ConsentsPage(after, PEOPLE_PER_PAGE, now_us))
+            page = await self._core.state.read(s.ConsentsPage(after, self._people_per_page, now_us))
             if page.last is None:
                 return states
             states.update(page.states)
