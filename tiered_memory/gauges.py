@@ -38,7 +38,7 @@ from tiered_memory.tiers.base import Measured
 
 logger = logging.getLogger("tiered_memory")
 
-PEOPLE_PER_PAGE = 2_000
+PEOPLE_PER_PAGE = 250
 OVERDUE_LIMIT = 100_000
 """Memories past their deadline are counted up to so many."""
 REST = 200
