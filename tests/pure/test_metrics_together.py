@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiered_memory import metrics
-from tiered_memory.metrics import Fact, RecordingObserver, TierHeld
+from tiered_memory.metrics import Fact, FanOut, RecordingObserver, TierHeld, timed
+from tiered_memory.metrics.observers import Ended, begin_of
 from tiered_memory.metrics.together import MAIN, Standing, Together, combined
 
 KINDS: tuple[type, ...] = typing.get_args(Standing)
@@ -107,6 +108,21 @@ def test_what_happened_passes_as_it_is() -> None:
 
 def test_the_event_loop_has_one_ticker() -> None:
     assert heard((MAIN, metrics.LoopLag(0.1)), ("own", metrics.LoopLag(0.2))) == [metrics.LoopLag(0.1)]
+
+
+class Tracing(RecordingObserver):
+    def begin(self, op: str) -> Ended:
+        self.observe(metrics.AccessDenied(op))
+        return self.observe
+
+
+def test_who_hears_of_beginnings_hears_of_every_runtimes() -> None:
+    assert begin_of(Together(RecordingObserver()).part()) is None
+    observer = Tracing()
+    for part in (Together(observer).part(), Together(observer).part("own")):
+        with timed(FanOut(part), "search"):
+            pass
+    assert [fact.action for fact in observer.of(metrics.AccessDenied)] == ["search", "search"]
 
 
 def test_a_server_that_is_shared_is_counted_once() -> None:

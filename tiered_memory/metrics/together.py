@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any, TypeAlias
 
 from tiered_memory.metrics.facts import Fact
-from tiered_memory.metrics.observers import Observer
+from tiered_memory.metrics.observers import Observer, begin_of
 from tiered_memory.metrics.rights import OldestOverdueDeletion, Reindexed
 from tiered_memory.metrics.serving import LoopLag, RecallIndexState
 from tiered_memory.metrics.standing import (
@@ -51,6 +51,7 @@ class Together:
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
+        self.begin = begin_of(observer)
         self._lock = Lock()
         self._latest: dict[tuple[str, ...], dict[str, Standing]] = {}
 
@@ -86,6 +87,7 @@ class _Part:
         self._together = together
         self._name = name
         self._own_hot = own_hot
+        self.begin = together.begin
 
     def observe(self, fact: Fact) -> None:
         """See `Observer`."""
