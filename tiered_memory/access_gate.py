@@ -14,6 +14,7 @@ from tiered_memory.core import Core
 from tiered_memory.errors import AccessDeniedError, NotFoundError, StorageError
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.ledger import leaf_for
+from tiered_memory.metrics import AccessDenied
 from tiered_memory.model import Sensitivity, Subject
 from tiered_memory.privacy.access import ACTION_OF, Allowed, Refused, decide_access, decide_call
 from tiered_memory.privacy.access_log import AccessCall
@@ -84,6 +85,7 @@ class AccessGate:
             level = max(map(Sensitivity, beyond), key=tuple(Sensitivity).index)
             found = decide_access(self._core.policy, caller, ACTION_OF[op], level)
             if isinstance(found, Refused):
+                self._core.observer.observe(AccessDenied(found.action))
                 await self._enter(active, caller, found)
             raise NotFoundError
 
@@ -95,6 +97,7 @@ class AccessGate:
         Raises:
             AccessDeniedError: always.
         """
+        self._core.observer.observe(AccessDenied(refused.action))
         row = await self._core.state.read(c.GetSubject(self._core.names.subject(subject)))
         if row is not None and row.state in _OPEN:
             await self._enter(await self._directory.unread(subject, row), caller, refused)

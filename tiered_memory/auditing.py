@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiered_memory.audit_export import ExportReport, export
+from tiered_memory.metrics import timed
 from tiered_memory.privacy.audit import Verdict
 from tiered_memory.privacy.checkpoint import SignedCheckpoint
 from tiered_memory.runtime import PartsNow
@@ -23,12 +24,16 @@ class Ledger:
 
     async def checkpoint(self) -> SignedCheckpoint | None:
         """Return its newest signed head, None while it is empty; kept elsewhere it finds out a later rollback."""
-        return await self._parts().core.notary.note()
+        core = self._parts().core
+        with timed(core.observer, "ledger"):
+            return await core.notary.note()
 
     async def verify(self, known: tuple[SignedCheckpoint, ...] = ()) -> Verdict:
         """Look for any edit, drop, swap, truncation or fork, also against checkpoints `known` from earlier."""
-        await self._parts().accesses.flush()
-        return await self._parts().core.notary.verify(known)
+        parts = self._parts()
+        with timed(parts.core.observer, "ledger"):
+            await parts.accesses.flush()
+            return await parts.core.notary.verify(known)
 
     async def export(self, target: str | Path) -> ExportReport:
         """Write it into an empty or new directory, with the program that verifies it.
@@ -37,6 +42,7 @@ class Ledger:
             InvalidInputError: the directory is not empty.
             StorageError: it could not be written.
         """
-        core = self._parts().core
-        await self._parts().accesses.flush()
-        return await export(core.notary, core.clock, Path(target))
+        parts = self._parts()
+        with timed(parts.core.observer, "ledger"):
+            await parts.accesses.flush()
+            return await export(parts.core.notary, parts.core.clock, Path(target))

@@ -23,15 +23,8 @@ from tiered_memory.errors import (
     TieredMemoryError,
 )
 from tiered_memory.inflight import KeyedLocks
-from tiered_memory.metrics import (
-    BreakerChanged,
-    Fact,
-    JournalState,
-    Observer,
-    OldestOverdueDeletion,
-    RecallIndexState,
-    TierUp,
-)
+from tiered_memory.metrics import Observer
+from tiered_memory.metrics.together import Together
 from tiered_memory.privacy.tenancy import (
     Isolation,
     TenantCertificate,
@@ -57,28 +50,13 @@ USERS_SHARE = 4
 """A tenant's own runtime may use the RAM for active users that the main one may, divided by this."""
 
 
-STANDINGS = (RecallIndexState, TierUp, BreakerChanged, JournalState, OldestOverdueDeletion)
-"""Facts of which the newest holds: those of several runtimes would take each other's place."""
-
-
-class EventsOnly:
-    """Passes on what happened in a tenant's own runtime; how the store stands is for the main one to say."""
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-
-    def observe(self, fact: Fact) -> None:
-        """See `Observer`."""
-        if not isinstance(fact, STANDINGS):
-            self._observer.observe(fact)
-
-
 class Branches:
     """Opens, finds and closes the runtimes."""
 
     def __init__(self, settings: Settings, overrides: Overrides) -> None:
         self._settings = settings
-        self._overrides = overrides
+        self._together = None if overrides.observer is None else Together(overrides.observer)
+        self._overrides = replace(overrides, observer=self._heard_as())
         self.main_runtime: Runtime | None = None
         self._own: dict[str, Runtime] = {}
         self._turns = KeyedLocks[str]()
@@ -295,6 +273,7 @@ class Branches:
             closing = self._own.pop(entry.folder, None)
             if closing is not None:
                 await closing.stop()
+                self._unheard(entry)
 
         return Place(parts, directory, close)
 
@@ -325,6 +304,7 @@ class Branches:
             self._own.pop(entry.folder, None)
             with anyio.CancelScope(shield=True):
                 await runtime.stop()
+            self._unheard(entry)
             raise
 
     async def _follow(self, entry: Registered, own: Parts) -> None:
@@ -333,21 +313,30 @@ class Branches:
             await own.notices.take_up(await self.main.notices.all())
 
     async def _opened(self, entry: Registered, directory: Path) -> Runtime:
-        runtime = await build(self._settings_of(entry, directory), self._overrides_of())
+        runtime = await build(self._settings_of(entry, directory), self._overrides_of(entry))
         self._take_up(runtime.parts, entry)
         runtime.parts.api_keys.keeper = self.main.api_keys
         runtime.parts.eraser.drop_credentials = self.main.api_keys.drop_user
         await runtime.start()
         return runtime
 
-    def _overrides_of(self) -> Overrides:
+    def _overrides_of(self, entry: Registered) -> Overrides:
         """The embedding model is read only and large: there is one."""
-        observer = self._overrides.observer
-        return replace(
-            self._overrides,
-            embedder=self.main.core.embedder,
-            observer=None if observer is None else EventsOnly(observer),
-        )
+        observer = self._heard_as(entry)
+        return replace(self._overrides, embedder=self.main.core.embedder, observer=observer)
+
+    def _heard_as(self, entry: Registered | None = None) -> Observer | None:
+        """Return what a runtime reports to: how several stand is told in one."""
+        if self._together is None:
+            return None
+        if entry is None:
+            return self._together.part()
+        strict = entry.rules.isolation is Isolation.STRICT
+        return self._together.part(entry.folder, own_hot=strict or self.main.core.hot_address == LOCAL)
+
+    def _unheard(self, entry: Registered) -> None:
+        if self._together is not None:
+            self._together.leave(entry.folder)
 
     def _settings_of(self, entry: Registered, directory: Path) -> Settings:
         given, strict = self._settings, entry.rules.isolation is Isolation.STRICT

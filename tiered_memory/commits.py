@@ -14,7 +14,7 @@ from tiered_memory.drafts import Amendment, Draft, DraftWriter
 from tiered_memory.errors import ConsentRequiredError, QuotaExceededError
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
-from tiered_memory.guard import quarantine_leaf
+from tiered_memory.guard import quarantine_leaf, told_apart
 from tiered_memory.held import Tracked, state_of
 from tiered_memory.leaving import Quotas
 from tiered_memory.metrics import Routed
@@ -117,6 +117,9 @@ class Committer:
         if isinstance(outcome, (Repeated, Stale)):
             return outcome
         reach("append.after")
+        for draft in durable:
+            if draft.memory.quarantined:
+                self._core.observer.observe(told_apart(draft.memory))
         return Written(rows, key)
 
     def _hand_over(self, active: ActiveSubject, entries: Sequence[JournalEntry], seqs: Sequence[int]) -> None:

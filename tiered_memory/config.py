@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     """How often the strengths that uses changed are written."""
     forget_interval_seconds: float = Field(60.0, gt=0, le=86_400)
     """How often what is due is forgotten."""
+    gauges_interval_seconds: float = Field(15.0, gt=0, le=3600)
+    """How often it is looked at how the store stands, for the metrics: records, consents, requests, ages, disk."""
     forget_hook_seconds: float = Field(10.0, gt=0, le=600)
     """How long `before_forget` may take to answer; after that nothing is forgotten by decay in that run."""
     idempotency_hours: float = Field(24.0, gt=0, le=8760)

@@ -30,7 +30,7 @@ from tiered_memory.flusher import Flusher
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.formats.record import Features, decode_fields, memory_of, vectors_of
 from tiered_memory.formats.versions import Amended, corrected
-from tiered_memory.guard import quarantine_leaf, scanned
+from tiered_memory.guard import quarantine_leaf, scanned, told_apart
 from tiered_memory.held import HeldMemory
 from tiered_memory.held_records import indexed_turn
 from tiered_memory.inflight import InFlight
@@ -181,6 +181,8 @@ class Corrector:
                 self._operations.repeated(active, outcome.earlier, work.fingerprint)
                 return _Done.REPEATED
             if isinstance(outcome, Appended):
+                if after.apart is not None:
+                    self._core.observer.observe(told_apart(after.held.memory()))
                 return await self._shown(active, work, after)
             await self._check_there(active, work.memory_id)
         raise ConflictError(BUSY)

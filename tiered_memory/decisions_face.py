@@ -51,7 +51,7 @@ class DecisionsFace:
 
     async def list(self) -> Records:
         """Return the decisions recorded of this user, oldest first."""
-        async with self._scope.using("rights") as (parts, active):
+        async with self._scope.using("rights", called="decisions") as (parts, active):
             return await parts.decisions.all(active)
 
     async def explain(self, decision_id: str) -> DecisionExplanation:
@@ -60,7 +60,7 @@ class DecisionsFace:
         NotFoundError when no such decision is recorded of this user.
         """
         check_id(decision_id, "decision_id")
-        async with self._scope.using("explain") as (parts, active):
+        async with self._scope.using("explain", called="decisions") as (parts, active):
             record = await parts.decisions.used_by(active, decision_id)
             await parts.pager.bring(active, [one.memory_id for one in record.used])
             return parts.decisions.explained(active, record)
@@ -69,7 +69,7 @@ class DecisionsFace:
         """Note that the person asks for somebody to look at a decision (Art. 22(3)); NotFoundError as in `explain`."""
         check_id(decision_id, "decision_id")
         reason = check_words(reason, "reason", REASON_BYTES)
-        async with self._scope.using("rights") as (parts, active):
+        async with self._scope.using("rights", called="decisions") as (parts, active):
             return await parts.decisions.request_review(active, decision_id, reason)
 
     async def review(
@@ -82,7 +82,7 @@ class DecisionsFace:
             "outcome": check_words(outcome, "outcome", WORDS_BYTES),
             "note": _optional(note, "note"),
         }
-        async with self._scope.using("rights") as (parts, active):
+        async with self._scope.using("rights", called="decisions") as (parts, active):
             return await parts.decisions.review(active, decision_id, given)
 
 

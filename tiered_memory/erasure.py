@@ -23,6 +23,7 @@ from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.held_vault import Vault
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.ledger import leaf_for, said, subject_commitment
+from tiered_memory.metrics import ErasureDone, Laps
 from tiered_memory.model import Certificate, Subject, TierErasure
 from tiered_memory.notary import LedgerProof, proof_holds, read_proof
 from tiered_memory.state import commands as c
@@ -69,16 +70,28 @@ class Eraser:
 
     async def erase(self, subject: Subject, reason: str) -> Certificate:
         """Erase a subject, or finish an erasure of it that was interrupted, and return the certificate."""
+        laps = Laps()
+        try:
+            certificate = await self._erase(subject, reason, laps)
+        except StorageError as error:
+            outcome = "incomplete" if isinstance(error, ErasureIncompleteError) else "failed"
+            self._core.observer.observe(ErasureDone(outcome, {}))
+            raise
+        self._core.observer.observe(ErasureDone("verified", laps.all()))
+        return certificate
+
+    async def _erase(self, subject: Subject, reason: str, laps: Laps) -> Certificate:
         requested_at = self._core.clock.now()
         async with self._core.ballast.retaken(), self._directory.alone(subject):
             stored = await self._core.state.read(c.GetSubject(self._core.names.subject(subject)))
             if stored is not None and stored.state == SubjectState.ERASING:
                 await self.drop_credentials(subject)
-                done = await self._finish(stored)
+                done = await self._finish(stored, laps)
             else:
-                done = await self._begin(await self._directory.unread(subject, stored), reason)
+                done = await self._begin(await self._directory.unread(subject, stored), reason, laps)
             done = replace(done, retained=await self._vault.retained(self._core.names.subject(subject)))
             proof = await self._proof(done.leaf_index)
+            laps.end("certificate")
         return _with_proof(
             self._certificate(subject, reason, requested_at, done), proof, self._core.notary.sign
         )
@@ -93,7 +106,7 @@ class Eraser:
             logger.warning("the certificate has no proof of its place in the ledger: %s", error)
             return None
 
-    async def _begin(self, active: ActiveSubject, reason: str) -> _Done:
+    async def _begin(self, active: ActiveSubject, reason: str, laps: Laps) -> _Done:
         self._directory.forget(active)
         if not active.durable:
             await self.drop_credentials(active.subject)
@@ -106,9 +119,12 @@ class Eraser:
         await self.drop_credentials(active.subject)
         generation = active.ref.generation + 1
         await self._enter(active.ref.pseudonym, generation)
+        laps.end("fence")
         tiers = await self._empty(active.ref, durable=True)
+        laps.end("tiers")
         leaf = leaf_for(active, key, AuditEvent.ERASURE_FINISHED, now_us, detail=said(key, reason))
         index = await self._close(active.ref.pseudonym, generation, leaf)
+        laps.end("close")
         return _Done(keys_destroyed, generation, tiers, index)
 
     def _certificate(self, subject: Subject, reason: str, requested_at: datetime, done: _Done) -> Certificate:
@@ -137,17 +153,20 @@ class Eraser:
         interrupted = await self._core.state.read(c.SubjectsInState(SubjectState.ERASING))
         failure: StorageError | None = None
         for row in interrupted:
+            laps = Laps()
             try:
-                await self._finish(row)
+                await self._finish(row, laps)
             except StorageError as error:
                 failure = error
+            else:
+                self._core.observer.observe(ErasureDone("verified", laps.all()))
         if failure is not None:
             raise failure
         return len(interrupted)
 
     async def finish(self, row: SubjectRow) -> None:
         """Finish the erasure of a subject that is fenced already; raises ErasureIncompleteError."""
-        await self._finish(row)
+        await self._finish(row, Laps())
 
     async def apply_list(self) -> int:
         """Erase again what the erased list names and an older state brought back; return how many subjects."""
@@ -200,7 +219,7 @@ class Eraser:
             await self._vault.write(await self._directory.peek(row), begin)
         begun = await self._core.state.read(c.GetSubject(row.subject))
         if begun is not None:
-            await self._finish(begun)
+            await self._finish(begun, Laps())
 
     async def _fence(self, active: ActiveSubject, key: SealingKey, reason: str) -> int:
         """From here on no writer of the old generation commits, and nothing sealed opens."""
@@ -268,12 +287,14 @@ class Eraser:
         await self._core.mark()
         return index
 
-    async def _finish(self, row: SubjectRow) -> _Done:
+    async def _finish(self, row: SubjectRow, laps: Laps) -> _Done:
         """The key that named the subject in the ledger is gone by now: the closing leaf commits to chance."""
         ref = SubjectRef(row.subject, row.generation, row.incarnation)
         await self._core.state.checkpoint()
         await self._enter(row.subject, row.generation)
+        laps.end("fence")
         tiers = await self._empty(ref, durable=True)
+        laps.end("tiers")
         commitment = subject_commitment(self._core.keyring.ram_key(), row.subject)
         leaf = AuditLeaf(
             AuditEvent.ERASURE_FINISHED,
@@ -283,7 +304,9 @@ class Eraser:
             row.generation,
             reason="resumed",
         )
-        return _Done(0, row.generation, tiers, await self._close(row.subject, row.generation, leaf))
+        index = await self._close(row.subject, row.generation, leaf)
+        laps.end("close")
+        return _Done(0, row.generation, tiers, index)
 
 
 async def _nowhere(_: ActiveSubject) -> None:

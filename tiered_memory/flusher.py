@@ -12,10 +12,10 @@ import anyio
 
 from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
-from tiered_memory.errors import BacklogFullError, StorageError
+from tiered_memory.errors import BacklogFullError, ColdTierError, StorageError
 from tiered_memory.failpoints import reach
 from tiered_memory.inflight import KeyedLocks
-from tiered_memory.metrics import Flushed, JournalState
+from tiered_memory.metrics import Flushed, JournalState, TierUp
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import JournalEntry, JournalSize
 from tiered_memory.tiers.base import SubjectRef, TierRecord
@@ -53,6 +53,8 @@ class Flusher:
         self._records = 0
         self._bytes = 0
         self._wake = anyio.Event()
+        self._cold_up: bool | None = None
+        """None: nothing was asked of it yet."""
         self.last_error: StorageError | None = None
 
     @property
@@ -121,6 +123,7 @@ class Flusher:
             try:
                 await self.flush(pseudonym)
             except StorageError as error:
+                self._note_cold_failure(error)
                 failure = error
         if failure is not None:
             raise failure
@@ -155,6 +158,7 @@ class Flusher:
         backlog.compare = False
         backlog.failed = False
         self._settle(backlog, batch)
+        self._note_cold(up=True)
         self._core.observer.observe(Flushed(len(batch), stopwatch() - begun))
         self._report()
 
@@ -203,8 +207,18 @@ class Flusher:
         finally:
             self._flushing.discard(pseudonym)
 
+    def _note_cold(self, *, up: bool) -> None:
+        if up is not self._cold_up:
+            self._cold_up = up
+            self._core.observer.observe(TierUp("cold", up=up))
+
+    def _note_cold_failure(self, error: StorageError) -> None:
+        if isinstance(error, ColdTierError):
+            self._note_cold(up=False)
+
     def _note_failure(self, pseudonym: bytes, error: StorageError) -> None:
         """A backlog that cannot be flushed grows: the gauges must say so, and the log does once."""
+        self._note_cold_failure(error)
         self.last_error = error
         backlog = self._backlogs.get(pseudonym)
         if backlog is not None and not backlog.failed:

@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from tiered_memory.active import ActiveSubject
-from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
 from tiered_memory.erasure import Eraser
-from tiered_memory.errors import ErasureIncompleteError, NotFoundError
+from tiered_memory.errors import NotFoundError
 from tiered_memory.failpoints import reach
 from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.held import Tracked
@@ -18,7 +17,6 @@ from tiered_memory.holdings import Opened
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import Leavers
 from tiered_memory.ledger import leaf_for, said
-from tiered_memory.metrics import ErasureDone
 from tiered_memory.model import Certificate, Memory, Subject
 from tiered_memory.recall import Recall
 from tiered_memory.sessions import sessions_in, spoken_turns
@@ -156,14 +154,8 @@ class Fulfil:
             ErasureIncompleteError: a tier failed; the keys are gone, the rest is retried when the store opens
                 or `erase` is called again.
         """
-        begun = stopwatch()
-        try:
-            certificate = await self._inflight.complete(self._eraser.erase(subject, reason))
-            self._announcer.events.drop(subject)
-        except ErasureIncompleteError:
-            self._core.observer.observe(ErasureDone("incomplete", {}))
-            raise
-        self._core.observer.observe(ErasureDone("verified", {"certificate": stopwatch() - begun}))
+        certificate = await self._inflight.complete(self._eraser.erase(subject, reason))
+        self._announcer.events.drop(subject)
         return certificate
 
     async def _only_spoken(self, active: ActiveSubject, memory_id: str) -> bool:

@@ -14,6 +14,7 @@ from tiered_memory.core import Core
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.intake import Accepted
 from tiered_memory.ledger import leaf_for
+from tiered_memory.metrics import Quarantined
 from tiered_memory.model import Memory, Provenance, Role
 from tiered_memory.paging import Pager
 from tiered_memory.policy.guard_rules import GuardRules
@@ -70,6 +71,12 @@ def parents_of(provenance: Provenance | None) -> tuple[str, ...]:
 
 def _quarantined(memory: Memory, because: str) -> Memory:
     return replace(memory, quarantined=True, reasons=(*memory.reasons, f"quarantined: {because}"))
+
+
+def told_apart(memory: Memory) -> Quarantined:
+    """Return the fact that a memory was quarantined as it was written, by what it says or by what it comes from."""
+    derived = bool(memory.reasons) and memory.reasons[-1].endswith(DERIVED)
+    return Quarantined("derived" if derived else "scanned")
 
 
 def quarantine_leaf(active: ActiveSubject, memory: Memory, now_us: int) -> AuditLeaf:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tiered_memory.active import ActiveSubject
 from tiered_memory.bulk import in_bulk
+from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
 from tiered_memory.crypto.envelope import Place
 from tiered_memory.errors import CorruptionError, HotTierError, KeyUnavailableError
@@ -50,9 +51,10 @@ class Holdings:
         """Bring the memories of these rows into RAM; everything stored of the subject is read for it."""
         if not rows:
             return
+        begun = stopwatch()
         stored = {r.id: r for r in await self.records(active)}
         found = [stored[row.memory_id] for row in rows if is_current(row, stored)]
-        self._core.observer.observe(TierLookup("cold", bool(found)))
+        self._core.observer.observe(TierLookup("cold", bool(found), stopwatch() - begun))
         opened = await in_bulk(len(found), self.open_all, active, found)
         states = {row.memory_id: Tracked(row, state_of(row)) for row in rows}
         active.tracked.update({r.id: states[r.id] for r, _ in opened})
@@ -90,10 +92,12 @@ class Holdings:
         """Take up what an earlier process left in hot; without hot there is simply less."""
         if not active.keys:
             return
+        begun = stopwatch()
         try:
             records = await self._core.hot.scan(active.ref)
         except HotTierError:
             return
+        seconds = stopwatch() - begun
         now_us, opened, left = self._core.now_us(), list[Opened](), list[str]()
         for record in records:
             live = record.expires_at_us is not None and record.expires_at_us > now_us
@@ -103,7 +107,7 @@ class Holdings:
                 left += [] if found or record.id in active.damaged else [record.id]
         # Only what verifies may say how far the subject's order has come.
         active.last_order = max([active.last_order, *(record.order for record, _ in opened)])
-        self._core.observer.observe(TierLookup("hot", bool(opened)))
+        self._core.observer.observe(TierLookup("hot", bool(opened), seconds))
         self.admit(active, opened)
         # Hot was out of reach when these were removed, or they are of no use to anybody.
         with contextlib.suppress(HotTierError):

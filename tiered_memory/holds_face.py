@@ -82,7 +82,7 @@ class HoldsFace:
         For the hold's owner, and for nobody else: it is content, of tenants with directories of their own too. Returns
         how many records.
         """
-        with timed(self._runtimes.main.core.observer, "export"):
+        with timed(self._runtimes.main.core.observer, "hold_export"):
             return await self._holds.export(check_id(name, "name"), Path(path))
 
 
@@ -116,6 +116,6 @@ class Retention:
             raise InvalidInputError(f"'{INGESTED}' is no event: it is when a memory came")
         now = self._scope.parts().core.clock.now()
         moment = now if at is None else check_moment(at, "at", now)
-        async with self._scope.using("update") as (parts, active):
+        async with self._scope.using("update", called="retention_event") as (parts, active):
             await parts.directory.establish(active)
             await parts.holds.event(active, name, to_us(moment))

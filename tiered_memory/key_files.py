@@ -56,6 +56,15 @@ def source_of(settings: Settings, provider: str | None = None) -> RootSource:
     return WrappedRoot(keys_folder(settings) / WRAPPED_NAME, name, provider_of(name))
 
 
+def root_file(settings: Settings) -> Path | None:
+    """Return the file that has the root key, in clear or wrapped; None when it is given from outside."""
+    if settings.root_key is not None or settings.root_key_provider == ENV:
+        return None
+    if settings.root_key_provider == FILE:
+        return settings.root_key_file or settings.data_dir / "keys" / ROOT_NAME
+    return keys_folder(settings) / WRAPPED_NAME
+
+
 @dataclass(frozen=True, slots=True)
 class RootPlaces:
     """Where a root key lies, and where the next one does while it is changed."""

@@ -42,7 +42,7 @@ class Keys:
         chosen = None if tenant is None else check_id(tenant, "tenant")
         every = self._runtimes.every() if chosen is None else [self._runtimes.parts_of(chosen)]
         reports, sums = list[RotationReport](), _Sums(progress)
-        with timed(every[0].core.observer, "rights"):
+        with timed(every[0].core.observer, "keys"):
             for parts in every:
                 name = None if chosen is None else parts.core.names.tenant(chosen)
                 reports.append(await parts.key_epochs.rotate(name, sums.hear, discard=discard_damaged))
@@ -64,7 +64,7 @@ class Keys:
                 else the others' were.
             StorageError: an engine failed; opening the store, or the same call, goes on.
         """
-        with timed(self._runtimes.main.core.observer, "rights"):
+        with timed(self._runtimes.main.core.observer, "keys"):
             return await self._runtimes.rotate_root()
 
     async def status(self) -> list[EpochStatus]:

@@ -147,7 +147,7 @@ class TieredMemory:
         check_count(days, "days", high=MOST_DAYS)
         parts, candidate = self._parts(), await candidate_policy(policy)
         found = []
-        with timed(parts.core.observer, "explain"):
+        with timed(parts.core.observer, "forecast"):
             for one in self._branches.runtimes():
                 await one.parts.sweeper.write_uses()
                 found.append(await one.parts.forecaster.forecast(days, candidate))
@@ -206,7 +206,8 @@ class TieredMemory:
 
     async def stats(self) -> Stats:
         """Return statistics over everything held: counts, routing, importance, what falls due when."""
-        return merged_stats([await one.stats() for one in self._branches.runtimes()])
+        with timed(self._parts().core.observer, "stats"):
+            return merged_stats([await one.stats() for one in self._branches.runtimes()])
 
     async def backup(self, archive: str | Path, progress: Progress | None = None) -> BackupReport:
         """Write a consistent archive into the directory `archive` while everything goes on.
@@ -214,7 +215,9 @@ class TieredMemory:
         The root key and the epochs' guards are not in it: keep them apart. Tenants with a data directory of their own are not in it either:
         `tenants.backup` writes theirs, where their residency wants it. `progress` hears of users done and users in all.
         """
-        return await self._parts().backup.take(Path(archive), progress)
+        parts = self._parts()
+        with timed(parts.core.observer, "backup"):
+            return await parts.backup.take(Path(archive), progress)
 
     @staticmethod
     async def restore(

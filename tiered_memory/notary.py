@@ -84,6 +84,11 @@ class Notary:
         return self._incarnation
 
     @property
+    def signed_size(self) -> int:
+        """How many entries of the ledger the newest checkpoint covers."""
+        return 0 if self._newest is None else self._newest.checkpoint.size
+
+    @property
     def listed(self) -> Listed:
         """How long the file of checkpoints is."""
         return self._file.listed

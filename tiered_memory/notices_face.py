@@ -60,7 +60,7 @@ class Notices:
             **_checked(stated),
         )
         parts = self._parts()
-        with timed(parts.core.observer, "rights"):
+        with timed(parts.core.observer, "notice"):
             published = await parts.notices.publish(notice)
             for own in self._runtimes.every()[1:]:
                 await own.notices.take_up([published])
@@ -73,13 +73,13 @@ class Notices:
         """
         check_id(name, "name")
         parts = self._parts()
-        with timed(parts.core.observer, "rights"):
+        with timed(parts.core.observer, "notice"):
             return required_notice(await parts.notices.find(name, language and _language(language)))
 
     async def list(self) -> AllNotices:
         """Return every notice in the order of publication."""
         parts = self._parts()
-        with timed(parts.core.observer, "rights"):
+        with timed(parts.core.observer, "notice"):
             return await parts.notices.all()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
-from math import isfinite
+from math import inf
 from threading import Lock
 
 from prometheus_client.metrics_core import (
@@ -27,7 +27,10 @@ Key = tuple[str, ...]
 
 
 class _Keys:
-    """The label values of one family: known words stay, others become "other"."""
+    """The label values of one family: known words stay, others become "other".
+
+    Whoever has a series of a key already need not ask: it is made of known words.
+    """
 
     def __init__(self, family: Family, words: Vocabulary) -> None:
         self._sets = tuple(frozenset(getattr(words, one)) for one in family.labels.values())
@@ -49,14 +52,14 @@ class Numbers:
 
     def add(self, amount: float, *key: str) -> None:
         """Add a finite `amount` >= 0; any other would spoil the sum for the rest of the process."""
-        if isfinite(amount) and amount >= 0:
-            found = self._keys.canonical(key)
+        if 0 <= amount < inf:
+            found = key if key in self._values else self._keys.canonical(key)
             with self._lock:
                 self._values[found] = self._values.get(found, 0.0) + amount
 
     def put(self, value: float, *key: str) -> None:
         """Let the series be a finite `value` >= 0."""
-        if isfinite(value) and value >= 0:
+        if 0 <= value < inf:
             found = self._keys.canonical(key)
             with self._lock:
                 self._values[found] = value
@@ -84,19 +87,20 @@ class Distribution:
         self.family = family
         self._keys = _Keys(family, words)
         self._lock = Lock()
+        self._buckets = family.buckets
         self._bounds = (*map(str, family.buckets), "+Inf")
         self._sums: dict[Key, float] = dict.fromkeys(family.first_keys(words), 0.0)
         self._counts = {key: [0] * len(self._bounds) for key in self._sums}
 
     def record(self, amount: float, *key: str) -> None:
         """Count a finite `amount` >= 0 in its bucket."""
-        if not (isfinite(amount) and amount >= 0):
+        if not 0 <= amount < inf:
             return
-        found = self._keys.canonical(key)
+        found = key if key in self._sums else self._keys.canonical(key)
+        bucket = bisect_left(self._buckets, amount)
         with self._lock:
             self._sums[found] = self._sums.get(found, 0.0) + amount
-            counts = self._counts.setdefault(found, [0] * len(self._bounds))
-            counts[bisect_left(self.family.buckets, amount)] += 1
+            self._counts.setdefault(found, [0] * len(self._bounds))[bucket] += 1
 
     def collected(self) -> Metric:
         """Return the family as it is now."""

@@ -10,11 +10,12 @@ from tiered_memory.core import Core
 from tiered_memory.forgetting.placement import Decision, Keep, Purge
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.hold_model import PurgeRun
+from tiered_memory.metrics import PurgeRunNoted
 from tiered_memory.register import Entry, Register
 from tiered_memory.state.base import MemoryRow
 from tiered_memory.state.register import Entries
 
-PURGE_RUN = "purge_run"
+PURGE_RUN, PURGED = "purge_run", "purged"
 STORE = b""
 NEWEST = 400
 
@@ -24,8 +25,7 @@ def counted(rows: Iterable[MemoryRow], decisions: Iterable[Decision]) -> Counter
     levels = {row.memory_id: row.sensitivity for row in rows}
     taken = [one for one in decisions if not isinstance(one, Keep)]
     return Counter(
-        f"{'purged' if isinstance(one, Purge) else 'forgotten'}/{levels[one.id]}/{one.reason}"
-        for one in taken
+        f"{PURGED if isinstance(one, Purge) else 'forgotten'}/{levels[one.id]}/{one.reason}" for one in taken
     )
 
 
@@ -50,6 +50,8 @@ class PurgeLog:
             fields={"counts": dict(counts)},
         )
         await self._register.put_common(STORE, entry, leaf)
+        gone = sum(count for word, count in counts.items() if word.startswith(PURGED))
+        self._core.observer.observe(PurgeRunNoted(gone, sum(counts.values()) - gone))
         old = [row.entry_id for row in await self._core.state.read(Entries(STORE, PURGE_RUN))][:-NEWEST]
         if old:
             await self._register.drop(STORE, PURGE_RUN, old)

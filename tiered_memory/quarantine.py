@@ -9,6 +9,7 @@ from tiered_memory.formats.leaf import AuditEvent
 from tiered_memory.formats.record import amended, closed, decode_fields, memory_of, reopened
 from tiered_memory.inflight import InFlight
 from tiered_memory.ledger import leaf_for, said
+from tiered_memory.metrics import Quarantined
 from tiered_memory.model import Memory
 from tiered_memory.paging import Pager
 from tiered_memory.privacy.provenance_graph import heirs_without
@@ -70,6 +71,7 @@ class Quarantine:
             detail=said(key, reason),
         )
         await self._inflight.complete(self._reviser.carry_out(active, Change(plaintexts, leaves=(leaf,))))
+        self._core.observer.observe(Quarantined("caller"))
 
     async def release(self, active: ActiveSubject, memory_id: str, reason: str) -> Memory:
         """Make a quarantined memory one like the others. It takes nobody's place by that; its trust stays."""

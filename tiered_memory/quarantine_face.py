@@ -15,7 +15,7 @@ class QuarantineFace:
 
     async def list(self) -> list[Memory]:
         """Return the quarantined memories, newest first; the last of each one's `reasons` says why it is there."""
-        async with self._scope.using("list") as call:
+        async with self._scope.using("list", called="quarantine") as call:
             parts, active = call
             found = await parts.quarantine.quarantined(active)
             return call.showing(found if call.sight is None else call.sight.memories(active, found))
@@ -24,7 +24,7 @@ class QuarantineFace:
         """Keep a memory apart: stored, but found, shown and followed by nothing; what it superseded holds again."""
         check_memory_id(memory_id)
         check_text(reason, "reason", REASON_BYTES)
-        async with self._scope.using("update", memory_id) as (parts, active):
+        async with self._scope.using("update", memory_id, called="quarantine") as (parts, active):
             await parts.quarantine.put(active, memory_id, reason)
 
     async def release(self, memory_id: str, *, reason: str) -> Memory:
@@ -34,7 +34,7 @@ class QuarantineFace:
         """
         check_memory_id(memory_id)
         check_text(reason, "reason", REASON_BYTES)
-        async with self._scope.using("update", memory_id) as call:
+        async with self._scope.using("update", memory_id, called="quarantine") as call:
             parts, active = call
             found = await parts.quarantine.release(active, memory_id, reason)
             return found if call.sight is None else call.sight.bare(active, found)

@@ -14,6 +14,7 @@ from tiered_memory.accounts.judgement import Assessment
 from tiered_memory.accounts.merging import merged
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.intake import check_id, check_moment
+from tiered_memory.metrics import timed
 from tiered_memory.runtime import Parts
 from tiered_memory.runtimes import Runtimes
 
@@ -93,12 +94,13 @@ class Reports:
         first = last - PERIOD if since is None else check_moment(since, "since", now)
         if first >= last:
             raise InvalidInputError("since must lie before until")
-        facts = await self._of(parts, first, last)
-        if tenant is not None:
-            return facts
-        own = [one for one in self._runtimes.every() if one is not parts]
-        found = {_folder(one): await self._of(one, first, last) for one in own}
-        return merged(facts, found, self._runtimes.unavailable)
+        with timed(parts.core.observer, "reports"):
+            facts = await self._of(parts, first, last)
+            if tenant is not None:
+                return facts
+            own = [one for one in self._runtimes.every() if one is not parts]
+            found = {_folder(one): await self._of(one, first, last) for one in own}
+            return merged(facts, found, self._runtimes.unavailable)
 
     async def _of(self, parts: Parts, since: datetime, until: datetime) -> Facts:
         return await Accountant(parts, self._key_provider).facts(since, until)

@@ -16,6 +16,7 @@ from tiered_memory.errors import NotFoundError, StorageError, SubjectErasedError
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.formats.record import offset_minutes
 from tiered_memory.ledger import leaf_for
+from tiered_memory.metrics import DsarDone
 from tiered_memory.model import Certificate, Subject
 from tiered_memory.privacy.deadlines import MONTHS, due_at
 from tiered_memory.privacy.requests import Outcome, Request, Right, extension
@@ -106,7 +107,9 @@ class Requests:
             return _request(entry)
         fields = {**entry.fields, **given, "outcome": outcome.value, "closed": self._core.now_us()}
         changed = replace(entry, status=CLOSED, due_us=None, fields=fields)
-        return await self._put(active, changed, AuditEvent.REQUEST_CLOSED, outcome.value)
+        answered = await self._put(active, changed, AuditEvent.REQUEST_CLOSED, outcome.value)
+        self._observe_answer(answered.received_at)
+        return answered
 
     async def all(self, active: ActiveSubject) -> list[Request]:
         """Return a user's requests, oldest first."""
@@ -147,6 +150,8 @@ class Requests:
 
     async def erased(self, certificate: Certificate, asked: Sequence[Request]) -> None:
         """Keep that an erasure was done; where that fails, the ledger and the certificate say it all the same."""
+        for one in asked:
+            self._observe_answer(one.received_at)
         if not certificate.ledger_leaf:
             return  # nothing was held durably
         entry = Entry(
@@ -177,6 +182,10 @@ class Requests:
         now_us = self._core.now_us()
         leaf = leaf_for(active, active.own_key(), event, now_us, about=entry.id, reason=word)
         return _request(await self._register.put(active, entry, leaf))
+
+    def _observe_answer(self, received_at: datetime) -> None:
+        seconds = (self._core.clock.now() - received_at).total_seconds()
+        self._core.observer.observe(DsarDone("request", max(0.0, seconds)))
 
     async def _entry(self, active: ActiveSubject, request_id: str) -> Entry:
         entry = await self._register.get(active, KIND, request_id) if active.durable else None

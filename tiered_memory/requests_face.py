@@ -54,7 +54,7 @@ class UserRequests:
         )
         if not all(isinstance(one, date) for one in holidays):
             raise InvalidInputError("holidays must be dates")
-        async with self._scope.using("rights") as (parts, active):
+        async with self._scope.using("rights", called="request") as (parts, active):
             return await parts.requests.open(active, request, holidays)
 
     async def extend(self, request_id: str, *, months: int, reason: str) -> Request:
@@ -62,7 +62,7 @@ class UserRequests:
         check_id(request_id, "request_id")
         check_count(months, "months", high=2)
         check_text(reason, "reason", REASON_BYTES)
-        async with self._scope.using("rights") as (parts, active):
+        async with self._scope.using("rights", called="request") as (parts, active):
             return await parts.requests.extend(active, request_id, months, reason)
 
     async def close(
@@ -80,13 +80,13 @@ class UserRequests:
         check_id(request_id, "request_id")
         found = check_outcome(outcome, _optional(reason, "reason"))
         shown = None if evidence is None else check_id(evidence, "evidence")
-        async with self._scope.using("rights") as (parts, active):
+        async with self._scope.using("rights", called="request") as (parts, active):
             given = {"reason": reason, "evidence": shown}
             return await parts.requests.close(active, request_id, found, given)
 
     async def list(self) -> Requested:
         """Return this user's requests, oldest first, answered ones too."""
-        async with self._scope.using("rights") as (parts, active):
+        async with self._scope.using("rights", called="request") as (parts, active):
             return await parts.requests.all(active)
 
 
@@ -102,7 +102,7 @@ class StoreRequests:
         At most 1000. Those of a tenant whose own directory is not open are missing, which is logged.
         """
         check_count(within_days, "within_days", low=0, high=MOST_DAYS)
-        with timed(self._runtimes.main.core.observer, "rights"):
+        with timed(self._runtimes.main.core.observer, "requests_due"):
             found = [one for parts in self._every() for one in await parts.requests.due(within_days)]
         return sorted(found, key=lambda one: one.request.due_at)[:DUE_LIMIT]
 
@@ -112,7 +112,7 @@ class StoreRequests:
 
     async def erasures(self) -> list[ErasureRecord]:
         """Return what is kept of erasures that were carried out, oldest first: nothing in it is personal."""
-        with timed(self._runtimes.main.core.observer, "rights"):
+        with timed(self._runtimes.main.core.observer, "requests_due"):
             found = [one for parts in self._every() for one in await parts.requests.erasures()]
         return sorted(found, key=lambda one: one.finished_at)
 

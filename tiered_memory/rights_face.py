@@ -29,7 +29,7 @@ class Rights:
         if until is not None:
             now = self._scope.parts().core.clock.now()
             review_us = to_us(check_moment(until, "until", now, future=True))
-        async with self._scope.using("rights") as (parts, active):
+        async with self._scope.using("rights", called="restrict") as (parts, active):
             return await parts.restrictions.restrict(active, reason, review_us)
 
     async def lift_restriction(self, *, reason: str) -> Restriction:
@@ -38,10 +38,10 @@ class Rights:
         NotFoundError when it is not restricted.
         """
         reason = check_words(reason, "reason", REASON_BYTES)
-        async with self._scope.using("rights") as (parts, active):
+        async with self._scope.using("rights", called="restrict") as (parts, active):
             return await parts.restrictions.lift(active, reason)
 
     async def restrictions(self) -> list[Restriction]:
         """Return this user's restrictions, oldest first; one in force has no `lifted_at`."""
-        async with self._scope.using("rights") as (parts, active):
+        async with self._scope.using("rights", called="restrict") as (parts, active):
             return await parts.restrictions.all(active)

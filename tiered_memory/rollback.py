@@ -13,6 +13,7 @@ from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.formats.record import decode_fields
 from tiered_memory.inflight import InFlight
 from tiered_memory.ledger import leaf_for, said
+from tiered_memory.metrics import Quarantined
 from tiered_memory.model import SourceKind
 from tiered_memory.paging import Pager
 from tiered_memory.privacy.provenance_graph import Node, Origin, Tainted, tainted
@@ -104,14 +105,17 @@ class Rollback:
         """Carry it out in one commit; the bytes of what is removed follow, after a crash when the store opens."""
         report, change = await self.plan(active, origin)
         plaintexts, removed = dict(change.plaintexts), list(change.removed)
+        put_apart: dict[str, bytes] = {}
         if quarantine:
             await self._pager.bring(active, removed)
             kept = [one for one in removed if one in active.tracked and active.known(one) is not None]
-            plaintexts |= {one: self._apart(active, one) for one in kept if one not in active.quarantined}
+            put_apart = {one: self._apart(active, one) for one in kept if one not in active.quarantined}
             removed = [one for one in removed if one not in kept]
         leaves = self._leaves(active, report, removed, reason)
-        work = replace(change, plaintexts=plaintexts, removed=removed, leaves=leaves)
+        work = replace(change, plaintexts=plaintexts | put_apart, removed=removed, leaves=leaves)
         await self._inflight.complete(self._carry_out(active, work))
+        for _ in put_apart:
+            self._core.observer.observe(Quarantined("rolled_back"))
         return RollbackReport(
             dry_run=False,
             quarantined=quarantine,

@@ -38,7 +38,7 @@ async def roll_back(
     check_text(reason, "reason", REASON_BYTES)
     origin = origin_of(given, scope.parts().core.clock.now())
     await scope.permit("delete", list(Sensitivity))  # what derives from what is followed through every level
-    async with scope.using("delete") as (parts, active):
+    async with scope.using("delete", called="roll_back") as (parts, active):
         if dry_run:
             return (await parts.rollback.plan(active, origin))[0]
         return await parts.rollback.roll_back(active, origin, reason, quarantine=quarantine)

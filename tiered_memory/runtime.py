@@ -36,6 +36,7 @@ from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
 from tiered_memory.forecasts import Forecaster
 from tiered_memory.fulfil import Fulfil
+from tiered_memory.gauges import Gauges, Places, watch_loop
 from tiered_memory.held_vault import Vault
 from tiered_memory.holds import Holds
 from tiered_memory.inflight import InFlight
@@ -121,14 +122,17 @@ class Parts(MemoryParts):
     quarantine: Quarantine
     rollback: Rollback
     api_keys: ApiKeys
+    gauges: Gauges
 
 
 PartsNow = Callable[[], Parts]
 """Returns the parts of a runtime that is open; raises ClosedError after it was closed."""
 
 
-def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Parts:
-    """Return the acting modules over `core`."""
+def assemble(
+    core: Core, analytics: AnalyticsProjection, data_dir: Path, root_key: Path | None = None
+) -> Parts:
+    """Return the acting modules over `core`; `root_key` is the file the root key is kept in."""
     base = _memory_parts(core, analytics, data_dir)
     directory, flusher, inflight, sweeper = base.directory, base.flusher, base.inflight, base.sweeper
     vault = Vault(core, directory.epochs)
@@ -187,6 +191,7 @@ def assemble(core: Core, analytics: AnalyticsProjection, data_dir: Path) -> Part
             core, directory, base.pager, sweeper, inflight, reviser=reviser, quarantine=quarantine
         ),
         api_keys=api_keys,
+        gauges=Gauges(core, Places(data_dir, root_key)),
     )
 
 
@@ -341,6 +346,8 @@ class Runtime:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(parts.flusher.run)
             tasks.start_soon(parts.key_epochs.finish_begun)
+            tasks.start_soon(watch_loop, parts.core.clock, parts.core.observer)
+            tasks.start_soon(self._repeat, settings.gauges_interval_seconds, parts.gauges.look, True)
             tasks.start_soon(self._repeat, settings.uses_flush_seconds, self._tend)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sweeper.cycle)
             tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sessions.end_idle)
@@ -353,10 +360,14 @@ class Runtime:
         await self.parts.api_keys.flush()
         self.parts.directory.trim()
 
-    async def _repeat(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    async def _repeat(
+        self, seconds: float, work: Callable[[], Awaitable[object]], at_once: bool = False
+    ) -> None:
         """A job that an engine refuses is reported and tried again at its next turn."""
         while True:
-            await self.parts.core.clock.sleep(seconds)
+            if not at_once:
+                await self.parts.core.clock.sleep(seconds)
+            at_once = False
             try:
                 await work()
             except TieredMemoryError as error:

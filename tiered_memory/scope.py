@@ -51,15 +51,18 @@ class Scope:
     without: frozenset[str] = frozenset()
 
     @asynccontextmanager
-    async def using(self, op: str, *memory_ids: str) -> AsyncIterator[Call]:
-        """Give the runtime's parts and the subject with these memories in RAM, and report the call as `op`.
+    async def using(self, op: str, *memory_ids: str, called: str = "") -> AsyncIterator[Call]:
+        """Give the runtime's parts and the subject with these memories in RAM, and report the call.
+
+        `op` says what kind of call it is to whoever decides on access; `called` is its name in the metrics, where that
+        is another.
 
         Raises:
             AccessDeniedError: the caller's role may not do this.
             NotFoundError: one of the memories is of a level that the role does not reach.
         """
         parts = self.parts()
-        with timed(parts.core.observer, op):
+        with timed(parts.core.observer, called or op):
             named = bool(memory_ids)
             allowed = await parts.access.permit(self.subject, self.caller, op, names_memories=named)
             async with parts.directory.using(self.subject) as active:

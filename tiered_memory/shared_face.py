@@ -94,7 +94,7 @@ class SharedMemory:
         check_id(notice, "notice")
         parts = self._scope.parts()
         chosen = parts.core.policy.default_purpose if purpose is None else check_id(purpose, "purpose")
-        with timed(parts.core.observer, "rights"):
+        with timed(parts.core.observer, "shared"):
             await self._scope.permit("rights")
             await parts.shared.create(self._visit, chosen, ConsentGiven(notice, explicit))
 
@@ -105,7 +105,7 @@ class SharedMemory:
         """
         checked, given = check_member(member), [_right(one) for one in _collection(rights)]
         parts = self._scope.parts()
-        with timed(parts.core.observer, "rights"):
+        with timed(parts.core.observer, "shared"):
             await self._scope.permit("rights")
             return await parts.shared.grant(self._visit, checked, given)
 
@@ -113,13 +113,13 @@ class SharedMemory:
         """Take a member's access away, at once; `member` may be given by its reference."""
         checked = check_memory_id(member) if isinstance(member, str) else check_member(member)
         parts = self._scope.parts()
-        with timed(parts.core.observer, "rights"):
+        with timed(parts.core.observer, "shared"):
             await self._scope.permit("rights")
             await parts.shared.revoke(self._visit, checked)
 
     async def members(self) -> list[SharedMember]:
         """Return who is a member, by reference; for whoever manages."""
-        async with self._admitted("rights", SharedRight.MANAGE) as admitted:
+        async with self._told(), self._admitted("rights", SharedRight.MANAGE) as admitted:
             found = admitted.access.members.items()
             return [
                 SharedMember(
@@ -134,7 +134,7 @@ class SharedMemory:
 
     async def changes(self) -> list[SharedChange]:
         """Return the newest 500 changes of members, and deletions, oldest first; for whoever manages."""
-        async with self._admitted("rights", SharedRight.MANAGE) as admitted:
+        async with self._told(), self._admitted("rights", SharedRight.MANAGE) as admitted:
             return [_change(one) for one in admitted.access.changes]
 
     async def add(
@@ -196,6 +196,11 @@ class SharedMemory:
         with timed(parts.core.observer, "erase"):
             await self._scope.permit("erase")
             return await parts.shared.erase(self._visit, reason)
+
+    @asynccontextmanager
+    async def _told(self) -> AsyncIterator[None]:
+        with timed(self._scope.parts().core.observer, "shared"):
+            yield
 
     @asynccontextmanager
     async def _admitted(self, op: str, right: SharedRight) -> AsyncIterator[Admitted]:

@@ -27,7 +27,7 @@ from tiered_memory.held import Tracked, state_of
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import deadline_anew, due_of, moves
-from tiered_memory.metrics import ForgetCycle, OldestOverdueDeletion
+from tiered_memory.metrics import ForgetCycle, OldestOverdueDeletion, StrengthsSeen
 from tiered_memory.purge_log import PurgeLog, counted
 from tiered_memory.reindex import Reindexer, by_subject
 from tiered_memory.reports import Tally, planned_of
@@ -103,6 +103,7 @@ class Sweeper:
             if dry_run:
                 run.tally.list_planned(self._core, self._items(due), plan, run.now_us)
             else:
+                self._observe_strengths(due, run.now_us)
                 due, plan = await self._heard(subject, due, plan, run)  # noqa: PLW2901 - what is left of them
                 run.taken.update(await self._carry_out(subject, due, plan, run.now_us))
             run.tally.count(plan)
@@ -111,7 +112,7 @@ class Sweeper:
             await self._remove_what_is_due()
             if await self._core.state.read(HasExpired(run.now_us)):
                 await self._core.state.write(c.Expire(run.now_us))
-        self._observe(run.tally, stopwatch() - begun)
+            self._observe(run.tally, stopwatch() - begun)
         return run.tally.report(dry_run=dry_run)
 
     async def mark_held(self) -> None:
@@ -371,6 +372,11 @@ class Sweeper:
         await self._core.state.write(command)
         reach("remove.after_mark")
         await self.take_out(active, [change.memory_id for change in command.changes])
+
+    def _observe_strengths(self, rows: Sequence[MemoryRow], now_us: int) -> None:
+        states = (one.state for one in self._items(rows) if one.state is not None)
+        strengths = tuple(self._core.curve.strength(state, now_us) for state in states)
+        self._core.observer.observe(StrengthsSeen(strengths))
 
     def _observe(self, tally: Tally, seconds: float) -> None:
         gone = len(tally.forgotten), len(tally.removed)

@@ -59,7 +59,7 @@ class TenantsFace:
         check_id(tenant, "tenant")
         if encryption is not True:
             raise InvalidInputError(ALWAYS_SEALED)
-        with timed(self._branches.main.core.observer, "rights"):
+        with timed(self._branches.main.core.observer, "tenants"):
             return self._shown(await self._branches.add(tenant, TenantRules(**_checked(agreed))))
 
     async def change(self, tenant: str, **changes: Unpack[Agreed]) -> Tenant:
@@ -70,7 +70,7 @@ class TenantsFace:
         """
         old = self._branches.main.tenants.get(check_id(tenant, "tenant"))
         rules = replace(old.rules, **_checked(changes))
-        with timed(self._branches.main.core.observer, "rights"):
+        with timed(self._branches.main.core.observer, "tenants"):
             return self._shown(await self._branches.change(tenant, rules))
 
     async def get(self, tenant: str) -> Tenant:
@@ -87,7 +87,7 @@ class TenantsFace:
         if since is not None:
             check_moment(since, "since", main.core.clock.now())
         entry = main.tenants.get(check_id(tenant, "tenant"))
-        with timed(main.core.observer, "rights"):
+        with timed(main.core.observer, "tenants"):
             return await usage_of(self._branches.parts_of(tenant).core, entry, since)
 
     async def erase(self, tenant: str, reason: str) -> TenantCertificate:
@@ -102,7 +102,7 @@ class TenantsFace:
         """
         check_id(tenant, "tenant")
         check_text(reason, "reason", REASON_BYTES)
-        with timed(self._branches.main.core.observer, "erase"):
+        with timed(self._branches.main.core.observer, "erase_tenant"):
             return await self._branches.erase(tenant, reason)
 
     def ledger(self, tenant: str) -> Ledger:
@@ -121,7 +121,9 @@ class TenantsFace:
         InvalidInputError when it has none: the store's own backup contains it.
         """
         self.directory(tenant)
-        return await self._branches.parts_of(tenant).backup.take(Path(archive), progress)
+        parts = self._branches.parts_of(tenant)
+        with timed(parts.core.observer, "backup"):
+            return await parts.backup.take(Path(archive), progress)
 
     def directory(self, tenant: str) -> Path:
         """Return the data directory a tenant has of its own: where an archive of it is restored to.

@@ -166,7 +166,7 @@ class User(UserRights):
 
     async def forgotten(self) -> Memories:
         """Return the memories that faded and can still be restored."""
-        async with self._using("list") as call:
+        async with self._using("list", called="forgotten") as call:
             parts, active = call
             found = await parts.recall.forgotten(active)
             return call.showing(found if call.sight is None else call.sight.memories(active, found))
@@ -228,7 +228,7 @@ class User(UserRights):
         """Return how many of this user's memories will leave; see `TieredMemory.forecast`."""
         check_count(days, "days", high=MOST_DAYS)
         candidate = await candidate_policy(policy)
-        async with self._using("explain") as (parts, active):
+        async with self._using("explain", called="forecast") as (parts, active):
             await parts.sweeper.write_uses_of(active)
             return await parts.forecaster.forecast(days, candidate, active.ref.pseudonym)
 

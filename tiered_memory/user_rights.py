@@ -9,6 +9,7 @@ from typing import Unpack
 from tiered_memory.archive import Archive, Progress
 from tiered_memory.archive_plan import ImportOptions, ImportReport
 from tiered_memory.caller import AGENT
+from tiered_memory.clock import stopwatch
 from tiered_memory.consent_face import Consent
 from tiered_memory.corrections import Asked, Changes, Correction, checked
 from tiered_memory.decisions_face import DecisionsFace
@@ -25,7 +26,7 @@ from tiered_memory.intake import (
     check_word,
     check_words,
 )
-from tiered_memory.metrics import timed
+from tiered_memory.metrics import DsarDone, timed
 from tiered_memory.model import (
     Certificate,
     Sensitivity,
@@ -65,9 +66,12 @@ class UserRights:
 
         Shared memories are named to who acts for the person (the role "agent"), to other roles they are counted.
         """
+        begun = stopwatch()
         async with self._using("about") as (parts, active):
             await parts.accesses.flush()
-            return await disclosed(parts, active, named=self._scope.caller.role == AGENT)
+            found = await disclosed(parts, active, named=self._scope.caller.role == AGENT)
+            parts.core.observer.observe(DsarDone("about", stopwatch() - begun))
+            return found
 
     async def update(
         self, memory_id: str, content: str, *, reason: str, **changes: Unpack[Changes]
@@ -110,18 +114,18 @@ class UserRights:
         check_text(reason, "reason", REASON_BYTES)
         if compelling_grounds is not None:
             check_text(compelling_grounds, "compelling_grounds", REASON_BYTES)
-        async with self._using("rights") as (parts, active):
+        async with self._using("rights", called="object_to") as (parts, active):
             return await parts.objecting.object_to(active, purpose, reason, compelling_grounds)
 
     async def lift_objection(self, purpose: str) -> bool:
         """Take an objection back; return whether there was one. What was erased does not come back."""
         check_id(purpose, "purpose")
-        async with self._using("rights") as (parts, active):
+        async with self._using("rights", called="object_to") as (parts, active):
             return await parts.objecting.lift(active, purpose)
 
     async def objections(self) -> Objections:
         """Return this user's objections, oldest first, lifted ones among them."""
-        async with self._using("rights") as (parts, active):
+        async with self._using("rights", called="object_to") as (parts, active):
             return await parts.objecting.all(active)
 
     async def export(
@@ -136,12 +140,13 @@ class UserRights:
         `kind` "access" holds everything, what was inferred as well (GDPR Art. 15), "portability" what the person
         provided (Art. 20). A role that does not reach every level exports what it reaches. See `archive.Exporter.export` for the errors: after each there is no file.
         """
-        chosen = check_word(ArchiveKind, kind, "kind")
+        begun, chosen = stopwatch(), check_word(ArchiveKind, kind, "kind")
         async with self._using("export") as call:
             parts, active = call
             target = None if path is None else Path(path)
             made = await parts.exporter.export(active, target, chosen, progress, call.sight)
             call.shown = made.memories
+            parts.core.observer.observe(DsarDone("export", stopwatch() - begun))
             return made
 
     async def import_archive(

@@ -34,7 +34,7 @@ from tiered_memory.files import sync_path
 from tiered_memory.forgetting.decay import curve_for
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import Mark
-from tiered_memory.key_files import guards_of, load_or_create_root
+from tiered_memory.key_files import guards_of, load_or_create_root, root_file
 from tiered_memory.marks import RESTORED_NAME, Marks
 from tiered_memory.metrics import CorruptionDetected, FanOut, JournalCommitted, NullObserver, Observer
 from tiered_memory.notary import Notary
@@ -89,7 +89,8 @@ async def build(settings: Settings, overrides: Overrides, *, moving: bool = Fals
         core, analytics = await _engines(settings, overrides, stack)
         if not moving:
             await refuse_unfinished(core)
-        runtime = Runtime(assemble(core, analytics, settings.data_dir), settings, stack.pop_all().aclose)
+        parts = assemble(core, analytics, settings.data_dir, root_file(settings))
+        runtime = Runtime(parts, settings, stack.pop_all().aclose)
     return runtime  # noqa: RET504 - see `Router.add`
 
 

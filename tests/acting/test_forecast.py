@@ -130,7 +130,10 @@ async def test_a_forecast_is_a_request_like_others(data: Path, clock: ManualCloc
     async with opened(data, clock=clock, observer=heard) as memory:
         await memory.forecast()
         await memory.user("alice").forecast()
-    assert [fact.op for fact in heard.facts if type(fact).__name__ == "RequestDone"] == ["explain", "explain"]
+    assert [fact.op for fact in heard.facts if type(fact).__name__ == "RequestDone"] == [
+        "forecast",
+        "forecast",
+    ]
 
 
 # --- the command ---------------------------------------------------------------------------------------------

@@ -23,7 +23,13 @@ from tiered_memory.errors import (
     RootKeyError,
     TenantUnavailableError,
 )
-from tiered_memory.metrics import RecallIndexState, RecordingObserver, Routed
+from tiered_memory.metrics import (
+    ConsentsStanding,
+    RecallIndexState,
+    RecordingObserver,
+    RecordsStanding,
+    Routed,
+)
 from tiered_memory.model import Filter
 from tiered_memory.privacy.tenancy import SHARED, Isolation
 from tiered_memory.runtime import Parts
@@ -222,17 +228,22 @@ async def test_moving_to_another_embedder_moves_every_directory(tmp_path: Path) 
             assert [hit.memory.content for hit in hits] == ["the plan is green"]
 
 
-async def test_a_tenants_own_runtime_tells_what_happened_not_how_the_store_stands(tmp_path: Path) -> None:
+async def test_how_tenants_own_runtimes_stand_is_told_in_one_with_the_store(tmp_path: Path) -> None:
     observer = RecordingObserver()
     async with opened(tmp_path, settings=LOCAL, observer=observer) as memory:
         await memory.tenants.register("own", isolation="strict")
-        before = len(observer.facts)
-        await (await consenting(memory, tenant="own")).add("the plan is green", importance=0.9)
-        await memory.drain()
-        parts_for(memory, "own").directory.trim()
-    kinds = {type(fact) for fact in observer.facts[before:]}
-    assert Routed in kinds
-    assert RecallIndexState not in kinds
+        for tenant in ("shared", "own"):
+            await (await consenting(memory, tenant=tenant)).add("the plan is green", importance=0.9)
+            parts = parts_for(memory, tenant)
+            parts.directory.trim()
+            await parts.gauges.look()
+        assert len(observer.of(Routed)) == 2
+        assert observer.of(RecallIndexState)[-1].users == 2
+        assert observer.of(RecordsStanding)[-1].tiers["cold"].records == 2
+        assert observer.of(ConsentsStanding)[-1].states == {"open": 2}
+        await memory.tenants.erase("own", reason="the contract ended")
+        assert observer.of(RecallIndexState)[-1].users == 1
+        assert observer.of(RecordsStanding)[-1].tiers["cold"].records == 1
 
 
 def test_the_table_of_what_is_shared_is_documented_as_it_is() -> None:

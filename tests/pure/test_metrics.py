@@ -35,12 +35,12 @@ def test_a_fact_is_frozen(fact: Fact) -> None:
 
 
 def test_the_phases_of_an_erasure_are_a_copy() -> None:
-    phases = {"keys": 0.1}
+    phases = {"fence": 0.1}
     fact = ErasureDone("verified", phases)
-    phases["keys"] = 9.9
-    assert fact.phases == {"keys": 0.1}
+    phases["fence"] = 9.9
+    assert fact.phases == {"fence": 0.1}
     with pytest.raises(TypeError):
-        fact.phases["keys"] = 1.0  # type: ignore[index]
+        fact.phases["fence"] = 1.0  # type: ignore[index]
 
 
 def test_a_recording_observer_keeps_the_newest_facts() -> None:

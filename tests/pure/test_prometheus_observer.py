@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 import pytest
-from fact_samples import FACT_KINDS, SAMPLES, everything
+from fact_samples import FACT_KINDS, SAMPLES, SERIES, everything
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -81,80 +81,6 @@ def test_every_fact_changes_what_is_exported(fact: Fact) -> None:
     before = samples(observer)
     observer.observe(fact)
     assert samples(observer) != before
-
-
-SERIES: list[tuple[str, dict[str, str], float]] = [
-    ("requests_total", {"op": "add", "outcome": "ok"}, 1),
-    ("request_duration_seconds_sum", {"op": "add"}, 0.001),
-    ("routing_decisions_total", {"target": "cold", "reason": "above_threshold"}, 1),
-    ("importance_score_sum", {}, 0.75),
-    ("access_denied_total", {"action": "erase"}, 1),
-    ("quarantined_total", {"reason": "scanned"}, 1),
-    ("tier_lookups_total", {"tier": "hot", "result": "hit"}, 1),
-    ("tier_lookup_duration_seconds_sum", {"tier": "hot"}, 0.003),
-    ("embedded_texts_total", {}, 3),
-    ("embedding_duration_seconds_sum", {}, 0.000_2),
-    ("context_tokens_sum", {}, 900),
-    ("recall_index_users", {}, 4),
-    ("recall_index_bytes", {}, 5_000),
-    ("event_loop_lag_seconds_sum", {}, 0.02),
-    ("tier_up", {"tier": "hot"}, 1),
-    ("breaker_state", {"tier": "hot", "state": "open"}, 1),
-    ("corruption_detected_total", {"store": "cold"}, 1),
-    ("journal_depth_records", {}, 7),
-    ("journal_depth_bytes", {}, 9_000),
-    ("journal_oldest_unapplied_seconds", {}, 1.5),
-    ("journal_committed_records_total", {}, 2),
-    ("journal_fsync_seconds_sum", {}, 0.000_7),
-    ("flushed_records_total", {}, 50),
-    ("flush_duration_seconds_sum", {}, 0.01),
-    ("recovery_seconds", {}, 0.2),
-    ("recovered_records_total", {}, 12),
-    ("forget_cycle_duration_seconds_sum", {}, 0.02),
-    ("forget_evaluated_total", {}, 10),
-    ("forget_forgotten_total", {}, 3),
-    ("forget_purged_total", {}, 2),
-    ("forget_protected_total", {"reason": "pin"}, 4),
-    ("forget_protected_total", {"reason": "floor"}, 1),
-    ("forget_strength_count", {}, 2),
-    ("forget_strength_bucket", {"le": "0.1"}, 1),
-    ("purge_runs_total", {}, 1),
-    ("memory_changes_total", {"change": "evicted"}, 1),
-    ("forget_rules_total", {"rule": "quota"}, 1),
-    ("forget_hook_calls_total", {"outcome": "timeout"}, 1),
-    ("forget_vetoed_total", {}, 2),
-    ("policy_reindexed_total", {}, 100),
-    ("policy_reindex_remaining", {}, 40),
-    ("oldest_overdue_deletion_seconds", {}, 3600),
-    ("retention_overdue_records", {}, 3),
-    ("erasures_total", {"outcome": "verified"}, 1),
-    ("erasure_duration_seconds_sum", {"phase": "cold"}, 0.02),
-    ("dsar_duration_seconds_sum", {"kind": "export"}, 12),
-    ("consent_changes_total", {"action": "withdrawn"}, 1),
-    ("consent_state", {"state": "open"}, 6),
-    ("consent_state", {"state": "refused"}, 0),
-    ("requests_open", {}, 3),
-    ("requests_overdue", {}, 1),
-    ("request_next_due_seconds", {}, 0),
-    ("holds_active", {}, 2),
-    ("records", {"tier": "cold"}, 12),
-    ("bytes", {"tier": "cold"}, 3400),
-    ("records", {"tier": "hot"}, 5),
-    ("key_epoch_age_seconds", {}, 86_400),
-    ("root_key_age_seconds", {}, 172_800),
-    ("ledger_entries_total", {}, 77),
-    ("ledger_checkpoint_age_seconds", {}, 30),
-    ("data_dir_free_bytes", {}, 5_000_000),
-    ("data_dir_size_bytes", {}, 9_000_000),
-    ("job_runs_total", {"job": "forget", "outcome": "ok"}, 1),
-    ("job_duration_seconds_sum", {"job": "forget"}, 0.4),
-    ("job_paused", {"job": "backup"}, 1),
-    ("http_requests_total", {"group": "search", "status": "2xx"}, 1),
-    ("http_request_duration_seconds_sum", {"group": "search"}, 0.004),
-    ("http_in_flight", {}, 8),
-    ("http_rejected_total", {"reason": "rate_limited"}, 1),
-    ("api_key_events_total", {"event": "revoked"}, 1),
-]
 
 
 @pytest.mark.parametrize(

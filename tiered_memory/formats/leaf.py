@@ -92,3 +92,12 @@ class AuditLeaf:
             "tenant": self.tenant,
         }
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def leaf_time_us(leaf: bytes) -> int | None:
+    """Return when the event of a stored leaf was (us since 1970); None when the bytes are no leaf."""
+    try:
+        at_us = json.loads(leaf)["at_us"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return at_us if isinstance(at_us, int) else None

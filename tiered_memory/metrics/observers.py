@@ -146,3 +146,20 @@ def timed(
     seconds that never go back.
     """
     return _Timed(observer, op, stopwatch)
+
+
+class Laps:
+    """The seconds of each phase of something that takes several."""
+
+    def __init__(self) -> None:
+        self._begun = self._last = clock.stopwatch()
+        self._seconds: dict[str, float] = {}
+
+    def end(self, phase: str) -> None:
+        """End a phase: the next begins."""
+        now = clock.stopwatch()
+        self._seconds[phase], self._last = now - self._last, now
+
+    def all(self) -> dict[str, float]:
+        """Return them with "all", what they and the rest came to."""
+        return {**self._seconds, "all": clock.stopwatch() - self._begun}

@@ -49,7 +49,11 @@ class Reindexed:
 
 @dataclass(frozen=True, slots=True)
 class ErasureDone:
-    """An erasure ended as `outcome`; `phases` gives the seconds of each of its phases."""
+    """An erasure ended as "verified", "incomplete" or "failed"; `phases` gives the seconds of each of its phases.
+
+    They are "fence" (the keys are destroyed, nobody writes any more), "tiers" (emptied, and looked at again), "close"
+    (the ledger), "certificate" (its proof), and "all".
+    """
 
     outcome: str
     phases: Mapping[str, float]

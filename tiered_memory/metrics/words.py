@@ -65,7 +65,7 @@ def _outcomes() -> dict[str, str]:
 OUTCOME_OF: Mapping[str, str] = MappingProxyType(_outcomes())
 """The outcome that an error's name is counted under, and "ok" under itself."""
 
-_SERVED = "add add_many search context get list profile history explain update delete use"
+_SERVED = "add add_many search context get list history explain update delete use"
 _RIGHTS = "export import erase forget"
 
 
@@ -77,8 +77,9 @@ class Vocabulary:
     """
 
     ops: frozenset[str] = _words(
-        f"{_SERVED} {_RIGHTS} damaged restore forgotten pin hold hold_export forecast consent_grant consent_withdraw"
-        " consents about decide decisions object_to restrict request notice quarantine roll_back shared tenants keys"
+        f"{_SERVED} {_RIGHTS} damaged restore forgotten pin forecast consent_grant consent_withdraw consents about"
+        " decide decisions object_to restrict request requests_due notice quarantine roll_back shared hold hold_export"
+        " retention_event erase_tenant tenants keys reports ledger backup stats"
     )
     """The calls of the public face."""
     timed_ops: frozenset[str] = _words(f"{_SERVED} {_RIGHTS}")
@@ -91,7 +92,7 @@ class Vocabulary:
         "system_prompt no_basis explicit above_threshold above_quantile below_threshold update promoted duplicate"
         " quarantined"
     )
-    quarantines: frozenset[str] = _words("scanned corrected imported derived caller rolled_back")
+    quarantines: frozenset[str] = _words("scanned derived caller rolled_back")
     tiers: frozenset[str] = _words("hot warm cold state")
     asked_tiers: frozenset[str] = _words("hot cold")
     """Those that reads ask."""
@@ -100,7 +101,7 @@ class Vocabulary:
     results: frozenset[str] = _words("hit miss")
     breaker_states: frozenset[str] = _words("closed open half_open")
     stores: frozenset[str] = _words("hot warm cold state journal keyring ledger snapshot")
-    phases: frozenset[str] = _words("fence ram cold state certificate all")
+    phases: frozenset[str] = _words("fence tiers close certificate all")
     erasure_outcomes: frozenset[str] = _words("verified incomplete failed")
     changes: frozenset[str] = _words("forgotten evicted purged restored")
     rules: frozenset[str] = _words(

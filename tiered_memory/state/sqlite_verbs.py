@@ -18,6 +18,7 @@ from tiered_memory.state import (
     sqlite_restriction,
     sqlite_revising,
     sqlite_rows,
+    sqlite_standings,
     sqlite_tenants,
     sqlite_writes,
 )
@@ -40,5 +41,6 @@ READERS: dict[type, Callable[[apsw.Connection, Any], Any]] = {
     **sqlite_epochs.READERS,
     **sqlite_register.READERS,
     **sqlite_rows.READERS,
+    **sqlite_standings.READERS,
     **sqlite_tenants.READERS,
 }

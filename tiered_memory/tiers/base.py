@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from tiered_memory.metrics import TierHeld
+
 
 @dataclass(frozen=True, slots=True)
 class SubjectRef:
@@ -82,6 +84,15 @@ class SnapshotStore(Protocol):
 
     async def load_snapshot(self, subject: SubjectRef, session: str) -> bytes | None:
         """Return the blob, or None when there is none or its time has passed."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """An optional ability: tell what is held, of all subjects, without reading it."""
+
+    async def measure(self) -> TierHeld:
+        """Return records and bytes; None for what cannot be told cheaply."""
         ...
 
 

@@ -8,8 +8,8 @@ from enum import IntEnum
 from typing import Protocol, TypeVar
 
 from tiered_memory.errors import HotTierError
-from tiered_memory.metrics import BreakerChanged, Observer, TierUp
-from tiered_memory.tiers.base import SnapshotStore, SubjectRef, Tier, TierRecord
+from tiered_memory.metrics import BreakerChanged, Observer, TierHeld, TierUp
+from tiered_memory.tiers.base import Measured, SnapshotStore, SubjectRef, Tier, TierRecord
 
 T = TypeVar("T")
 
@@ -85,6 +85,10 @@ class ObservedHot:
     async def load_snapshot(self, subject: SubjectRef, session: str) -> bytes | None:
         """See `SnapshotStore`."""
         return await self._watched(_Need.READ, self._tier.load_snapshot(subject, session))
+
+    async def measure(self) -> TierHeld:
+        """See `Measured`. A server may refuse to tell: that says nothing of whether it is up."""
+        return await self._tier.measure() if isinstance(self._tier, Measured) else TierHeld(None, None)
 
     async def close(self) -> None:
         """Close the tier."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from tiered_memory.clock import Clock, to_us
 from tiered_memory.errors import ConfigurationError, HotTierError, InvalidInputError
+from tiered_memory.metrics import TierHeld
 from tiered_memory.tiers.base import SubjectRef, TierRecord
 from tiered_memory.tiers.breaker import BreakerState
 from tiered_memory.tiers.local_tier import MOST_SESSIONS
@@ -132,6 +133,14 @@ class RedisTier:
             return None
         return blob if to_us(self._clock.now()) < expires_us else None
 
+    async def measure(self) -> TierHeld:
+        """See `Measured`: the server's own figure of the memory it uses, all its clients' data and its overhead.
+
+        Raises HotTierError when it does not answer, or does not allow the question.
+        """
+        told = _used_memory(bytes(await self._pipeline.command("INFO", "memory")))
+        return TierHeld(None, told)
+
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
         await self._pipeline.close()
@@ -140,6 +149,13 @@ class RedisTier:
 def _keys(subject: SubjectRef, *parts: str) -> list[str]:
     tag = b32encode(subject.pseudonym).decode().lower().rstrip("=")
     return [f"tm:{{{tag}}}:{part}" for part in parts]
+
+
+def _used_memory(info: bytes) -> int | None:
+    """Return the bytes that an INFO answer says are in use."""
+    fields = dict(line.split(b":", 1) for line in info.splitlines() if b":" in line)
+    used = fields.get(b"used_memory", b"")
+    return int(used) if used.isdigit() else None
 
 
 def _milliseconds(seconds: float) -> int:

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 from tiered_memory.clock import Clock, to_us
 from tiered_memory.errors import ClosedError, ConfigurationError, SubjectErasedError
+from tiered_memory.metrics import TierHeld
 from tiered_memory.policy.rules import WarmRules
 from tiered_memory.scoring.packing import BufferedTurn
 from tiered_memory.tiers.base import SubjectRef, TierRecord
@@ -94,6 +95,11 @@ class SessionTier:
     def name(self) -> str:
         """Short name for metrics and receipts."""
         return self._name
+
+    def measure(self) -> TierHeld:
+        """Return how many turns and other records are held, of all subjects; their bytes nobody counts."""
+        buffers = (buffer for shelf in self._shelves.values() for buffer in shelf.buffers.values())
+        return TierHeld(sum(len(buffer.entries) for buffer in buffers), None)
 
     @property
     def session_count(self) -> int:

@@ -583,3 +583,27 @@ SELECT COUNT(*) FROM subjects AS s JOIN memories AS m ON m.subject = s.subject W
 
 -- name: held_by_purpose
 SELECT purpose, COUNT(DISTINCT subject), COUNT(*) FROM memories WHERE state <> 'removing' GROUP BY purpose ORDER BY purpose;
+
+-- name: standing_totals
+SELECT COALESCE(SUM(items), 0), COALESCE(SUM(bytes), 0), MAX(subject)
+FROM (SELECT subject, items, bytes FROM subject_totals WHERE subject > ? ORDER BY subject LIMIT ?);
+
+-- name: standing_consents
+SELECT action, lapsed, COUNT(*), MAX(subject)
+FROM (SELECT subject, action, COALESCE(expires_us <= ?3, 0) AS lapsed, MAX(seq) FROM consent_events
+      WHERE subject > ?1 AND subject <= (SELECT MAX(subject) FROM (
+          SELECT DISTINCT subject FROM consent_events WHERE subject > ?1 ORDER BY subject LIMIT ?2))
+      GROUP BY subject, purpose)
+GROUP BY action, lapsed;
+
+-- name: standing_overdue
+SELECT COUNT(*) FROM (
+    SELECT 1 FROM memories WHERE deadline_us <= ? AND state <> 'removing'
+      AND EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = memories.subject AND s.state = 'active')
+    LIMIT ?);
+
+-- name: standing_due
+SELECT COUNT(*), COALESCE(SUM(due_us <= ?2), 0), MIN(due_us) FROM register WHERE kind = ?1 AND due_us IS NOT NULL;
+
+-- name: standing_epoch
+SELECT MIN(created_us) FROM epoch_keys;
