@@ -133,12 +133,12 @@ def counted(name: str, *matchers: str, by: str = "") -> str:
 
 def quantile(share: float, name: str, *matchers: str, by: str = "") -> str:
     """Return a quantile of a histogram that is written to all the time."""
-    return f"histogram_quantile({share}, {rate(f'{name}_bucket', *matchers, by=_with_le(by))})"
+    return _quantile(share, rate(f"{name}_bucket", *matchers, by=_with_le(by)))
 
 
 def rare_quantile(share: float, name: str, *matchers: str, by: str = "") -> str:
     """Return a quantile of a histogram over everything shown, for what happens now and then."""
-    return f"histogram_quantile({share}, {counted(f'{name}_bucket', *matchers, by=_with_le(by))})"
+    return _quantile(share, counted(f"{name}_bucket", *matchers, by=_with_le(by)))
 
 
 def share(part: str, whole: str) -> str:
@@ -149,6 +149,11 @@ def share(part: str, whole: str) -> str:
 def or_none(expr: str) -> str:
     """Return a sum that is 0 while no series of it exists yet."""
     return f"{expr} or vector(0)"
+
+
+def _quantile(share: float, buckets: str) -> str:
+    """Leaves out what was never measured: its quantile is no number, and a legend full of those hides the others."""
+    return f"histogram_quantile({share}, {buckets}) >= 0"
 
 
 def _over(aggregate: str, by: str) -> str:

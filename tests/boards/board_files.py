@@ -42,7 +42,7 @@ class Target:
 
     board: str
     panel: str
-    kind: str
+    legend: str
     expr: str
 
     @property
@@ -69,7 +69,7 @@ def panels(of: Board) -> list[dict[str, Any]]:
 def targets(of: Board) -> Iterator[Target]:
     for panel in panels(of):
         for target in panel.get("targets", []):
-            yield Target(of["title"], panel["title"], panel["type"], target.get("expr", ""))
+            yield Target(of["title"], panel["title"], target.get("legendFormat", ""), target.get("expr", ""))
 
 
 def every_target() -> list[Target]:

@@ -12,7 +12,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from board_files import ROOT, alerts, board, board_names, panels
+from board_files import FOLDER, ROOT, Board, alerts, board, board_names, panels, targets
+
+from tiered_memory.metrics import Vocabulary
 
 SCHEMA = json.loads((Path(__file__).parent / "board_schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -144,6 +146,17 @@ def test_thresholds_rise_from_nothing(name: str) -> None:
         steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [])
         values = [step["value"] for step in steps]
         assert not values or (values[0] is None and values[1:] == sorted(values[1:])), panel["title"]
+
+
+def test_what_counts_as_a_failure_are_outcomes_and_the_same_everywhere() -> None:
+    boards: list[Board] = [board(name) for name in board_names()]
+    texts = [one.expr for found in boards for one in targets(found)]
+    rules = (FOLDER / "alerts" / "tiered-memory.yml").read_text(encoding="utf-8")
+    named = {found for text in [*texts, rules] for found in re.findall(r'outcome=~"([^"]+)"', text)}
+    assert len(named) == 1
+    words = set(named.pop().split("|"))
+    assert words - {"other"} < Vocabulary().outcomes
+    assert not words & {"ok", "denied", "rights", "not_found", "caller_error", "cancelled"}
 
 
 def test_alerts_are_not_named_in_vain() -> None:
