@@ -201,17 +201,19 @@ async def test_any_script_comes_back_as_it_was(alice: Client, text: str) -> None
         ("accept", "text/html", 406),
     ],
 )
-async def test_a_page_of_another_site_is_kept_out(url: str, header: str, value: str, status: int) -> None:
+async def test_a_page_of_another_site_is_kept_out(
+    anywhere: str, header: str, value: str, status: int
+) -> None:
     for version in ({}, {"mcp-protocol-version": "2025-11-25"}):
         async with httpx2.AsyncClient(headers={**JSON, **version}) as http:
-            assert (await http.post(url, json=PING, headers={header: value})).status_code == status
-            assert (await http.post(url, json=PING)).status_code == 200
+            assert (await http.post(anywhere, json=PING, headers={header: value})).status_code == status
+            assert (await http.post(anywhere, json=PING)).status_code == 200
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:3000", "https://127.0.0.1"])
-async def test_a_page_of_this_machine_may_ask(url: str, origin: str) -> None:
+async def test_a_page_of_this_machine_may_ask(anywhere: str, origin: str) -> None:
     async with httpx2.AsyncClient(headers=JSON) as http:
-        assert (await http.post(url, json=PING, headers={"origin": origin})).status_code == 200
+        assert (await http.post(anywhere, json=PING, headers={"origin": origin})).status_code == 200
 
 
 async def test_another_host_is_served_when_it_is_named(memory: TieredMemory) -> None:
@@ -226,17 +228,17 @@ async def test_another_host_is_served_when_it_is_named(memory: TieredMemory) -> 
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS", "HEAD"])
-async def test_nothing_but_posting_is_possible(url: str, method: str) -> None:
+async def test_nothing_but_posting_is_possible(anywhere: str, method: str) -> None:
     """No stream stays open and no session is there to end."""
     async with httpx2.AsyncClient(headers=JSON) as http:
-        answer = await http.request(method, url)
+        answer = await http.request(method, anywhere)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_a_body_beyond_the_limit_is_refused(url: str) -> None:
+async def test_a_body_beyond_the_limit_is_refused(anywhere: str) -> None:
     async with httpx2.AsyncClient(headers=JSON) as http:
-        assert (await http.post(url, content=b" " * (MOST_MESSAGE + 1))).status_code == 413
-        assert (await http.post(url, json=PING)).status_code == 200
+        assert (await http.post(anywhere, content=b" " * (MOST_MESSAGE + 1))).status_code == 413
+        assert (await http.post(anywhere, json=PING)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -257,14 +259,14 @@ async def test_a_body_beyond_the_limit_is_refused(url: str) -> None:
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"recall","arguments":{"question":"\\ud800"}}}',
     ],
 )
-async def test_a_broken_message_is_refused(url: str, body: bytes) -> None:
+async def test_a_broken_message_is_refused(anywhere: str, body: bytes) -> None:
     for version in ({}, {"mcp-protocol-version": "2026-07-28"}):
         async with httpx2.AsyncClient(headers={**JSON, **version}) as http:
-            answer = await http.post(url, content=body)
+            answer = await http.post(anywhere, content=body)
             assert answer.status_code < 500
             assert "Traceback" not in answer.text
             assert not_done(answer)
-            assert (await http.post(url, json=PING)).status_code in {200, 400}
+            assert (await http.post(anywhere, json=PING)).status_code in {200, 400}
 
 
 def not_done(answer: httpx2.Response) -> bool:
