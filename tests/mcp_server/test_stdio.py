@@ -148,6 +148,17 @@ async def test_the_end_of_its_input_ends_it(data: Path) -> None:
     assert CANARY not in talk.log.read_text()
 
 
+async def test_a_peer_that_is_gone_ends_it_too(data: Path) -> None:
+    """Nobody takes the answers any more, then the input ends: that is no crash."""
+    async with talking(data) as talk:
+        await talk.lines.aclose()
+        for count in range(5):
+            await talk.call(count, "remember", {"content": f"My {CANARY} number {count} sleeps at noon."})
+        await talk.stdin.aclose()
+        assert await talk.ended() == 0
+    assert "Traceback" not in talk.log.read_text()
+
+
 async def test_a_message_too_long_is_refused_and_the_next_is_answered(data: Path) -> None:
     async with talking(data) as talk:
         await talk.say(b'{"jsonrpc":"2.0","id":1,"method":"' + b"x" * (MOST_MESSAGE + 1) + b'"}')
