@@ -32,6 +32,15 @@ async def memory(tmp_path: Path) -> AsyncIterator[TieredMemory]:
         yield memory
 
 
+@pytest.fixture(scope="module")
+async def anywhere(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A server for tests that look at no memory: one for all of a module."""
+    path = tmp_path_factory.mktemp("anywhere")
+    settings = {"redis_url": "local"}
+    async with opened(path / "data", settings=settings) as memory, serving(behind_keys(memory)) as where:
+        yield where
+
+
 @pytest.fixture
 async def url(memory: TieredMemory) -> AsyncIterator[str]:
     """Where that memory is served behind keys."""

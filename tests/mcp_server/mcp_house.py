@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, TextContent
+from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
@@ -28,8 +29,10 @@ from support import until
 
 import tiered_memory
 from tiered_memory import TieredMemory
+from tiered_memory.erasure import verify_certificate
 from tiered_memory.mcp_server import mcp_app, person
-from tiered_memory.mcp_server.tools import PHRASE
+from tiered_memory.mcp_server.tools import PHRASE, TOOLS
+from tiered_memory.model import Certificate
 from tiered_memory.principals import LOCAL, Grant, Principal
 
 BESIDE_THE_PACKAGE = Path(tiered_memory.__file__).parent.parent
@@ -46,6 +49,7 @@ PEOPLE: Mapping[str, Principal] = {
 ERAS = ("legacy", "auto")
 """The handshake of the protocol's earlier revisions, and the newest revision without one."""
 NOWHERE = "0" * 32
+MIA = "My daughter Mia is allergic to walnuts."
 CERTAINLY = {"confirm": PHRASE}
 
 
@@ -123,12 +127,11 @@ async def over_stdio(data: Path, *options: str, era: str = "auto", log: Any = No
 
 async def asked(client: Client, tool: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return a tool's structured answer, having checked it against the schema the tool is listed with."""
+    schema = {one.name: one.output_schema for one in (await client.list_tools()).tools}[tool]
+    assert schema is not None
     answer = await client.call_tool(tool, arguments or {})
     assert isinstance(answer, CallToolResult)
     assert not answer.is_error, answer.content
-    listed = {one.name: one for one in (await client.list_tools()).tools}
-    schema = listed[tool].output_schema
-    assert schema is not None
     jsonschema.validate(answer.structured_content, schema)
     found: dict[str, Any] = answer.structured_content or {}
     return found
@@ -141,3 +144,45 @@ async def refused(client: Client, tool: str, arguments: dict[str, Any]) -> str:
     assert answer.is_error, answer.structured_content
     assert answer.structured_content is None
     return "\n".join(one.text for one in answer.content if isinstance(one, TextContent))
+
+
+async def live_through(connecting: AbstractAsyncContextManager[Client]) -> None:
+    """Call every tool as a life would, and see that each does what it says."""
+    called = set()
+
+    async def ask(tool: str, **arguments: Any) -> dict[str, Any]:
+        called.add(tool)
+        return await asked(client, tool, arguments)
+
+    async with connecting as client:
+        kept = await ask("remember", content=MIA, kind="profile", session="s1", operation_id="op 1")
+        again = await ask("remember", content=MIA, kind="profile", session="s1", operation_id="op 1")
+        assert (kept["repeated"], again["repeated"]) == (False, True)
+        assert kept["id"] == again["id"]
+        assert kept["durability"] == "journaled"
+
+        found = await ask("recall", question="What is Mia allergic to?", limit=3, kinds=["profile"])
+        assert [hit["memory"]["content"] for hit in found["hits"]] == [MIA]
+        packed = await ask("context", question="What is Mia allergic to?", token_budget=200)
+        assert MIA in packed["text"]
+        assert packed["tokens"] <= 200
+        assert (await ask("get", memory_id=kept["id"]))["memory"]["content"] == MIA
+        assert [one["id"] for one in (await ask("list"))["memories"]] == [kept["id"]]
+        why = await ask("explain", memory_id=kept["id"])
+        assert why["policy"]
+        assert why["half_life_days"] > 0
+
+        right = MIA.replace("walnuts", "peanuts")
+        done = await ask(
+            "update", memory_id=kept["id"], content=right, reason="it was peanuts", expected_version=1
+        )
+        assert (done["memory"]["content"], done["memory"]["version"]) == (right, 2)
+        taken = await ask("export_my_data")
+        assert right in "".join(one["text"] for one in taken["files"])
+        assert await ask("forget", memory_id=kept["id"]) == {"id": kept["id"], "forgotten": True}
+        proof = TypeAdapter(Certificate).validate_python(
+            (await ask("erase_my_data", **CERTAINLY))["certificate"]
+        )
+        verify_certificate(proof)
+        assert proof.verified
+    assert called == {spec.name for spec in TOOLS}

@@ -7,26 +7,21 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 from mcp.client.client import Client
 from mcp.types import BlobResourceContents, CallToolResult, EmbeddedResource, TextContent
-from mcp_house import CERTAINLY, ERAS, asked, behind_keys, over_http, over_stdio, refused, serving
-from pydantic import TypeAdapter
+from mcp_house import ERAS, MIA, asked, behind_keys, live_through, over_http, over_stdio, refused, serving
 from support import consenting, opened
 
 from tiered_memory import TieredMemory
 from tiered_memory.archive_files import verify_archive
-from tiered_memory.erasure import verify_certificate
 from tiered_memory.mcp_server.answers import AS_DATA, EXCERPT
 from tiered_memory.mcp_server.tools import TOOLS
-from tiered_memory.model import Certificate
 
 pytestmark = pytest.mark.anyio
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
-MIA = "My daughter Mia is allergic to walnuts."
 
 
 @pytest.fixture(params=[(way, era) for way in ("http", "stdio") for era in ERAS], ids="-".join)
@@ -43,44 +38,7 @@ async def connect(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 async def test_every_tool_answers_as_its_schema_says(connect: Connect) -> None:
-    called = set()
-
-    async def ask(tool: str, **arguments: Any) -> dict[str, Any]:
-        called.add(tool)
-        return await asked(client, tool, arguments)
-
-    async with connect() as client:
-        kept = await ask("remember", content=MIA, kind="profile", session="s1", operation_id="op 1")
-        again = await ask("remember", content=MIA, kind="profile", session="s1", operation_id="op 1")
-        assert (kept["repeated"], again["repeated"]) == (False, True)
-        assert kept["id"] == again["id"]
-        assert kept["durability"] == "journaled"
-
-        found = await ask("recall", question="What is Mia allergic to?", limit=3, kinds=["profile"])
-        assert [hit["memory"]["content"] for hit in found["hits"]] == [MIA]
-        packed = await ask("context", question="What is Mia allergic to?", token_budget=200)
-        assert MIA in packed["text"]
-        assert packed["tokens"] <= 200
-        assert (await ask("get", memory_id=kept["id"]))["memory"]["content"] == MIA
-        assert [one["id"] for one in (await ask("list"))["memories"]] == [kept["id"]]
-        why = await ask("explain", memory_id=kept["id"])
-        assert why["policy"]
-        assert why["half_life_days"] > 0
-
-        right = MIA.replace("walnuts", "peanuts")
-        done = await ask(
-            "update", memory_id=kept["id"], content=right, reason="it was peanuts", expected_version=1
-        )
-        assert (done["memory"]["content"], done["memory"]["version"]) == (right, 2)
-        taken = await ask("export_my_data")
-        assert right in "".join(one["text"] for one in taken["files"])
-        assert await ask("forget", memory_id=kept["id"]) == {"id": kept["id"], "forgotten": True}
-        proof = TypeAdapter(Certificate).validate_python(
-            (await ask("erase_my_data", **CERTAINLY))["certificate"]
-        )
-        verify_certificate(proof)
-        assert proof.verified
-    assert called == {spec.name for spec in TOOLS}
+    await live_through(connect())
 
 
 async def test_every_tool_is_listed_with_its_hints_and_schemas(connect: Connect) -> None:

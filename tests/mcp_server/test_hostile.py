@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp.client.client import Client
 from mcp.types import CallToolResult
 from mcp_house import ALICE, NOWHERE, KeysAsked, asked, over_http, refused, served_with
+from support import consenting, opened
 
 from tiered_memory import TieredMemory
 from tiered_memory.errors import TieredMemoryError
@@ -21,9 +25,10 @@ from tiered_memory.mcp_server.answers import Forgotten
 from tiered_memory.mcp_server.arguments import MOST_CONTENT, MOST_QUESTION, Named
 from tiered_memory.mcp_server.desk import Desk
 from tiered_memory.mcp_server.guarded import CRASHED, GuardedTool, ToolSpec
-from tiered_memory.mcp_server.server import MOST_MESSAGE
+from tiered_memory.mcp_server.server import MOST_MESSAGE, build_server
 from tiered_memory.mcp_server.taking_out import beginning
 from tiered_memory.mcp_server.tools import TOOLS
+from tiered_memory.model import Kind, Role, Sensitivity, SourceKind
 from tiered_memory.principals import Grant
 from tiered_memory.user import User
 
@@ -42,7 +47,6 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"content": None},
         {"content": ["a"]},
         {"content": "a" * (MOST_CONTENT + 1)},
-        {"content": "\N{PILE OF POO}" * MOST_CONTENT},
         {"content": "a", "role": "root"},
         {"content": "a", "kind": CANARY},
         {"content": "a", "sensitivity": "secret"},
@@ -136,17 +140,37 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-async def test_any_json_at_all_is_answered(alice: Client, data: st.DataObject) -> None:
-    """Each argument may be anything: the tool answers by its schema or refuses in words, and never crashes."""
-    spec = data.draw(st.sampled_from([one for one in TOOLS if one.name != "erase_my_data"]))
-    names = sorted(spec.takes.model_fields)
-    arguments = data.draw(st.dictionaries(st.sampled_from(names) | st.text(max_size=8), JSON_VALUES))
-    answer = await alice.call_tool(spec.name, json.loads(json.dumps(arguments).encode("utf-8", "replace")))
-    assert isinstance(answer, CallToolResult)
-    assert CRASHED not in str(answer.content)
-    assert answer.is_error or spec.gives.model_validate_json(json.dumps(answer.structured_content))
+@st.composite
+def calls(draw: st.DrawFn) -> tuple[ToolSpec, dict[str, Any]]:
+    spec = draw(st.sampled_from([one for one in TOOLS if one.name != "erase_my_data"]))
+    names = st.sampled_from(sorted(spec.takes.model_fields))
+    return spec, draw(st.dictionaries(names | st.text(max_size=8), JSON_VALUES | sensible(spec)))
+
+
+def sensible(spec: ToolSpec) -> st.SearchStrategy[Any]:
+    """Values of the sort that a tool's arguments have, so that some calls get far."""
+    words = [word.value for kind in (Role, Kind, SourceKind, Sensitivity) for word in kind]
+    return st.sampled_from([spec.name, NOWHERE, 1, 5, "2026-01-01T00:00:00Z", *words])
+
+
+@settings(max_examples=6)
+@given(st.lists(calls(), min_size=20, max_size=40))
+def test_any_json_at_all_is_answered(made: list[tuple[ToolSpec, dict[str, Any]]]) -> None:
+    """Each argument may be anything: a tool answers by its schema or refuses in words, and never crashes."""
+
+    async def story() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            async with opened(Path(folder) / "data", settings={"redis_url": "local"}) as memory:
+                await consenting(memory, "alice")
+                async with Client(build_server(lambda: memory, lambda _request: ALICE)) as client:
+                    for spec, arguments in made:
+                        answer = await client.call_tool(spec.name, arguments)
+                        assert isinstance(answer, CallToolResult)
+                        assert CRASHED not in str(answer.content)
+                        content = json.dumps(answer.structured_content)
+                        assert answer.is_error or spec.gives.model_validate_json(content)
+
+    anyio.run(story)
 
 
 @pytest.mark.parametrize(
@@ -177,17 +201,19 @@ async def test_any_script_comes_back_as_it_was(alice: Client, text: str) -> None
         ("accept", "text/html", 406),
     ],
 )
-async def test_a_page_of_another_site_is_kept_out(url: str, header: str, value: str, status: int) -> None:
+async def test_a_page_of_another_site_is_kept_out(
+    anywhere: str, header: str, value: str, status: int
+) -> None:
     for version in ({}, {"mcp-protocol-version": "2025-11-25"}):
         async with httpx2.AsyncClient(headers={**JSON, **version}) as http:
-            assert (await http.post(url, json=PING, headers={header: value})).status_code == status
-            assert (await http.post(url, json=PING)).status_code == 200
+            assert (await http.post(anywhere, json=PING, headers={header: value})).status_code == status
+            assert (await http.post(anywhere, json=PING)).status_code == 200
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:3000", "https://127.0.0.1"])
-async def test_a_page_of_this_machine_may_ask(url: str, origin: str) -> None:
+async def test_a_page_of_this_machine_may_ask(anywhere: str, origin: str) -> None:
     async with httpx2.AsyncClient(headers=JSON) as http:
-        assert (await http.post(url, json=PING, headers={"origin": origin})).status_code == 200
+        assert (await http.post(anywhere, json=PING, headers={"origin": origin})).status_code == 200
 
 
 async def test_another_host_is_served_when_it_is_named(memory: TieredMemory) -> None:
@@ -202,17 +228,17 @@ async def test_another_host_is_served_when_it_is_named(memory: TieredMemory) -> 
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS", "HEAD"])
-async def test_nothing_but_posting_is_possible(url: str, method: str) -> None:
+async def test_nothing_but_posting_is_possible(anywhere: str, method: str) -> None:
     """No stream stays open and no session is there to end."""
     async with httpx2.AsyncClient(headers=JSON) as http:
-        answer = await http.request(method, url)
+        answer = await http.request(method, anywhere)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_a_body_beyond_the_limit_is_refused(url: str) -> None:
+async def test_a_body_beyond_the_limit_is_refused(anywhere: str) -> None:
     async with httpx2.AsyncClient(headers=JSON) as http:
-        assert (await http.post(url, content=b" " * (MOST_MESSAGE + 1))).status_code == 413
-        assert (await http.post(url, json=PING)).status_code == 200
+        assert (await http.post(anywhere, content=b" " * (MOST_MESSAGE + 1))).status_code == 413
+        assert (await http.post(anywhere, json=PING)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -233,14 +259,22 @@ async def test_a_body_beyond_the_limit_is_refused(url: str) -> None:
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"recall","arguments":{"question":"\\ud800"}}}',
     ],
 )
-async def test_a_broken_message_is_refused(url: str, body: bytes) -> None:
+async def test_a_broken_message_is_refused(anywhere: str, body: bytes) -> None:
     for version in ({}, {"mcp-protocol-version": "2026-07-28"}):
         async with httpx2.AsyncClient(headers={**JSON, **version}) as http:
-            answer = await http.post(url, content=body)
+            answer = await http.post(anywhere, content=body)
             assert answer.status_code < 500
             assert "Traceback" not in answer.text
-            assert answer.status_code >= 400 or "error" in answer.json() or answer.json()["result"]["isError"]
-            assert (await http.post(url, json=PING)).status_code in {200, 400}
+            assert not_done(answer)
+            assert (await http.post(anywhere, json=PING)).status_code in {200, 400}
+
+
+def not_done(answer: httpx2.Response) -> bool:
+    """Tell whether a message was refused, or, like a notification that nobody knows, taken without an answer."""
+    if answer.status_code >= 400 or answer.status_code == 202:
+        return True
+    body = answer.json()
+    return "error" in body or body["result"]["isError"]
 
 
 async def test_a_tool_that_crashes_says_nothing_of_why(

@@ -32,8 +32,8 @@ _KEPT = {
     Durability.JOURNALED: "Kept: it is on disk, and forgotten when the policy says.",
     Durability.SESSION: "Kept for this session only: it is on disk until the session ends.",
     Durability.EPHEMERAL: (
-        "Held in memory only, gone with the session or the process: no consent or other lawful basis covers keeping "
-        "it. Do not promise to remember it; the person can grant consent."
+        "Held in memory only, gone with the session or the process; `routing` says why. Do not promise to remember "
+        "it. Where the consent is missing, the person can grant it."
     ),
 }
 _QUARANTINED = (

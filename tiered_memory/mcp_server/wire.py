@@ -45,19 +45,23 @@ class Wire:
             yield held.decode(errors="replace")
 
     async def write(self, text: str) -> None:
-        """Write the whole text before any other."""
+        """Write the whole text before any other; what a peer that is gone would not read is dropped."""
         async with self._turn:
             left = memoryview(text.encode())
-            while left:
-                await _ready(anyio.wait_writable, self.writes)
-                left = left[os.write(self.writes, left[:PIECE]) :]
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                while left:
+                    await _ready(anyio.wait_writable, self.writes)
+                    left = left[os.write(self.writes, left[:PIECE]) :]
 
     async def flush(self) -> None:
         """Do nothing: what was written is with the peer."""
 
     async def _read(self) -> bytes:
         await _ready(anyio.wait_readable, self.reads)
-        return os.read(self.reads, CHUNK)
+        try:
+            return os.read(self.reads, CHUNK)
+        except ConnectionResetError:
+            return b""
 
 
 async def _ready(wait: Callable[[int], Awaitable[None]], descriptor: int) -> None:
