@@ -147,3 +147,4 @@ async def test_an_embedded_store_that_works_by_itself_reports_how_it_stands(data
         await (await consenting(memory)).add("the plan is green", importance=0.9)
         await until(lambda: samples(observer).get(("consent_state", frozenset({("state", "open")}))) == 1)
         await until(lambda: next(figures(samples(observer), "event_loop_lag_seconds_count")) >= 1)
+        assert observer.exposition()

@@ -131,9 +131,7 @@ def naive_stats(held: list[Row], routing: list[tuple[str, str, int]]) -> Stats:
         by_state=dict(Counter(row["state"] for row in held)),
         by_kind=dict(Counter(row["kind"] for row in held)),
         by_sensitivity=dict(Counter(row["sensitivity"] for row in held)),
-        routing={
-            target: {reason: n for (of, reason), n in routed.items() if of == target} for target, _ in routed
-        },
+        routing={to: {why: n for (of, why), n in routed.items() if of == to} for to, _ in routed},
         importance_histogram=tuple(bins[place] for place in range(10)),
         forecast=naive_forecast(active),
     )

@@ -38,7 +38,7 @@ async def connect(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 async def test_every_tool_answers_as_its_schema_says(connect: Connect) -> None:
-    await live_through(connect())
+    assert await live_through(connect()) == {spec.name for spec in TOOLS}
 
 
 async def test_every_tool_is_listed_with_its_hints_and_schemas(connect: Connect) -> None:
