@@ -19,6 +19,7 @@ from tiered_memory import TieredMemory
 from tiered_memory.clock import SystemClock
 from tiered_memory.mcp_server import build_server, person
 from tiered_memory.mcp_server.stdio import OF_A_PERSON
+from tiered_memory.mcp_server.tools import TOOLS
 from tiered_memory.principals import Grant
 
 pytestmark = pytest.mark.anyio
