@@ -18,6 +18,7 @@ from tiered_memory.errors import ConflictError, NotFoundError, UnauthenticatedEr
 from tiered_memory.formats.leaf import AuditEvent, AuditLeaf
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.ledger import said
+from tiered_memory.metrics import ApiKeyEvent
 from tiered_memory.model import Subject
 from tiered_memory.principals import Principal
 from tiered_memory.privacy.api_keys import (
@@ -124,6 +125,7 @@ class ApiKeys:
         )
         now_us = self._core.now_us()
         if held is None or not same or not held.good_at(now_us):
+            self._core.observer.observe(ApiKeyEvent("ended" if held is not None and same else "unknown"))
             raise UnauthenticatedError
         today = day_of(now_us)
         if held.used_day != today:
@@ -142,6 +144,7 @@ class ApiKeys:
             await self._forget_old()
             made, text = await self._made(terms)
             await self._put([made], self._leaf(AuditEvent.API_KEY_CREATED, made))
+            self._core.observer.observe(ApiKeyEvent("created"))
             return self._table[made.id], text
 
     async def revoke(self, key_id: str, reason: str) -> StoredKey:
@@ -156,6 +159,7 @@ class ApiKeys:
                 ended = replace(held, revoked_us=self._core.now_us(), revoked_because=reason)
                 await self._list([held])
                 await self._put([ended], self._leaf(AuditEvent.API_KEY_REVOKED, held, reason))
+                self._core.observer.observe(ApiKeyEvent("revoked"))
             return self._table[key_id]
 
     async def rotate(self, key_id: str, overlap_us: int) -> tuple[StoredKey, str]:
@@ -179,6 +183,7 @@ class ApiKeys:
             leaf = self._leaf(AuditEvent.API_KEY_ROTATED, held)
             created = self._leaf(AuditEvent.API_KEY_CREATED, made)
             await self._put([old, made], leaf, created)
+            self._core.observer.observe(ApiKeyEvent("rotated"))
             return self._table[made.id], text
 
     async def drop_user(self, subject: Subject) -> None:

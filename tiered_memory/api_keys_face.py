@@ -54,7 +54,7 @@ class ApiKeysFace:
         """
         parts = self._parts()
         terms = _terms(name, grants, bounds, parts.core.clock.now())
-        with timed(parts.core.observer, "rights"):
+        with timed(parts.core.observer, "api_keys"):
             made, text = await parts.api_keys.create(terms)
         return NewApiKey(key=_shown(made, parts), secret=text)
 
@@ -67,7 +67,7 @@ class ApiKeysFace:
         """End a key at once, for good; NotFoundError when there is none. Revoking again changes nothing."""
         check_text(reason, "reason", REASON_BYTES)
         parts = self._parts()
-        with timed(parts.core.observer, "rights"):
+        with timed(parts.core.observer, "api_keys"):
             return _shown(await parts.api_keys.revoke(_known(key_id), reason), parts)
 
     async def rotate(self, key_id: str, *, overlap_hours: float = 24) -> NewApiKey:
@@ -81,7 +81,7 @@ class ApiKeysFace:
         """
         overlap = _overlap_us(overlap_hours)
         parts = self._parts()
-        with timed(parts.core.observer, "rights"):
+        with timed(parts.core.observer, "api_keys"):
             made, text = await parts.api_keys.rotate(_known(key_id), overlap)
         return NewApiKey(key=_shown(made, parts), secret=text)
 

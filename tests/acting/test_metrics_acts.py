@@ -18,7 +18,7 @@ from tiered_memory.prometheus_observer import PrometheusObserver
 from tiered_memory.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
-DAEMON = ("job_", "http_", "api_key_")
+DAEMON = ("job_", "http_")
 """Families that the daemon reports."""
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -109,6 +109,10 @@ def _figures_are_sane(found: Samples) -> None:
         ("dsar_duration_seconds_count", {"kind": "export"}),
         ("dsar_duration_seconds_count", {"kind": "request"}),
         ("memory_changes_total", {"change": "restored"}),
+        ("api_key_events_total", {"event": "created"}),
+        ("api_key_events_total", {"event": "rotated"}),
+        ("api_key_events_total", {"event": "revoked"}),
+        ("api_key_events_total", {"event": "ended"}),
         ("consent_state", {"state": "withdrawn"}),
         ("records", {"tier": "cold"}),
         ("bytes", {"tier": "cold"}),

@@ -11,7 +11,7 @@ from support import PURPOSE, consenting, parts_of
 
 from tiered_memory import TieredMemory, User
 from tiered_memory.caller import Caller
-from tiered_memory.errors import AccessDeniedError, ConsentRequiredError, NotFoundError
+from tiered_memory.errors import AccessDeniedError, ConsentRequiredError, NotFoundError, UnauthenticatedError
 from tiered_memory.hold_model import HoldScope
 from tiered_memory.model import Durability, Interaction
 from tiered_memory.privacy.sharing import Member
@@ -115,6 +115,11 @@ async def _operator(memory: TieredMemory, folder: Path) -> None:
     )
     await memory.notices.list()
     await memory.keys.rotate()
+    key = await memory.api_keys.create("planner", grants={"memories:read"})
+    await memory.api_keys.rotate(key.key.id)
+    await memory.api_keys.revoke(key.key.id, reason="zebrafinch")
+    with pytest.raises(UnauthenticatedError):
+        memory.api_keys.verify(key.secret)
     await memory.tenants.register("zebrafinch-ltd")
     await memory.tenants.usage("zebrafinch-ltd")
     await memory.tenants.erase("zebrafinch-ltd", reason="it is over")

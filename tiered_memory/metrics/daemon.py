@@ -57,7 +57,7 @@ class HttpRejected:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyEvent:
-    """An API key was "created", "rotated" or "revoked", or one that is "unknown", "expired" or revoked was "refused"."""
+    """An API key was "created", "rotated" or "revoked"; or one was presented that is "unknown" or has "ended"."""
 
     event: str
 

@@ -26,7 +26,7 @@ _KINDS: Mapping[str, tuple[type[errors.TieredMemoryError], ...]] = {
         errors.ConfigurationError,
     ),
     "not_found": (errors.NotFoundError,),
-    "denied": (errors.AccessDeniedError, errors.AgentNotAllowedError),
+    "denied": (errors.AccessDeniedError, errors.AgentNotAllowedError, errors.UnauthenticatedError),
     "rights": (
         errors.ConsentRequiredError,
         errors.SubjectErasedError,
@@ -79,7 +79,7 @@ class Vocabulary:
     ops: frozenset[str] = _words(
         f"{_SERVED} {_RIGHTS} damaged restore forgotten pin forecast consent_grant consent_withdraw consents about"
         " decide decisions object_to restrict request requests_due notice quarantine roll_back shared hold hold_export"
-        " retention_event erase_tenant tenants keys reports ledger backup stats"
+        " retention_event erase_tenant tenants keys api_keys reports ledger backup stats"
     )
     """The calls of the public face."""
     timed_ops: frozenset[str] = _words(f"{_SERVED} {_RIGHTS}")
@@ -119,4 +119,4 @@ class Vocabulary:
     rejections: frozenset[str] = _words(
         "rate_limited body_too_large unauthenticated forbidden overloaded timeout"
     )
-    key_events: frozenset[str] = _words("created rotated revoked refused unknown expired")
+    key_events: frozenset[str] = _words("created rotated revoked unknown ended")
