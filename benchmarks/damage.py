@@ -100,9 +100,9 @@ async def build(folder: Path, image: Path, *, crashed: bool, redis_url: str = "l
         await _checkpoint(memory)
         await _tell_more(memory)
         if crashed:
-            shutil.copytree(folder, image)
+            shutil.copytree(folder, image, ignore=shutil.ignore_patterns("owner.*"))
     if not crashed:
-        shutil.copytree(folder, image)
+        shutil.copytree(folder, image, ignore=shutil.ignore_patterns("owner.*"))
 
 
 async def _tell(user: User, clock: ManualClock) -> None:

@@ -20,7 +20,7 @@ from benchmarks.store import fresh_folder
 from benchmarks.suite import Progress
 from tiered_memory.tiers.redis_server import find_redis_server
 
-UNREAD = {"owner.lock", "owner.pid", "state.db-shm", "ballast.bin"}
+UNREAD = {"owner.lock", "owner.pid", "owner.sock", "state.db-shm", "ballast.bin"}
 CUT_SHARE = 0.25
 REDIS_SHARE = 0.15
 TTL_MS = 3_600_000

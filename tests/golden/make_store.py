@@ -33,7 +33,7 @@ FORGOTTEN_AT = BEGUN + timedelta(days=40)
 ASKED_AT = FORGOTTEN_AT + timedelta(minutes=30)
 PURPOSE = "personalization"
 TENANT, SESSION = "acme", "s1"
-NOT_STORED = {"owner.lock", "owner.pid", "state.db-shm"}
+NOT_STORED = {"owner.lock", "owner.pid", "owner.sock", "state.db-shm"}
 """Files of the process that owns a directory, and SQLite's index of its log, which is made anew."""
 SAID = (
     ("My sister Ines moved to Porto to open a bakery.", 0.9),

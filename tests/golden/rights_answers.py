@@ -32,7 +32,7 @@ TENANT, APART, GONE = "acme", "north", "shut"
 PEOPLE = {"alice": TENANT, "bob": TENANT, "rita": TENANT, "eric": TENANT, "dan": TENANT, "nora": APART}
 PURPOSE, OFFERED, INSIGHT, SERVICE = "personalization", "marketing", "insight", "service"
 NOTICE, SPACE, HOLD, RELEASED_HOLD, EVENT = "privacy", "team-plan", "case-7", "case-6", "contract_end"
-NOT_STORED = {"owner.lock", "owner.pid", "state.db-shm"}
+NOT_STORED = {"owner.lock", "owner.pid", "owner.sock", "state.db-shm"}
 """Files of the process that owns a directory, and SQLite's index of its log, which is made anew."""
 DOCTOR = ("My doctor is Zoe Quark.", "My doctor is Olga Brandt.", "My doctor is Olga Brandt, on Elm Street.")
 MAIL = "Write to ines@bakery.example or ines@home.example, and ines@bakery.example first."
