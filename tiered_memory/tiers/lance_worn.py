@@ -61,9 +61,9 @@ class WornTables:
 
 
 def pieces_of(path: Path) -> int:
-    """Return how many data files a table has; 0 when it is not there. Synchronous; no engine is asked."""
+    """Return how many data files a table has; 0 when that cannot be told. Synchronous; no engine is asked."""
     try:
         with os.scandir(path / "data") as entries:
             return sum(1 for _ in entries)
-    except FileNotFoundError:
+    except OSError:
         return 0
