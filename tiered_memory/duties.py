@@ -23,6 +23,8 @@ FORGET, PURGE = "forget", "purge"
 COMPACTED_A_RUN = 20
 """Tables that one run compacts at most; each takes 70 to 400 ms, and its user waits for it."""
 KEY_EPOCH_SECONDS = 3_600.0
+START_SECONDS = 60.0
+"""A process that is over sooner, as a command is, begins neither a backup nor a rotation by itself."""
 MICROSECONDS_A_DAY = 86_400_000_000
 USES_CAP_SECONDS = 30.0
 GAUGES_CAP_SECONDS = 60.0
@@ -108,6 +110,11 @@ def _forgetting(parts: Parts, settings: Settings, runner: JobRunner) -> Iterator
 
 def _keeping(parts: Parts, settings: Settings) -> Iterator[Job]:
     cold = parts.core.cold
+
+    async def finish_rotations() -> float:
+        await parts.key_epochs.finish_begun()
+        return START_SECONDS
+
     if isinstance(cold, Compacting):
         yield Job(
             name="compact",
@@ -120,7 +127,7 @@ def _keeping(parts: Parts, settings: Settings) -> Iterator[Job]:
         about="finishes rotations that were cut short, and ends key epochs older than `key_epoch_days`",
         work=_turning(parts, settings.key_epoch_days),
         cadence=_every(KEY_EPOCH_SECONDS, settings),
-        first_wait=_at_once,
+        first_wait=finish_rotations,
     )
     yield Job(
         name="checkpoint",
@@ -146,13 +153,17 @@ def _backing_up(parts: Parts, settings: Settings) -> Iterator[Job]:
     rota = BackupRota(
         parts.backup, parts.core.clock, settings.backup_dir, every_seconds=seconds, keep=settings.backup_keep
     )
+
+    async def first_archive() -> float:
+        return max(START_SECONDS, await rota.wait())
+
     yield Job(
         name="backup",
         about="writes an archive into `backup_dir`, and keeps the newest `backup_keep`",
         work=rota.take,
         cadence=_every(seconds, settings),
         timeout_seconds=seconds,
-        first_wait=rota.wait,
+        first_wait=first_archive,
     )
 
 
@@ -164,10 +175,6 @@ def _turning(parts: Parts, days: float | None) -> Callable[[], Awaitable[None]]:
             await parts.key_epochs.rotate_aged(before_us)
 
     return turn
-
-
-async def _at_once() -> float:
-    return 0.0
 
 
 async def _at_once() -> float:

@@ -36,7 +36,7 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 class Job:
     """What is to be done, and how often at most. `work` must bear to be cancelled at any place, and begun again.
 
-    `first_wait` says after how many seconds the first run is due; without one it is the cadence's. `when_paused` is
+    `first_wait` does what cannot wait, and says after how many seconds the first run is due; without it the cadence does. `when_paused` is
     called at each turn that is skipped. With `follow`, a loop that runs until cancelled, the job follows events: it
     has no turns of its own, and `work` is only what `run` does. `hold` hears of pauses.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from tiered_memory.core import Core
 from tiered_memory.forgetting.placement import Keep, Plan
@@ -20,6 +20,13 @@ def oldest_due_us(rows: Sequence[MemoryRow], plan: Plan) -> int | None:
     return min(
         (row.deadline_us for row in rows if row.deadline_us and row.memory_id not in kept), default=None
     )
+
+
+async def report_held_up(core: Core, plan: Callable[[Sequence[MemoryRow]], Awaitable[Plan]]) -> None:
+    """Report as `report_overdue` does, and count what a cycle would take by its `plan` and does not."""
+    rows = await core.state.read(c.Due(core.now_us(), LOOKED_AT))
+    await core.learn_tenants({row.subject for row in rows})
+    await report_overdue(core, oldest_due_us(rows, await plan(rows)))
 
 
 async def report_overdue(core: Core, due_us: int | None = None) -> None:

@@ -138,7 +138,7 @@ def archives_to_drop(held: Collection[ArchiveName], keep: int, fresh: ArchiveNam
 
 
 def wait_for_archive(held: Collection[ArchiveName], now: datetime, every_seconds: float) -> float:
-    """Return the seconds until the next archive of a series is due: 0 without any, never more than `every_seconds`."""
+    """Return the seconds until the next archive of a series is due: 0 without any, at most `every_seconds` (> 0)."""
     if not held:
         return 0.0
     since = (now - max(held).at).total_seconds()

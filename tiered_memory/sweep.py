@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -30,7 +31,7 @@ from tiered_memory.highwater import ErasedEntry
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import deadline_anew, due_of, moves
 from tiered_memory.metrics import ForgetCycle, StrengthsSeen
-from tiered_memory.overdue import LOOKED_AT, oldest_due_us, report_overdue
+from tiered_memory.overdue import report_held_up, report_overdue
 from tiered_memory.purge_log import PurgeLog, counted
 from tiered_memory.reindex import Reindexer, by_subject
 from tiered_memory.reports import Tally, planned_of
@@ -98,8 +99,8 @@ class Sweeper:
     ) -> ForgetReport:
         """Forget what is due now, of one subject or all; a dry run plans the same and does nothing.
 
-        The application is asked before anything decays away (`before_forget`), but not by a dry run. Without
-        `removing`, what has to go for good is only marked: nobody finds it, `remove_pending` removes its bytes.
+        The application is asked before anything decays away (`before_forget`), but not by a dry run. Without `removing`
+        the bytes of what has to go for good stay until `remove_pending`; nobody finds it any more.
         """
         begun, run = stopwatch(), _Run(self._core.now_us(), confirmed)
         await self.write_uses()
@@ -227,10 +228,7 @@ class Sweeper:
 
     async def report_overdue(self) -> None:
         """Report how long the oldest deletion is overdue, of what a cycle would take as well."""
-        run = _Run(self._core.now_us(), confirmed=False)
-        rows = await self._core.state.read(c.Due(run.now_us, LOOKED_AT))
-        await self._core.learn_tenants({row.subject for row in rows})
-        await report_overdue(self._core, oldest_due_us(rows, await self._plan(rows, run)))
+        await report_held_up(self._core, partial(self._plan, run=_Run(self._core.now_us(), confirmed=False)))
 
     async def remove(self, pseudonym: bytes, memory_ids: Sequence[str]) -> None:
         """Remove memories from cold, bytes and all, then their rows; raises HotTierError when hot keeps a copy."""
@@ -257,8 +255,7 @@ class Sweeper:
         """Empty hot of a subject if something had to leave it that could not be reached: records and snapshots."""
         if pseudonym not in self._owed:
             return
-        row = await self._core.state.read(c.GetSubject(pseudonym))
-        if row is not None:
+        if (row := await self._core.state.read(c.GetSubject(pseudonym))) is not None:
             try:
                 await self._core.hot.drop(SubjectRef(pseudonym, row.generation, row.incarnation))
             except HotTierError as error:
@@ -385,9 +382,8 @@ class Sweeper:
         await self.take_out(active, [change.memory_id for change in command.changes])
 
     def _observe_strengths(self, rows: Sequence[MemoryRow], now_us: int) -> None:
-        states = (one.state for one in self._items(rows) if one.state is not None)
-        strengths = tuple(self._core.curve.strength(state, now_us) for state in states)
-        self._core.observer.observe(StrengthsSeen(strengths))
+        held, strength = (one.state for one in self._items(rows)), self._core.curve.strength
+        self._core.observer.observe(StrengthsSeen(tuple(strength(one, now_us) for one in held if one)))
 
     def _observe(self, tally: Tally, seconds: float) -> None:
         gone = len(tally.forgotten), len(tally.removed)
