@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 from cli_shell import BESIDE_THE_PACKAGE, Shell, shell_in
+from support import opened
 
 from tiered_memory.backup import verify_archive
 from tiered_memory.cli.jobs import _span
@@ -125,3 +129,28 @@ def test_the_list_says_what_is_paused_and_what_is_due() -> None:
 )
 def test_spans_are_short(seconds: float, shown: str) -> None:
     assert _span(seconds) == shown
+
+
+@pytest.mark.anyio
+async def test_the_process_that_owns_the_directory_is_told(tmp_path: Path) -> None:
+    """Through the socket in the directory: a pause holds there, and what it says comes back."""
+    pytest.importorskip("uvicorn", reason="needs the extra `server`")
+    pytest.importorskip("httpx2", reason="needs the extra `client`")
+    store = tmp_path / "store"
+
+    async def told(*arguments: str) -> list[dict[str, Any]]:
+        command = [sys.executable, "-m", "tiered_memory", "jobs", *arguments, "--data", str(store), "--json"]
+        done = await anyio.run_process(command, cwd=BESIDE_THE_PACKAGE)
+        found = json.loads(done.stdout)
+        return list(found.get("jobs", [found]))
+
+    async with opened(store, settings={"redis_url": "local"}) as memory:
+        assert [one["paused_since"] is None for one in await told("pause", "forget")] == [False]
+        assert (await memory.jobs.get("forget")).paused
+        listed = {one["name"]: one["paused_since"] is not None for one in await told("list")}
+        assert {name for name, paused in listed.items() if paused} == {"forget"}
+        [ran] = await told("run", "checkpoint")
+        assert (ran["last_outcome"], (await memory.jobs.get("checkpoint")).runs) == ("ok", 1)
+        assert all(one["paused_since"] for one in await told("pause"))
+        assert not any(one["paused_since"] for one in await told("resume"))
+        assert not any(one.paused for one in await memory.jobs.list())

@@ -17,7 +17,7 @@ from tiered_memory.clock import SeededEntropy
 from tiered_memory.errors import ClosedError, ColdTierError, NotFoundError
 from tiered_memory.job_model import JobOutcome
 from tiered_memory.jobs import Job, JobRunner
-from tiered_memory.metrics import JobRun, RecordingObserver
+from tiered_memory.metrics import JobPaused, JobRun, RecordingObserver
 from tiered_memory.schedule import backoff, cadence
 from tiered_memory.testing import ManualClock
 
@@ -139,7 +139,7 @@ async def test_a_job_that_fails_backs_off_and_keeps_the_others_going(
     assert bench.ran.count("good") >= 20
     assert (told.last_outcome, told.last_error) == (JobOutcome.ERROR, "ColdTierError")
     assert told.failures_in_a_row == told.runs == len(begun)
-    assert set(bench.outcomes("bad")) == {"error"}
+    assert set(bench.outcomes("bad")) == {"failed"}
     assert caplog.text.count("job bad failed and is tried again") == len(begun)
 
 
@@ -170,7 +170,7 @@ async def test_an_unforeseen_error_is_loud(bench: Bench) -> None:
             await bench.clock.run_for(61.0)
     assert raised.group_contains(ZeroDivisionError)
     assert bench.runner.status("bad").last_error == "ZeroDivisionError"
-    assert bench.outcomes("bad") == ["error"]
+    assert bench.outcomes("bad") == ["failed"]
     with pytest.raises(ZeroDivisionError):
         await bench.runner.run("bad")
 
@@ -192,7 +192,7 @@ async def test_a_run_that_takes_too_long_is_cut_short_and_tried_again(
         await bench.clock.run_for(61.0)
         assert bench.runner.status("slow").last_outcome == JobOutcome.OK
     assert bench.ran == ["slow begun", "slow begun", "slow ended"]
-    assert bench.outcomes("slow") == ["timeout", "ok"]
+    assert bench.outcomes("slow") == ["failed", "ok"]
     assert "job slow was cut short after 30 s" in caplog.text
 
 
@@ -248,6 +248,7 @@ async def test_a_paused_job_is_skipped_visibly_and_goes_on_within_a_minute(bench
         await bench.clock.run_for(60.0)
         assert bench.ran.count("one") == 1
         assert bench.runner.status("one").paused_since is None
+    assert bench.observer.of(JobPaused) == [JobPaused("one", paused=True), JobPaused("one", paused=False)]
 
 
 async def test_a_paused_job_still_runs_when_it_is_asked_to(bench: Bench) -> None:
@@ -317,7 +318,7 @@ async def test_a_job_that_follows_events_has_no_turns(bench: Bench) -> None:
         bench.runner.pause("flush")
         bench.runner.resume("flush")
     assert held == [True, False]
-    assert bench.outcomes("flush") == ["ok", "error", "ok"]
+    assert bench.outcomes("flush") == ["ok", "failed", "ok"]
 
 
 async def test_the_first_turn_may_be_told(bench: Bench) -> None:

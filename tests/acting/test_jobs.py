@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from support import consenting, contents, opened, parts_of, sealed_in_cold, sqlite_rows, until
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.anyio
 LOCAL: dict[str, Any] = {"redis_url": "local"}
 RUNNING = {**LOCAL, "background": True, "uses_flush_seconds": 60.0, "flush_age_seconds": 120.0}
 """Paces at which a virtual minute takes few turns."""
-EVERY = ["flush", "uses", "forget", "purge", "sessions", "compact", "key_epoch", "checkpoint"]
+EVERY = ["flush", "uses", "forget", "purge", "sessions", "compact", "key_epoch", "checkpoint", "gauges"]
 
 
 @pytest.fixture
@@ -61,8 +62,14 @@ async def turned(memory: TieredMemory, clock: ManualClock, name: str) -> JobStat
     """Let time pass until a job has run once more."""
     runs = standing(memory, name).runs
     while standing(memory, name).runs == runs:
-        await clock.run_for(20.0)
+        await stepped(clock, 20.0)
     return standing(memory, name)
+
+
+async def stepped(clock: ManualClock, seconds: float) -> None:
+    """Let time pass at once: a loop that turns every half second would have `run_for` stop there."""
+    clock.advance(seconds)
+    await anyio.wait_all_tasks_blocked()
 
 
 # --- what they do ------------------------------------------------------------------------------------------------
@@ -89,7 +96,7 @@ async def test_every_job_is_listed_and_can_be_run(store: Path) -> None:
 async def test_without_background_work_nothing_is_due(store: Path) -> None:
     clock = ManualClock()
     async with opened(store, settings=LOCAL, clock=clock) as memory:
-        await clock.run_for(7_200.0)
+        await stepped(clock, 7_200.0)
         assert [(one.runs, one.next_due) for one in await memory.jobs.list()] == [(0, None)] * len(EVERY)
 
 
@@ -140,7 +147,7 @@ async def test_an_unforeseen_error_is_loud(store: Path, caplog: pytest.LogCaptur
     checkpoint = runner_of(memory)._standings["checkpoint"]
     checkpoint.job = replace(checkpoint.job, work=broken)
     with caplog.at_level(logging.CRITICAL):
-        await clock.run_for(61.0)
+        await stepped(clock, 61.0)
         await until(lambda: "unforeseen error" in caplog.text)
     with pytest.raises(ExceptionGroup) as raised:
         await memory.close()
@@ -160,13 +167,13 @@ async def test_a_paused_forgetting_is_seen_to_be_overdue(store: Path) -> None:
         assert (one.name, one.paused_since, one.paused) == ("forget", clock.now(), True)
         clock.advance(timedelta(days=3))
         while not observer.of(OldestOverdueDeletion) or overdue(observer) < 86_400.0:
-            await clock.run_for(60.0)
+            await stepped(clock, 60.0)
         assert standing(memory, "forget").paused_since == one.paused_since
         assert [row["state"] for row in sqlite_rows(store, "memories")] == [MemoryState.ACTIVE]
         [gone_on] = await memory.jobs.resume("forget")
         assert gone_on.paused_since is None
         while sqlite_rows(store, "memories"):
-            await clock.run_for(60.0)
+            await stepped(clock, 60.0)
         await turned(memory, clock, "purge")
         assert overdue(observer) == 0.0
     assert [leaf["detail"] for leaf in told(store, "job_paused")] == [{"job": "forget"}]
@@ -228,12 +235,12 @@ async def test_a_paused_flush_lets_the_journal_fill(store: Path) -> None:
         alice = await consenting(memory)
         await memory.jobs.pause("flush")
         await alice.add("I like tea", importance=0.9)
-        await clock.run_for(10.0)
+        await stepped(clock, 10.0)
         assert parts_of(memory).flusher.size().records == 1
         assert sealed_in_cold(store) == []
         await memory.jobs.resume("flush")
         while parts_of(memory).flusher.size().records:
-            await clock.run_for(1.0)
+            await stepped(clock, 1.0)
         assert standing(memory, "flush").last_outcome == JobOutcome.OK
         assert len(sealed_in_cold(store)) == 1
 

@@ -112,7 +112,7 @@ async def test_the_series_goes_on_where_an_earlier_process_left_it(store: Path, 
     async with opened(store, settings=running, clock=clock) as memory:
         await until(lambda: standing(memory).next_due is not None)
         assert not folder.exists()  # a process that is over within a minute begins none
-        await clock.run_for(61.0)
+        clock.advance(61.0)
         await until(lambda: standing(memory).runs == 1)
         due = (await memory.jobs.get("backup")).next_due
         assert due is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
@@ -42,8 +42,7 @@ def listed(store: Store) -> None:
     async def work(memory: TieredMemory) -> list[JobStatus]:
         return await memory.jobs.list()
 
-    found = run(store, work)
-    output_of(store).show({"jobs": found}, _table(found))
+    _show(store, run(store, work))
 
 
 def run_now(name: Name, store: Store) -> None:
@@ -62,23 +61,36 @@ def run_now(name: Name, store: Store) -> None:
 
 def pause(store: Store, name: Some = None) -> None:
     """Pause a job, or all, in the process that runs this memory."""
-    _needs_a_process(store, name, "pause")
+
+    async def work(memory: TieredMemory) -> list[JobStatus]:
+        await _needs_a_process(memory, name, "pause")
+        return await memory.jobs.pause(name)
+
+    _show(store, run(store, work))
 
 
 def resume(store: Store, name: Some = None) -> None:
     """Let a paused job, or all, go on in the process that runs this memory."""
-    _needs_a_process(store, name, "resume")
+
+    async def work(memory: TieredMemory) -> list[JobStatus]:
+        await _needs_a_process(memory, name, "resume")
+        return await memory.jobs.resume(name)
+
+    _show(store, run(store, work))
 
 
-def _needs_a_process(store: Store, name: str | None, what: str) -> NoReturn:
-    """Who opens the directory here learns whether somebody has it (DataDirectoryInUseError), and that nobody does."""
+async def _needs_a_process(memory: TieredMemory, name: str | None, what: str) -> None:
+    """A memory that this command itself has opened ends with it, and its pauses do."""
+    from tiered_memory.memory import TieredMemory as Embedded
 
-    async def work(memory: TieredMemory) -> None:
-        if name is not None:
-            await memory.jobs.get(name)
+    if name is not None:
+        await memory.jobs.get(name)
+    if type(memory) is Embedded:
+        raise ConfigurationError(NOBODY_RUNS.format(what, what))
 
-    run(store, work)
-    raise ConfigurationError(NOBODY_RUNS.format(what, what))
+
+def _show(store: Store, found: Sequence[JobStatus]) -> None:
+    output_of(store).show({"jobs": found}, _table(found))
 
 
 def _table(found: Sequence[JobStatus]) -> RenderableType:
