@@ -106,9 +106,11 @@ async def test_the_background_does_them_all(store: Path) -> None:
         alice = await consenting(memory)
         await alice.add("I like tea", importance=0.9)
         await until(lambda: standing(memory, "key_epoch").next_due is not None)
-        for name in ("flush", "uses", "forget", "purge", "sessions", "checkpoint", "key_epoch"):
+        for name in ("flush", "uses", "forget", "purge", "sessions", "checkpoint", "gauges"):
             one = await turned(memory, clock, name)
             assert (one.last_outcome, one.failures_in_a_row) == (JobOutcome.OK, 0), name
+        clock.advance(3_600.0)
+        await until(lambda: standing(memory, "key_epoch").runs > 0)
         for one in await memory.jobs.list():
             assert (one.next_due is None) == (one.name == "flush")
     assert len(sealed_in_cold(store)) == 1
