@@ -60,7 +60,7 @@ class Backup:
         taken_at = self._core.clock.now().isoformat()
         try:
             users = await self._copy(archive, progress)
-            files = await anyio.to_thread.run_sync(_seal_archive, archive, taken_at)
+            files = await anyio.to_thread.run_sync(_seal_archive, archive, taken_at, abandon_on_cancel=True)
         except BaseException:
             shutil.rmtree(archive, ignore_errors=True)
             raise

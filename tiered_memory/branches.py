@@ -347,6 +347,7 @@ class Branches:
             "active_users_mib": max(LEAST_USERS_MIB, given.active_users_mib // USERS_SHARE),
             "root_key": None if strict else given.root_key,
             "root_key_file": None if strict else root,
+            "backup_dir": _backups_of(given.backup_dir, entry),
             "redis_url": _redis_of(given.redis_url, self.main.core.hot_address, strict=strict),
         }
         return given.model_copy(update=changed)
@@ -355,6 +356,11 @@ class Branches:
     def _take_up(parts: Parts, entry: Registered) -> None:
         """Its own runtime knows one tenant, by the name it has there."""
         parts.core.tenancy.put(parts.core.names.tenant(entry.id), entry)
+
+
+def _backups_of(given: Path | None, entry: Registered) -> Path | None:
+    """Return where a tenant's own backups go by themselves; what has a residency does not leave it."""
+    return None if given is None or entry.rules.residency is not None else given / FOLDER / entry.folder
 
 
 def _redis_of(given: str, address: str, *, strict: bool) -> str:

@@ -73,6 +73,26 @@ class Settings(BaseSettings):
     """How often what is due is forgotten."""
     gauges_interval_seconds: float = Field(15.0, gt=0, le=3600)
     """How often it is looked at how the store stands, for the metrics: records, consents, requests, ages, disk."""
+    compact_interval_seconds: float = Field(600.0, gt=0, le=86_400)
+    """How often cold tables that many small writes have left in pieces are compacted."""
+    key_epoch_days: float | None = Field(None, gt=0, le=3650)
+    """Age at which a tenant's key epoch is ended and the next begun; unset: only `tiered-memory keys rotate` does so.
+
+    No backup from before can be read afterwards: let it be longer than backups are meant to be restored from.
+    """
+    backup_dir: Path | None = None
+    """Where backups are written by themselves, each into a directory named by its time; unset: none are.
+
+    Tenants with a data directory of their own go into `tenants` below it; those with a residency are left out.
+    """
+    backup_interval_hours: float = Field(24.0, gt=0, le=8760)
+    """How often a backup is written to `backup_dir`."""
+    backup_keep: int = Field(7, ge=1, le=10_000)
+    """How many of the newest backups in `backup_dir` are kept."""
+    job_jitter_share: float = Field(0.1, ge=0, le=0.9)
+    """Share of its interval that a background job may begin sooner, by chance, so that jobs do not run in step."""
+    job_timeout_seconds: float = Field(900.0, gt=0, le=86_400)
+    """How long one run of a background job may take; a backup may take as long as there is until the next."""
     forget_hook_seconds: float = Field(10.0, gt=0, le=600)
     """How long `before_forget` may take to answer; after that nothing is forgotten by decay in that run."""
     idempotency_hours: float = Field(24.0, gt=0, le=8760)

@@ -108,6 +108,9 @@ ROOT_POINTS = (
 )
 """Those of changing the root key, passed by tests of their own."""
 
+BACKUP_POINTS = ("backup.before_name", "backup.after_name", "backup.after_retire")
+"""Those of backups in a series, passed by tests of their own."""
+
 Hook = Callable[[str], None]
 
 

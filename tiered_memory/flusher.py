@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -56,6 +56,9 @@ class Flusher:
         self._cold_up: bool | None = None
         """None: nothing was asked of it yet."""
         self.last_error: StorageError | None = None
+        self.told: Callable[[float, StorageError | None], None] | None = None
+        """Hears of each flush of the loop: its seconds, and what kept it from being done."""
+        self._held = False
 
     @property
     def has_room(self) -> bool:
@@ -115,6 +118,11 @@ class Flusher:
             for _ in range(FLUSH_WORKERS):
                 tasks.start_soon(self._work)
             tasks.start_soon(self._tick)
+
+    def hold(self, held: bool) -> None:
+        """Let the loop rest while `held`: what is written meanwhile waits in the journal, which has a bound."""
+        self._held = held
+        self._wake.set()
 
     async def drain(self) -> None:
         """Return when everything that waits now is in cold; raises what kept it from getting there."""
@@ -195,14 +203,16 @@ class Flusher:
     async def _flush_or_wait(self, pseudonym: bytes) -> None:
         """Rest as long as the flush took, so that batches grow with the load; not when the journal fills up."""
         self._flushing.add(pseudonym)
-        begun = self._core.clock.monotonic()
+        begun, watch = self._core.clock.monotonic(), stopwatch()
         try:
             await self.flush(pseudonym)
             self.last_error = None
+            self._tell(stopwatch() - watch, None)
             if self._records < self._core.limits.journal_records // 2:
                 await self._core.clock.sleep(self._core.clock.monotonic() - begun)
         except StorageError as error:
             self._note_failure(pseudonym, error)
+            self._tell(stopwatch() - watch, error)
             await self._core.clock.sleep(RETRY_SECONDS)
         finally:
             self._flushing.discard(pseudonym)
@@ -215,6 +225,10 @@ class Flusher:
     def _note_cold_failure(self, error: StorageError) -> None:
         if isinstance(error, ColdTierError):
             self._note_cold(up=False)
+
+    def _tell(self, seconds: float, error: StorageError | None) -> None:
+        if self.told is not None:
+            self.told(seconds, error)
 
     def _note_failure(self, pseudonym: bytes, error: StorageError) -> None:
         """A backlog that cannot be flushed grows: the gauges must say so, and the log does once."""
@@ -229,6 +243,8 @@ class Flusher:
     def _next_due(self) -> bytes | None:
         """Return the subject that waits longest among those due."""
         now, limits = self._core.clock.monotonic(), self._core.limits
+        if self._held:
+            return None
         for pseudonym, backlog in self._backlogs.items():
             due = (
                 now - backlog.since >= limits.flush_age_seconds

@@ -34,6 +34,7 @@ from tiered_memory.state.register import EntriesOfKind
 logger = logging.getLogger("tiered_memory")
 
 BATCH_KEYS = 200
+AGED_AT_ONCE = 100
 ENDED_KIND, LOST_KIND = "epoch", "epoch_lost"
 ENDING, ENDED, LOST = "ending", "ended", "lost"
 LOST_GUARDS = (
@@ -113,17 +114,31 @@ class KeyEpochs:
             NotFoundError: the tenant holds nothing.
             StorageError: an engine failed; the same call goes on from there.
         """
-        begun, done = stopwatch(), _Done(set())
         async with self.turning:
-            tenants = await self._rotated(tenant)
-            for one in tenants:
-                before = done.left
-                await self._finish(one, done, progress, discard=discard)
-                await self._epochs.begin(one)
-                done.left = before
-                await self._finish(one, done, progress, discard=discard)
-                async with self._core.holding:
-                    await self._holds.rewrap(one)
+            return await self._turn(await self._rotated(tenant), progress, discard)
+
+    async def rotate_aged(self, before_us: int, most: int = AGED_AT_ONCE) -> RotationReport:
+        """End the newest epochs that began at or before a moment, those of up to `most` tenants, the oldest first."""
+        async with self.turning:
+            records = sorted(await self._core.state.read(EveryEpoch()), key=lambda one: one.epoch)
+            newest = {one.tenant: one.created_us for one in records}
+            aged = sorted((at_us, one) for one, at_us in newest.items() if at_us <= before_us)
+            chosen = {one for _, one in aged[:most]}
+            along = {STORE} & {*newest, *await self._holds.tenants()} if chosen else set[bytes]()
+            return await self._turn(sorted(chosen | along), None, discard=False)
+
+    async def _turn(
+        self, tenants: Sequence[bytes], progress: Progress | None, discard: bool
+    ) -> RotationReport:
+        begun, done = stopwatch(), _Done(set())
+        for one in tenants:
+            before = done.left
+            await self._finish(one, done, progress, discard=discard)
+            await self._epochs.begin(one)
+            done.left = before
+            await self._finish(one, done, progress, discard=discard)
+            async with self._core.holding:
+                await self._holds.rewrap(one)
         return RotationReport(
             tenants=sum(one != STORE for one in tenants),
             subjects=len(done.subjects),

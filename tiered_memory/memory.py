@@ -28,6 +28,7 @@ from tiered_memory.health import Health, health_of
 from tiered_memory.hold_model import PurgeRun
 from tiered_memory.holds_face import HoldsFace
 from tiered_memory.intake import check_caller, check_count, check_id, check_subject
+from tiered_memory.jobs_face import Jobs
 from tiered_memory.keys_face import Keys
 from tiered_memory.maintenance import reembed_store
 from tiered_memory.merging import merged_forecasts, merged_reports, merged_runs, merged_stats
@@ -194,6 +195,11 @@ class TieredMemory:
     def api_keys(self) -> ApiKeysFace:
         """The API keys of this memory: who may call its daemon, and for what."""
         return ApiKeysFace(self._branches)
+
+    @property
+    def jobs(self) -> Jobs:
+        """The background jobs of this memory."""
+        return Jobs(self._branches)
 
     @property
     def notices(self) -> Notices:

@@ -27,10 +27,11 @@ from tiered_memory.consents import Consents
 from tiered_memory.core import Core
 from tiered_memory.correcting import Corrector, CorrectorParts
 from tiered_memory.deciding import Decisions
+from tiered_memory.duties import jobs_of
 from tiered_memory.ended_purposes import EndedPurposes
 from tiered_memory.endings import Endings
 from tiered_memory.erasure import Eraser
-from tiered_memory.errors import CorruptionError, StorageError, TieredMemoryError
+from tiered_memory.errors import CorruptionError, StorageError
 from tiered_memory.expiring import Expiry
 from tiered_memory.failpoints import reach
 from tiered_memory.flusher import Flusher
@@ -241,6 +242,7 @@ class Runtime:
     def __init__(self, parts: Parts, settings: Settings, release: Callable[[], Awaitable[None]]) -> None:
         self.parts = parts
         self.settings = settings
+        self.jobs = jobs_of(parts, settings)
         self._release = release
         self._background: asyncio.Task[None] | None = None
         self.open = False
@@ -268,6 +270,7 @@ class Runtime:
             try:
                 await self._end_background()
             finally:
+                await self.jobs.close()
                 try:
                     await self._settle()
                 finally:
@@ -342,36 +345,9 @@ class Runtime:
             self._background = None
 
     async def _run(self) -> None:
-        settings, parts = self.settings, self.parts
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(parts.flusher.run)
-            tasks.start_soon(parts.key_epochs.finish_begun)
-            tasks.start_soon(watch_loop, parts.core.clock, parts.core.observer)
-            tasks.start_soon(self._repeat, settings.gauges_interval_seconds, parts.gauges.look, True)
-            tasks.start_soon(self._repeat, settings.uses_flush_seconds, self._tend)
-            tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sweeper.cycle)
-            tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.sessions.end_idle)
-            tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.overwriting.resume)
-            tasks.start_soon(self._repeat, settings.forget_interval_seconds, parts.core.notary.tend)
-
-    async def _tend(self) -> None:
-        await self.parts.sweeper.write_uses()
-        await self.parts.accesses.tend()
-        await self.parts.api_keys.flush()
-        self.parts.directory.trim()
-
-    async def _repeat(
-        self, seconds: float, work: Callable[[], Awaitable[object]], at_once: bool = False
-    ) -> None:
-        """A job that an engine refuses is reported and tried again at its next turn."""
-        while True:
-            if not at_once:
-                await self.parts.core.clock.sleep(seconds)
-            at_once = False
-            try:
-                await work()
-            except TieredMemoryError as error:
-                logger.warning("background work: %s", error)
+            tasks.start_soon(self.jobs.run_all)
+            tasks.start_soon(watch_loop, self.parts.core.clock, self.parts.core.observer)
 
 
 async def _attempt(work: Callable[[], Awaitable[object]], what: str) -> None:

@@ -10,7 +10,10 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
+
+import anyio
 
 from tiered_memory.active import ActiveSubject
 from tiered_memory.announcing import Announcer
@@ -27,7 +30,8 @@ from tiered_memory.held import Tracked, state_of
 from tiered_memory.highwater import ErasedEntry
 from tiered_memory.inflight import InFlight
 from tiered_memory.leaving import deadline_anew, due_of, moves
-from tiered_memory.metrics import ForgetCycle, OldestOverdueDeletion, StrengthsSeen
+from tiered_memory.metrics import ForgetCycle, StrengthsSeen
+from tiered_memory.overdue import report_held_up, report_overdue
 from tiered_memory.purge_log import PurgeLog, counted
 from tiered_memory.reindex import Reindexer, by_subject
 from tiered_memory.reports import Tally, planned_of
@@ -86,11 +90,17 @@ class Sweeper:
         return written
 
     async def cycle(
-        self, pseudonym: bytes | None = None, *, dry_run: bool = False, confirmed: bool = False
+        self,
+        pseudonym: bytes | None = None,
+        *,
+        dry_run: bool = False,
+        confirmed: bool = False,
+        removing: bool = True,
     ) -> ForgetReport:
         """Forget what is due now, of one subject or all; a dry run plans the same and does nothing.
 
-        The application is asked before anything decays away (`before_forget`), but not by a dry run.
+        The application is asked before anything decays away (`before_forget`), but not by a dry run. Without `removing`
+        the bytes of what has to go for good stay until `remove_pending`; nobody finds it any more.
         """
         begun, run = stopwatch(), _Run(self._core.now_us(), confirmed)
         await self.write_uses()
@@ -109,7 +119,8 @@ class Sweeper:
             run.tally.count(plan)
         if not dry_run:
             await self._purges.note(run.taken)
-            await self._remove_what_is_due()
+            if removing:
+                await self._remove_what_is_due()
             if await self._core.state.read(HasExpired(run.now_us)):
                 await self._core.state.write(c.Expire(run.now_us))
             self._observe(run.tally, stopwatch() - begun)
@@ -210,16 +221,14 @@ class Sweeper:
                 await self._pay(subject)
             except HotTierError as error:
                 failure = failure or error
-        await self._report_overdue()
+        await report_overdue(self._core)
         if failure is not None:
             raise failure
         return sum(map(len, by_subject.values()))
 
-    async def _report_overdue(self) -> None:
-        """How long the oldest removal is overdue: the figure that an operator is called out for."""
-        left, now_us = await self._core.state.read(c.Removing()), self._core.now_us()
-        oldest_us = min((one.since_us for one in left), default=now_us)
-        self._core.observer.observe(OldestOverdueDeletion(max(0, now_us - oldest_us) / 1e6))
+    async def report_overdue(self) -> None:
+        """Report how long the oldest deletion is overdue, of what a cycle would take as well."""
+        await report_held_up(self._core, partial(self._plan, run=_Run(self._core.now_us(), confirmed=False)))
 
     async def remove(self, pseudonym: bytes, memory_ids: Sequence[str]) -> None:
         """Remove memories from cold, bytes and all, then their rows; raises HotTierError when hot keeps a copy."""
@@ -246,8 +255,7 @@ class Sweeper:
         """Empty hot of a subject if something had to leave it that could not be reached: records and snapshots."""
         if pseudonym not in self._owed:
             return
-        row = await self._core.state.read(c.GetSubject(pseudonym))
-        if row is not None:
+        if (row := await self._core.state.read(c.GetSubject(pseudonym))) is not None:
             try:
                 await self._core.hot.drop(SubjectRef(pseudonym, row.generation, row.incarnation))
             except HotTierError as error:
@@ -311,7 +319,7 @@ class Sweeper:
             await self._core.state.write(command)
         except SubjectErasedError:
             return 0
-        except StorageError:
+        except (StorageError, anyio.get_cancelled_exc_class()):
             active.used |= used
             raise
         reach("uses.after_write")
@@ -374,9 +382,8 @@ class Sweeper:
         await self.take_out(active, [change.memory_id for change in command.changes])
 
     def _observe_strengths(self, rows: Sequence[MemoryRow], now_us: int) -> None:
-        states = (one.state for one in self._items(rows) if one.state is not None)
-        strengths = tuple(self._core.curve.strength(state, now_us) for state in states)
-        self._core.observer.observe(StrengthsSeen(strengths))
+        held, strength = (one.state for one in self._items(rows)), self._core.curve.strength
+        self._core.observer.observe(StrengthsSeen(tuple(strength(one, now_us) for one in held if one)))
 
     def _observe(self, tally: Tally, seconds: float) -> None:
         gone = len(tally.forgotten), len(tally.removed)

@@ -104,11 +104,10 @@ async def test_reads_reach_the_ledger_when_the_store_closes(tmp_path: Path) -> N
 async def test_the_background_writes_the_reads_of_a_window(memory: TieredMemory, clock: ManualClock) -> None:
     alice = await told(memory)
     await alice.search("tram")
-    assert memory._runtime is not None
-    await memory._runtime._tend()
+    await memory.jobs.run("uses")
     assert await leaves(memory, "accessed") == []
     clock.advance(61.0)
-    await memory._runtime._tend()
+    await memory.jobs.run("uses")
     assert len(await leaves(memory, "accessed")) == 1
 
 

@@ -35,6 +35,7 @@ from tiered_memory.embedding.static_embedder import StaticEmbedder
 from tiered_memory.forecast_model import ForgettingForecast
 from tiered_memory.forget_model import ForgetBatch, MemoryEvent
 from tiered_memory.hold_model import Hold, HoldScope, PurgeRun
+from tiered_memory.job_model import JobStatus
 from tiered_memory.principals import Grant, Principal
 from tiered_memory.privacy.api_keys import ApiKey, NewApiKey
 from tiered_memory.privacy.audit import Verdict
@@ -103,6 +104,13 @@ async def rights(memory: TieredMemory, alice: User) -> None:
     assert_type(await memory.requests.due(within_days=7), list[DueRequest])
     assert_type((await memory.requests.erasures())[0].received_at, datetime | None)
     assert_type((await alice.about()).requests, tuple[Request, ...])
+
+
+async def jobs(memory: TieredMemory) -> None:
+    assert_type(await memory.jobs.list(), list[JobStatus])
+    assert_type((await memory.jobs.run("backup")).next_due, datetime | None)
+    assert_type((await memory.jobs.pause("forget"))[0].paused_since, datetime | None)
+    assert_type(await memory.jobs.resume(), list[JobStatus])
 
 
 async def consent(memory: TieredMemory, alice: User) -> None:

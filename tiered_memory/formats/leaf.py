@@ -61,6 +61,8 @@ class AuditEvent(StrEnum):
     API_KEY_CREATED = "api_key_created"
     API_KEY_REVOKED = "api_key_revoked"
     API_KEY_ROTATED = "api_key_rotated"
+    JOB_PAUSED = "job_paused"
+    JOB_RESUMED = "job_resumed"
 
 
 @dataclass(frozen=True, slots=True)

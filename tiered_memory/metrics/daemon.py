@@ -10,7 +10,7 @@ from typing import TypeAlias
 class JobRun:
     """A background `job` ended after `seconds`: "ok", "failed", "skipped" (it was paused) or "cancelled".
 
-    Jobs: flush, forget, purge, compact, key_epoch, checkpoint, backup, gauges.
+    Jobs: flush, uses, forget, purge, sessions, compact, key_epoch, checkpoint, backup, gauges.
     """
 
     job: str

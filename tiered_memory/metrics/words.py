@@ -112,7 +112,9 @@ class Vocabulary:
     consent_actions: frozenset[str] = _words("given refused withdrawn expired renewed")
     consent_states: frozenset[str] = _words("open refused withdrawn expired")
     dsar_kinds: frozenset[str] = _words("about export request")
-    jobs: frozenset[str] = _words("flush forget purge compact key_epoch checkpoint backup gauges")
+    jobs: frozenset[str] = _words(
+        "flush uses forget purge sessions compact key_epoch checkpoint backup gauges"
+    )
     job_outcomes: frozenset[str] = _words("ok failed skipped")
     groups: frozenset[str] = _words("memories search context rights operate ui mcp health")
     statuses: frozenset[str] = _words("2xx 3xx 4xx 5xx")

@@ -96,6 +96,18 @@ class Measured(Protocol):
         ...
 
 
+@runtime_checkable
+class Compacting(Protocol):
+    """An optional ability: put together what many small writes have left in pieces."""
+
+    async def compact_worn(self, most: int) -> int:
+        """Compact up to `most` (>= 1) of what was written since it was compacted last; return how many.
+
+        One that fails keeps no other waiting; it is raised at the end, and tried again by a later call.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Revealed:
     """What is stored of a record in clear: `vector` float32 of shape (d,), `tokens` one per occurrence of a term."""

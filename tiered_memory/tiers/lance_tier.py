@@ -36,6 +36,7 @@ from tiered_memory.tiers.durable_files import (
     sync_files,
 )
 from tiered_memory.tiers.lance_rows import COLUMNS, any_of, records_of, sealed_rows, sealed_schema
+from tiered_memory.tiers.lance_worn import WornTables
 
 HANDLE_LIMIT = 512
 COMPACT_EVERY_PUTS = 50
@@ -94,6 +95,7 @@ class LanceTier:
         self._handles: OrderedDict[str, TableHandle] = OrderedDict()
         self._locks: WeakValueDictionary[str, _TableLock] = WeakValueDictionary()
         self._scans = anyio.CapacityLimiter(SCAN_CONCURRENCY)
+        self._worn = WornTables()
 
     async def open(self) -> None:
         """Import the engine and connect; without it the first use does so."""
@@ -126,6 +128,7 @@ class LanceTier:
             await self._sync(name, handle)
             reach("cold.after_sync")
             handle.puts += 1
+            self._worn.note(subject)
             if handle.puts >= self._compact_every_puts:
                 await self._compact(name, handle)
 
@@ -180,6 +183,10 @@ class LanceTier:
             handle = await self._handle(name)
             if handle is not None:
                 await self._compact(name, handle)
+
+    async def compact_worn(self, most: int) -> int:
+        """See `Compacting`."""
+        return await self._worn.compact(most, lambda one: self._path(self._table_name(one)), self.compact)
 
     async def scrub(self, subject: SubjectRef) -> None:
         """Rewrite the table, so that no byte of rows that were replaced stays in its files."""

@@ -9,6 +9,7 @@ from tiered_memory.auditing import Ledger
 from tiered_memory.consent_face import Consent
 from tiered_memory.decisions_face import DecisionsFace
 from tiered_memory.holds_face import HoldsFace, Retention
+from tiered_memory.jobs_face import Jobs
 from tiered_memory.keys_face import Keys
 from tiered_memory.memory import TieredMemory
 from tiered_memory.notices_face import Notices
@@ -25,6 +26,7 @@ FACES: dict[Root, dict[str, type[Any]]] = {
     Root.STORE: {
         "": TieredMemory,
         "holds": HoldsFace,
+        "jobs": Jobs,
         "keys": Keys,
         "ledger": Ledger,
         "notices": Notices,

@@ -93,6 +93,14 @@ KEYS = (
     _admin(name="keys.rotate_root", face="keys", method="rotate_root", path="/keys/root-rotation"),
 )
 
+JOBS = (
+    _admin(name="jobs.list", face="jobs", method="list", verb="GET", path="/jobs", effect=Effect.READS),
+    _admin(name="jobs.get", face="jobs", method="get", verb="GET", path="/jobs/{name}", effect=Effect.READS),
+    _admin(name="jobs.run", face="jobs", method="run", path="/jobs/{name}/run"),
+    _admin(name="jobs.pause", face="jobs", method="pause", path="/jobs/pause"),
+    _admin(name="jobs.resume", face="jobs", method="resume", path="/jobs/resume"),
+)
+
 NOTICES = (
     _audit(name="notices.list", face="notices", method="list", path="/notices", grant=Grant.RIGHTS),
     _audit(name="notices.get", face="notices", method="get", path="/notices/{name}", grant=Grant.RIGHTS),
@@ -126,4 +134,4 @@ TENANTS = (
     ),
 )
 
-STORE: tuple[Operation, ...] = (*WHOLE, *LEDGER, *REPORTS, *HOLDS, *KEYS, *NOTICES, *TENANTS)
+STORE: tuple[Operation, ...] = (*WHOLE, *LEDGER, *REPORTS, *HOLDS, *JOBS, *KEYS, *NOTICES, *TENANTS)
