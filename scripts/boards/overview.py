@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from boards.spec import (
     FAILED,
+    FAILED_CALL,
     NEVER,
     PLAIN,
     WHERE,
@@ -55,7 +56,7 @@ AT_A_GLANCE = Row(
             "Failures",
             "Zero. Only what the service is to blame for counts: refusals by policy and wrong input do not.",
             "tieredmemoryerrorratio",
-            Query(share(rate("requests_total", FAILED), rate("requests_total")), "failed"),
+            Query(share(rate("errors_total", FAILED), rate("requests_total")), "failed"),
             "percentunit",
             steps=good_below(0.005, 0.02),
         ),
@@ -120,7 +121,8 @@ CALLS = Row(
             steps=good_below(0.005, 0.02),
             queries=(
                 Query(
-                    share(rate("requests_total", FAILED, by="op"), rate("requests_total", by="op")), "{{op}}"
+                    share(rate("requests_total", FAILED_CALL, by="op"), rate("requests_total", by="op")),
+                    "{{op}}",
                 ),
             ),
         ),

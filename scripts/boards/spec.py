@@ -10,11 +10,29 @@ WHERE = 'job=~"$job",instance=~"$instance"'
 BRIEF, WHOLE = "$__rate_interval", "$__range"
 """The window that follows the zoom, and everything shown: for what happens too rarely to have a rate."""
 
-FAILURES = ("corruption", "other", "overloaded", "storage", "unknown_outcome")
-"""Outcomes that the service is to blame for; the others are the caller's, or the policy's answer."""
-FAILED = f'outcome=~"{"|".join(FAILURES)}"'
-
-
+FAILURES = (
+    "BacklogFullError",
+    "ColdTierError",
+    "CorruptionError",
+    "DiskFullError",
+    "EpochEndedError",
+    "ErasureIncompleteError",
+    "HotTierError",
+    "IssuerUnavailableError",
+    "KeyUnavailableError",
+    "OutcomeUnknownError",
+    "StateStoreError",
+    "StorageError",
+    "TenantUnavailableError",
+    "TieredMemoryError",
+    "TimeoutError",
+    "other",
+)
+"""Errors that the service is to blame for; the others are the caller's, or the policy's answer."""
+FAILED = f'error=~"{"|".join(FAILURES)}"'
+"""Of `errors_total`, whose series begin at zero: of a series that appears with its first event, a rate sees none."""
+FAILED_CALL = 'outcome=~"corruption|other|overloaded|storage|unknown_outcome"'
+"""The same of `requests_total`, which tells the operations apart."""
 BY_JOB = "exported_job"
 """What Prometheus calls our label `job`, since `job` is what it calls whom it scrapes."""
 

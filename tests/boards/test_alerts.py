@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -196,11 +197,17 @@ def test_a_command_that_is_none_is_noticed() -> None:
     assert "--now" not in _options("erase")
 
 
+@cache
 def _command(name: str) -> Any:
-    found: Any = typer.main.get_command(build())
+    found: Any = _program()
     for word in name.split():
         found = getattr(found, "commands", {}).get(word)
     return found
+
+
+@cache
+def _program() -> Any:
+    return typer.main.get_command(build())
 
 
 def _options(name: str) -> set[str]:
