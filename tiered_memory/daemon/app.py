@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from tiered_memory.daemon.admission import Admission, Verify
@@ -37,6 +37,7 @@ class Parts:
     local: bool = False
     tokens: Verify | None = None
     exposition: Callable[[], bytes] | None = None
+    alone: tuple[tuple[str, ASGIApp], ...] = ()
     mounts: tuple[tuple[str, ASGIApp], ...] = ()
     outermost: tuple[Middleware, ...] = ()
     """Middleware around everything: request ids, access log, traces."""
@@ -88,7 +89,10 @@ def _openapi() -> Route:
 
 def _mounted(parts: Parts) -> list[BaseRoute]:
     """What has no paths of its own stands at its path alone: a redirect to the same with a slash would lose the body."""
-    return [Route(path, app) for path, app in parts.mounts]
+    return [
+        *(Route(path, app) for path, app in parts.alone),
+        *(Mount(path, app=app) for path, app in parts.mounts),
+    ]
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

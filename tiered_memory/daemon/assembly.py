@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp
 
 from tiered_memory.daemon.app import Parts
 from tiered_memory.daemon.claims import TokenRules
@@ -13,6 +12,7 @@ from tiered_memory.daemon.limits import Buckets
 from tiered_memory.daemon.measuring import Measuring
 from tiered_memory.daemon.serving import Serving
 from tiered_memory.daemon.tokens import Tokens
+from tiered_memory.daemon.window import window
 from tiered_memory.daemon_config import DaemonSettings, TokenSettings
 from tiered_memory.logs import AccessLog, RequestId
 from tiered_memory.mcp_server.http_app import LOOPBACK, mcp_app
@@ -30,7 +30,8 @@ def parts_of(serving: Serving, observer: PrometheusObserver, traces: Traces | No
         local=own.socket is not None,
         tokens=tokens,
         exposition=observer.exposition,
-        mounts=_mounts(serving),
+        alone=(("/mcp", mcp_app(serving.opened, allowed_hosts=_hosts(own))),) if own.mcp else (),
+        mounts=(("/ui", window(serving, observer)),) if own.inspector else (),
         outermost=(
             Middleware(RequestId),
             *spans,
@@ -57,11 +58,6 @@ def rules_of(given: TokenSettings) -> TokenRules:
         roles_claim=given.roles_claim,
         actor_claim=given.actor_claim,
     )
-
-
-def _mounts(serving: Serving) -> tuple[tuple[str, ASGIApp], ...]:
-    own = serving.settings
-    return (("/mcp", mcp_app(serving.opened, allowed_hosts=_hosts(own))),) if own.mcp else ()
 
 
 def _hosts(own: DaemonSettings) -> tuple[str, ...]:
