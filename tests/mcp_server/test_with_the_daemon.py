@@ -113,5 +113,5 @@ async def test_every_tool_works_through_the_daemons_api_as_well(daemon: House) -
         async with Client(build_server(lambda: remote, lambda _request: BOB)) as other:
             assert (await refused(other, "list", {})).startswith("AccessDeniedError: ")
         carol = person("carol", "acme")
-        called = await live_through(Client(build_server(lambda: remote, lambda _request: carol)))
-    assert called == {spec.name for spec in TOOLS}
+        async with Client(build_server(lambda: remote, lambda _request: carol)) as client:
+            assert await live_through(client) == {spec.name for spec in TOOLS}
