@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ async def over_http(url: str, key: str = "alice-key", era: str = "auto") -> Asyn
     """The official client over HTTP, with somebody's key."""
     async with AsyncExitStack() as stack:
         headers = {"authorization": f"Bearer {key}"}
-        http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=30))
+        http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=120))
         yield await stack.enter_async_context(Client(streamable_http_client(url, http_client=http), mode=era))
 
 
@@ -146,43 +146,40 @@ async def refused(client: Client, tool: str, arguments: dict[str, Any]) -> str:
     return "\n".join(one.text for one in answer.content if isinstance(one, TextContent))
 
 
-async def live_through(connecting: AbstractAsyncContextManager[Client]) -> set[str]:
+async def live_through(client: Client) -> set[str]:
     """Call every tool as a life would, and see that each does what it says; return the tools that were called."""
-    called = set()
+    called: set[str] = set()
 
     async def ask(tool: str, **arguments: Any) -> dict[str, Any]:
         called.add(tool)
         return await asked(client, tool, arguments)
 
-    async with connecting as client:
-        kept = await ask("remember", content=MIA, kind="profile", session="s1", operation_id="op 1")
-        again = await ask("remember", content=MIA, kind="profile", session="s1", operation_id="op 1")
-        assert (kept["repeated"], again["repeated"]) == (False, True)
-        assert kept["id"] == again["id"]
-        assert kept["durability"] == "journaled"
+    kept = await ask("remember", content=MIA, kind="profile", session="s1", operation_id="op 1")
+    again = await ask("remember", content=MIA, kind="profile", session="s1", operation_id="op 1")
+    assert (kept["repeated"], again["repeated"]) == (False, True)
+    assert kept["id"] == again["id"]
+    assert kept["durability"] == "journaled"
 
-        found = await ask("recall", question="What is Mia allergic to?", limit=3, kinds=["profile"])
-        assert [hit["memory"]["content"] for hit in found["hits"]] == [MIA]
-        packed = await ask("context", question="What is Mia allergic to?", token_budget=200)
-        assert MIA in packed["text"]
-        assert packed["tokens"] <= 200
-        assert (await ask("get", memory_id=kept["id"]))["memory"]["content"] == MIA
-        assert [one["id"] for one in (await ask("list"))["memories"]] == [kept["id"]]
-        why = await ask("explain", memory_id=kept["id"])
-        assert why["policy"]
-        assert why["half_life_days"] > 0
+    found = await ask("recall", question="What is Mia allergic to?", limit=3, kinds=["profile"])
+    assert [hit["memory"]["content"] for hit in found["hits"]] == [MIA]
+    packed = await ask("context", question="What is Mia allergic to?", token_budget=200)
+    assert MIA in packed["text"]
+    assert packed["tokens"] <= 200
+    assert (await ask("get", memory_id=kept["id"]))["memory"]["content"] == MIA
+    assert [one["id"] for one in (await ask("list"))["memories"]] == [kept["id"]]
+    why = await ask("explain", memory_id=kept["id"])
+    assert why["policy"]
+    assert why["half_life_days"] > 0
 
-        right = MIA.replace("walnuts", "peanuts")
-        done = await ask(
-            "update", memory_id=kept["id"], content=right, reason="it was peanuts", expected_version=1
-        )
-        assert (done["memory"]["content"], done["memory"]["version"]) == (right, 2)
-        taken = await ask("export_my_data")
-        assert right in "".join(one["text"] for one in taken["files"])
-        assert await ask("forget", memory_id=kept["id"]) == {"id": kept["id"], "forgotten": True}
-        proof = TypeAdapter(Certificate).validate_python(
-            (await ask("erase_my_data", **CERTAINLY))["certificate"]
-        )
-        verify_certificate(proof)
-        assert proof.verified
+    right = MIA.replace("walnuts", "peanuts")
+    done = await ask(
+        "update", memory_id=kept["id"], content=right, reason="it was peanuts", expected_version=1
+    )
+    assert (done["memory"]["content"], done["memory"]["version"]) == (right, 2)
+    taken = await ask("export_my_data")
+    assert right in "".join(one["text"] for one in taken["files"])
+    assert await ask("forget", memory_id=kept["id"]) == {"id": kept["id"], "forgotten": True}
+    proof = TypeAdapter(Certificate).validate_python((await ask("erase_my_data", **CERTAINLY))["certificate"])
+    verify_certificate(proof)
+    assert proof.verified
     return called

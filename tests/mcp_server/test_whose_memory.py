@@ -27,7 +27,7 @@ from tiered_memory.principals import EVERY_ROLE, LOCAL, Grant, Principal
 
 pytestmark = pytest.mark.anyio
 CANARIES = {"alice-key": "amberquokka", "bob-key": "basaltwombat"}
-ROUNDS = 40
+ROUNDS = 25
 JSON = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 

@@ -6,13 +6,14 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.client.client import Client
-from mcp_house import BOB, CERTAINLY, asked, environment, live_through, over_http, refused
+from mcp_house import BOB, CERTAINLY, asked, environment, live_through, over_http, over_stdio, refused
 from support import consenting, opened
 
 from tiered_memory import TieredMemory
@@ -31,6 +32,7 @@ JSON = {"accept": "application/json, text/event-stream", "content-type": "applic
 class House:
     """A running daemon, and the secrets of its keys by whom they are bound to."""
 
+    data: Path
     address: str
     keys: dict[str, str]
 
@@ -44,7 +46,7 @@ async def daemon(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hous
     data = tmp_path_factory.mktemp("daemon") / "data"
     async with opened(data, settings={"redis_url": "local"}) as memory:
         keys = {}
-        for name in ("alice", "bob", "carol", "dave"):
+        for name in ("alice", "bob", "carol", "dave", "erin"):
             await consenting(memory, name)
             made = await memory.api_keys.create(name, grants=OF_A_PERSON, tenant="acme", user=name)
             keys[name] = made.secret
@@ -60,7 +62,7 @@ async def daemon(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hous
         found = re.search(r"http://127\.0\.0\.1:\d+", said.decode())
         assert found is not None, said
         await ready(found.group())
-        yield House(found.group(), keys)
+        yield House(data, found.group(), keys)
         process.terminate()
         with anyio.fail_after(10):
             assert await process.wait() == 0
@@ -113,5 +115,18 @@ async def test_every_tool_works_through_the_daemons_api_as_well(daemon: House) -
         async with Client(build_server(lambda: remote, lambda _request: BOB)) as other:
             assert (await refused(other, "list", {})).startswith("AccessDeniedError: ")
         carol = person("carol", "acme")
-        called = await live_through(Client(build_server(lambda: remote, lambda _request: carol)))
-    assert called == {spec.name for spec in TOOLS}
+        async with Client(build_server(lambda: remote, lambda _request: carol)) as client:
+            assert await live_through(client) == {spec.name for spec in TOOLS}
+
+
+async def test_the_stdio_server_goes_through_the_directorys_owner(daemon: House) -> None:
+    """While the daemon runs, the command reaches the same memory; who it is for is on the command line still."""
+    async with over_http(daemon.mcp, daemon.keys["erin"]) as web:
+        kept = await asked(web, "remember", {"content": "My amberquokka sleeps at noon."})
+        async with over_stdio(daemon.data, "--user", "erin", "--tenant", "acme") as client:
+            assert (await asked(client, "get", {"memory_id": kept["id"]}))["memory"]["id"] == kept["id"]
+            assert await asked(client, "forget", {"memory_id": kept["id"]}) == {
+                "id": kept["id"],
+                "forgotten": True,
+            }
+        assert (await asked(web, "list"))["memories"] == []
