@@ -17,6 +17,7 @@ MODULES = {
     "forgetting": "benchmarks.forgetting",
     "privacy": "benchmarks.privacy",
     "pii": "benchmarks.pii",
+    "load": "benchmarks.load",
 }
 
 
