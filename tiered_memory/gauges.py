@@ -84,6 +84,7 @@ class Gauges:
         self._places = places
         self._people_per_page = people_per_page
         self._everybody: _Everybody | None = None
+        self._state_up: bool | None = None
 
     async def look(self) -> None:
         """Report how the store stands now.
@@ -94,8 +95,14 @@ class Gauges:
         try:
             await self._look()
         except StateStoreError:
-            self._core.observer.observe(TierUp("state", up=False))
+            self._note_state(up=False)
             raise
+        self._note_state(up=True)
+
+    def _note_state(self, *, up: bool) -> None:
+        if up is not self._state_up:
+            self._state_up = up
+            self._core.observer.observe(TierUp("state", up=up))
 
     async def _look(self) -> None:
         core, now_us = self._core, self._core.now_us()
@@ -107,7 +114,6 @@ class Gauges:
         core.observer.observe(await self._keys(files, now_us))
         core.observer.observe(await self._requests(now_us))
         everybody = await self._counted(now_us)
-        core.observer.observe(TierUp("state", up=True))
         core.observer.observe(ConsentsStanding(everybody.consents))
         core.observer.observe(await self._records(files, everybody, now_us))
 
