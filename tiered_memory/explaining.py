@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tiered_memory.active import ActiveSubject
 from tiered_memory.clock import from_us
 from tiered_memory.core import Core
 from tiered_memory.errors import NotFoundError
+from tiered_memory.forget_model import Life, StrengthCourse, StrengthPoint
+from tiered_memory.forgetting.course import Line, course_of
 from tiered_memory.forgetting.decay import StrengthState
 from tiered_memory.forgetting.placement import CEILING, FLOOR, deadline
 from tiered_memory.held import HeldMemory
@@ -71,3 +75,20 @@ def explained_volatile(core: Core, active: ActiveSubject, held: HeldMemory) -> E
         tiers=(active.tier_of(held.id),),
         policy=core.policy_version,
     )
+
+
+def life_of(
+    core: Core, found: Explanation, row: MemoryRow | None, state: StrengthState | None, points: int
+) -> Life:
+    """Return a memory with the course of its strength; without a row it lives in hot and warm only."""
+    now_us, threshold = core.now_us(), core.policy.decay.threshold
+    flat = StrengthCourse(taken_at=from_us(now_us), threshold=threshold)
+    if row is None or state is None:
+        return Life(explanation=found, course=flat)
+    drawn = course_of(core.curve, state, now_us, points)
+    course = replace(flat, points=_points(drawn.points), unused=_points(drawn.unused))
+    return Life(explanation=found, course=course, pinned=row.pinned, on_hold=row.held)
+
+
+def _points(line: Line) -> tuple[StrengthPoint, ...]:
+    return tuple(StrengthPoint(from_us(at_us), strength) for at_us, strength in line)

@@ -1,4 +1,4 @@
-"""What is said of forgetting: what is about to leave, what became of it, and what a run came to."""
+"""What is said of forgetting: how a memory fades, what is about to leave, what became of it, what a run came to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tiered_memory.model import Subject
+from tiered_memory.model import Explanation, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class StrengthPoint:
+    """The strength (0..1) of a memory at a moment."""
+
+    at: datetime
+    strength: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrengthCourse:
+    """How strong a memory is and will be if nobody uses it again; below `threshold` (0..1) it is forgotten.
+
+    `points` begin where the course is known: at the last use, or when it was stored. `unused` is what it would be had
+    nobody ever used it. Both are empty for what lives in hot alone: that does not fade, it ends.
+    """
+
+    taken_at: datetime
+    threshold: float
+    points: tuple[StrengthPoint, ...] = ()
+    unused: tuple[StrengthPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """A memory, why it is kept, and the course of its strength; whether it is pinned, or under a legal hold."""
+
+    explanation: Explanation
+    course: StrengthCourse
+    pinned: bool = False
+    on_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

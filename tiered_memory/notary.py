@@ -168,6 +168,13 @@ class Notary:
             yield rows
             start = rows[-1][0] + 1
 
+    async def newest(self, limit: int, before: int | None = None) -> list[Row]:
+        """Return `limit` (>= 1) rows below index `before`, by default the last ones; the newest first."""
+        _, last, _ = await self._state.read(c.Position())
+        end = last + 1 if before is None else min(before, last + 1)
+        start = max(0, end - limit)
+        return [] if end <= start else (await self._state.read(c.Leaves(start, end - start)))[::-1]
+
     def raw_checkpoints(self) -> bytes:
         """Return the file of checkpoints. Synchronous."""
         return self._file.raw()

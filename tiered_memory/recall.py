@@ -11,7 +11,8 @@ from tiered_memory.clock import stopwatch
 from tiered_memory.core import Core
 from tiered_memory.corroboration import standings
 from tiered_memory.embedding.related_terms import related_terms
-from tiered_memory.explaining import explained, explained_volatile, gone
+from tiered_memory.explaining import explained, explained_volatile, gone, life_of
+from tiered_memory.forget_model import Life
 from tiered_memory.formats.record import decode_fields, memory_of
 from tiered_memory.heirs import Wanted
 from tiered_memory.held import HeldMemory, state_of
@@ -40,6 +41,7 @@ from tiered_memory.sessions import Sessions
 from tiered_memory.sight import Sight
 from tiered_memory.state import commands as c
 from tiered_memory.state.base import MemoryRow, MemoryState
+from tiered_memory.state.paging import MemoryRows
 from tiered_memory.subjects import SubjectDirectory
 
 OVERSAMPLE = 2
@@ -56,13 +58,17 @@ SOURCE_LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class ContextOptions:
-    """What a caller asks of a context. `recall_limit` bounds how many memories compete for the budget."""
+    """What a caller asks of a context. `recall_limit` bounds how many memories compete for the budget.
+
+    It `counts` as a use of what gets in, unless it is only looked at.
+    """
 
     session: str | None
     token_budget: int
     where: Filter | None = None
     recall_limit: int = RECALL_LIMIT
     sight: Sight | None = None
+    counts: bool = True
 
 
 class Recall:
@@ -125,7 +131,8 @@ class Recall:
         )
         packed = pack(sections, options.token_budget, self._core.count_tokens)
         recalled = [item.memory_id for item in packed.items if item.section == "recalled" and item.memory_id]
-        await self.used(active, recalled)
+        if options.counts:
+            await self.used(active, recalled)
         self._core.observer.observe(ContextPacked(packed.tokens))
         return packed
 
@@ -278,6 +285,16 @@ class Recall:
         if not memories:
             raise active.missing(memory_id)
         return explained(self._core, memories[0], row, state_of(row))
+
+    async def life(self, active: ActiveSubject, memory_id: str, points: int) -> Life:
+        """Return what `explain` does, with the course of the memory's strength."""
+        found = await self.explain(active, memory_id)
+        tracked = active.tracked.get(memory_id)
+        if tracked is not None:
+            return life_of(self._core, found, tracked.row, tracked.state, points)
+        rows = await self._core.state.read(MemoryRows(active.ref.pseudonym, (memory_id,)))
+        row = rows[0] if rows else None
+        return life_of(self._core, found, row, None if row is None else state_of(row), points)
 
     async def used(self, active: ActiveSubject, memory_ids: Sequence[str]) -> int:
         """Strengthen memories that were used, and keep those that hot alone has; return how many became stronger."""

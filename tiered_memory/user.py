@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Unpack
@@ -11,7 +12,7 @@ import anyio.to_thread
 
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.forecast_model import ForgettingForecast
-from tiered_memory.forget_model import ForgetReport
+from tiered_memory.forget_model import ForgetReport, Life
 from tiered_memory.intake import (
     LIMIT_MAX,
     REASON_BYTES,
@@ -41,16 +42,18 @@ from tiered_memory.policy.rules import Policy
 from tiered_memory.privacy.objections import Objection
 from tiered_memory.recall import ContextOptions
 from tiered_memory.router import WriteOptions
-from tiered_memory.scope import Scope
+from tiered_memory.scope import Call, Scope
 from tiered_memory.user_rights import UserRights
 from tiered_memory.wiring import load_policy
 
 MOST_DAYS = 3650
+MOST_POINTS = 1000
 Memories = list[Memory]
 Ids = list[str]
 Receipts = list[Receipt]
 Hits = list[Hit]
 History = list[HistoryEntry]
+Lives = list[Life]
 Objections = list[Objection]
 
 
@@ -119,16 +122,18 @@ class User(UserRights):
 
         What gets in counts as used and grows stronger; what did not is listed with the reason.
         """
-        check_count(token_budget, "token_budget", high=TOKEN_BUDGET_MAX)
-        chosen = None if session is None else check_id(session, "session")
-        narrow = check_filter(where)
-        async with self._using("context") as call:
-            parts, active = call
-            check_text(question, "question", parts.core.limits.max_content_bytes)
-            options = ContextOptions(chosen, token_budget, narrow, sight=call.sight)
-            packed = await parts.recall.context(active, question, options)
-            call.showing(packed.items)
-            return packed
+        return await self._pack(question, session, token_budget, where)
+
+    async def preview(
+        self,
+        question: str,
+        *,
+        session: str | None = None,
+        token_budget: int = 1500,
+        where: Filter | None = None,
+    ) -> Context:
+        """Return what `context` would, for somebody who only looks: nothing that gets in counts as used."""
+        return await self._pack(question, session, token_budget, where, counts=False)
 
     async def get(self, memory_id: str) -> Memory:
         """Return one memory; NotFoundError when this user has none of that id, or it was forgotten.
@@ -187,6 +192,30 @@ class User(UserRights):
             parts, active = call
             found = await parts.recall.explain(active, memory_id)
             return found if call.sight is None else call.sight.explanation(active, found)
+
+    async def life(self, memory_id: str, *, points: int = 120) -> Life:
+        """Return what `explain` does, with the course of the memory's strength in `points` (2..1000) points."""
+        check_memory_id(memory_id)
+        check_count(points, "points", low=2, high=MOST_POINTS)
+        async with self._using("explain", memory_id) as call:
+            parts, active = call
+            found = await parts.recall.life(active, memory_id, points)
+            return _seen(call, found)
+
+    async def lives(
+        self, *, where: Filter | None = None, limit: int = 50, before: int | None = None, points: int = 9
+    ) -> Lives:
+        """Return a page of `list`, each memory with why it is kept and the course of its strength; see `life`."""
+        check_count(points, "points", low=2, high=MOST_POINTS)
+        check_count(limit, "limit")
+        if before is not None:
+            check_count(before, "before", low=0, high=2**63 - 1)
+        async with self._using("list") as call:
+            parts, active = call
+            page = await parts.recall.page(active, check_filter(where), limit, before, call.sight)
+            await parts.pager.bring(active, [one.id for one in page])
+            found = [await parts.recall.life(active, one.id, points) for one in page]
+            return call.showing([_seen(call, one) for one in found])
 
     async def used(self, memory_ids: Sequence[str]) -> int:
         """Confirm that memories were of use; returns how many grew stronger. Massed uses count about once."""
@@ -250,10 +279,37 @@ class User(UserRights):
             options = WriteOptions(chosen, operation_id, required, call.sight)
             return await parts.router.add(active, interactions, options)
 
+    async def _pack(
+        self,
+        question: str,
+        session: str | None,
+        token_budget: int,
+        where: Filter | None,
+        *,
+        counts: bool = True,
+    ) -> Context:
+        check_count(token_budget, "token_budget", high=TOKEN_BUDGET_MAX)
+        chosen = None if session is None else check_id(session, "session")
+        narrow = check_filter(where)
+        async with self._using("context") as call:
+            parts, active = call
+            check_text(question, "question", parts.core.limits.max_content_bytes)
+            options = ContextOptions(chosen, token_budget, narrow, sight=call.sight, counts=counts)
+            packed = await parts.recall.context(active, question, options)
+            call.showing(packed.items)
+            return packed
+
     async def _pin(self, memory_id: str, *, pinned: bool) -> None:
         check_memory_id(memory_id)
         async with self._using("pin", memory_id) as (parts, active):
             await parts.fulfil.pin(active, memory_id, pinned=pinned)
+
+
+def _seen(call: Call, life: Life) -> Life:
+    """Return a life without the ids of memories that the caller may not see."""
+    if call.sight is None:
+        return life
+    return replace(life, explanation=call.sight.explanation(call[1], life.explanation))
 
 
 async def candidate_policy(given: Policy | str | Path | None) -> Policy | None:
