@@ -1,0 +1,9 @@
+"""A window on the runtime for people: a web application that shows memories live and fade. Needs the `server` extra."""
+
+from __future__ import annotations
+
+from tiered_memory.inspector.app import inspector_app
+from tiered_memory.inspector.desk import Job, Options
+from tiered_memory.inspector.series import Sample
+
+__all__ = ["Job", "Options", "Sample", "inspector_app"]
