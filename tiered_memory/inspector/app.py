@@ -30,6 +30,7 @@ from tiered_memory.inspector import (
 from tiered_memory.inspector.desk import Desk, MemoryOf, Options
 from tiered_memory.inspector.render import HEADERS, goto, page, remember
 from tiered_memory.inspector.visit import ForgedError, SignInNeededError, Visit, visit_of
+from tiered_memory.principals import Grant
 
 Handler = Callable[[Visit], Awaitable[Response]]
 STATIC = Path(__file__).parent / "static"
@@ -155,7 +156,15 @@ def problem(visit: Visit, error: errors.TieredMemoryError) -> Response:
     """Return the page that says what was refused or failed."""
     found = (one[1:] for one in STATUS if isinstance(error, one[0]))
     status, heading = next(found, (500, "Something failed"))
-    return page(visit, "problem.html", {"heading": heading, "message": str(error)}, status)
+    values = {"heading": heading, "message": str(error), "instead": _instead(visit, error)}
+    return page(visit, "problem.html", values, status)
+
+
+def _instead(visit: Visit, error: errors.TieredMemoryError) -> str:
+    """Return where the visitor gets on: what a restricted person may still ask for, else ""."""
+    if not isinstance(error, errors.RestrictedError) or not visit.may(Grant.RIGHTS, visit.subject):
+        return ""
+    return f"{visit.address(visit.subject)}/rights"
 
 
 def _nothing_here(desk: Desk) -> Callable[[Request, Exception], Awaitable[Response]]:
@@ -163,7 +172,7 @@ def _nothing_here(desk: Desk) -> Callable[[Request, Exception], Awaitable[Respon
         status = error.status_code if isinstance(error, HTTPException) else 500
 
         async def show(visit: Visit) -> Response:
-            values = {"heading": "There is no such page", "message": "Choose one above."}
+            values = {"heading": "There is no such page", "message": "Choose one above.", "instead": ""}
             return page(visit, "problem.html", values, status)
 
         return await _endpoint(desk, show)(request)

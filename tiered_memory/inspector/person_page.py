@@ -59,6 +59,7 @@ async def show(visit: Visit) -> Response:
         "held": len(recent),
         "more_held": len(recent) == SESSIONS_OF,
         "forgotten": await _forgotten(user, visit),
+        "quarantined": (await user.quarantine.list())[:SHOWN],
     }
     return page(visit, "person.html", values)
 

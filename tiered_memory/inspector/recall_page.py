@@ -30,11 +30,12 @@ TERMS = {
     "session": "best of its session",
     "length": "it says something",
     "question": "it only asks",
-    "importance": "importance",
+    "importance": "how important it is",
     "cue": "a cue in the question",
     "time": "the time asked about",
     "strength": "it has faded",
     "trust": "its source is believed less",
+    "succession": "it took another's place",
 }
 """What the terms of a score mean, in the order in which they are drawn."""
 

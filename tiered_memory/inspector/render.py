@@ -55,6 +55,7 @@ def environment() -> jinja2.Environment:
         "bytes": words.size,
         "counted": words.counted,
         "day": words.day,
+        "fate": words.fate,
         "moment": words.moment,
         "phrase": words.phrase,
         "share": words.share,

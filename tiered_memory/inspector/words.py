@@ -84,6 +84,21 @@ def share(value: float) -> str:
     return f"{value:.2f}"
 
 
+FATES = {
+    "decay": "fades",
+    "grace": "fades",
+    "ceiling": "reaches its ceiling",
+    "floor": "leaves after its floor",
+    "undo window": "gone for good",
+    "hot tier's time to live": "ends",
+}
+
+
+def fate(rule: str, held: bool = False) -> str:
+    """Return what a rule does to a memory, as a verb; `held`: it has no day on which it does."""
+    return f"stays ({phrase(rule)})" if held else FATES.get(rule, f"leaves by {phrase(rule)}")
+
+
 def phrase(word: str) -> str:
     """Return a word of a closed vocabulary as people write it."""
     return word.replace("_", " ")

@@ -10,9 +10,22 @@
   const faint = (name) => `color-mix(in srgb, ${colour(name)} 18%, transparent)`;
   const number = (value) =>
     value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumFractionDigits: Math.abs(value) < 10 ? 2 : 0 });
-  const date = (seconds) =>
-    new Date(seconds * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
-  const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+  const NAMES = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  const month = (moment) => NAMES[moment.getUTCMonth()];
+  const date = (seconds) => {
+    const moment = new Date(seconds * 1000);
+    return `${moment.getUTCDate()} ${month(moment)} ${moment.getUTCFullYear()}`;
+  };
+  const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB", { timeZone: "UTC" });
+  const MINUTE = { hour: "2-digit", minute: "2-digit", timeZone: "UTC" };
+
+  function ticks(days) {
+    return (u, splits, axis, space, step) => splits.map((seconds) => {
+      const moment = new Date(seconds * 1000);
+      if (days) return step >= 28 * DAY ? `${month(moment)} ${moment.getUTCFullYear()}` : `${moment.getUTCDate()} ${month(moment)}`;
+      return moment.toLocaleTimeString("en-GB", step < 60 ? { timeZone: "UTC" } : MINUTE);
+    });
+  }
 
   const MINUTES = {
     requests: { columns: [["requests", "all", "c1"], ["failures", "failed", "c2"]], unit: "/s" },
@@ -100,7 +113,9 @@
       const label = (text, at, level, stroke) => {
         const room = ctx.measureText(text).width;
         const leftwards = at + room + 10 * ratio > left + width;
-        ctx.fillStyle = stroke; ctx.textAlign = leftwards ? "right" : "left";
+        ctx.fillStyle = colour("paper"); ctx.globalAlpha = 0.85;
+        ctx.fillRect(at + (leftwards ? -room - 9 * ratio : 3 * ratio), level - 12 * ratio, room + 6 * ratio, 17 * ratio);
+        ctx.globalAlpha = 1; ctx.fillStyle = stroke; ctx.textAlign = leftwards ? "right" : "left";
         ctx.fillText(text, at + (leftwards ? -6 : 6) * ratio, level);
       };
       if (given.threshold > 0) line(left, y(given.threshold), left + width, y(given.threshold), colour("c2"), [3 * ratio, 3 * ratio]);
@@ -138,15 +153,17 @@
       height: figure.classList.contains("tall") ? 300 : 170,
       legend: { show: false },
       cursor: { y: false, points: { size: 7 } },
-      scales: { x: { time: true }, y: { range: ceiling } },
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
+      padding: [8, 28, 0, 0],
+      scales: { x: { time: true, range: made.bucket ? () => [made.data[0][0], made.data[0].at(-1) + made.bucket] : undefined }, y: { range: ceiling } },
       axes: [
-        axis({ space: 70, grid: { show: false }, values: made.days ? undefined : undefined }),
+        axis({ space: 74, size: 26, grid: { show: false }, values: ticks(made.days) }),
         axis({ size: 46, values: (u, splits) => splits.map((v) => number(v)) }),
       ],
       series: [{}, ...made.series.map((one) => ({
         label: one.label,
         stroke: colour(one.stroke),
-        width: one.width || 2,
+        width: one.bars ? 0 : one.width || 2,
         dash: one.dash,
         fill: one.bars ? colour(one.stroke) : one.fill ? faint(one.stroke) : undefined,
         paths: one.bars ? uPlot.paths.bars({ size: [0.8, 40, 2], align: 1 }) : undefined,
@@ -296,7 +313,7 @@
   }
 
   function redraw() {
-    for (const [figure, plot] of drawn) {
+    for (const [figure, plot] of [...drawn]) {
       plot.destroy();
       drawn.delete(figure);
       draw(figure);

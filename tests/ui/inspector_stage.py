@@ -53,7 +53,9 @@ TALK = (
 )
 KEYS = {
     "operator-key": Principal(name="operator", grants=frozenset({Grant.ADMIN}), roles=frozenset({"*"})),
-    "reader-key": Principal(name="reader", grants=frozenset({Grant.READ}), tenant="acme", roles=frozenset({"agent"})),
+    "reader-key": Principal(
+        name="reader", grants=frozenset({Grant.READ}), tenant="acme", roles=frozenset({"agent"})
+    ),
     "alice-key": Principal(
         name="alice's own", grants=frozenset({Grant.READ, Grant.RIGHTS}), tenant="acme", user="alice"
     ),
@@ -130,7 +132,9 @@ def serving(path: Path) -> Iterator[Stage]:
         thread.join(30)
 
 
-async def _run(path: Path, begun: list[Stage], ready: threading.Event, stop: list[Callable[[], None]]) -> None:
+async def _run(
+    path: Path, begun: list[Stage], ready: threading.Event, stop: list[Callable[[], None]]
+) -> None:
     clock, observer = ManualClock(), PrometheusObserver()
     settings = load_settings(data_dir=path, background=False, redis_url="local")
     async with TieredMemory.open(settings, clock=clock, observer=observer) as memory:
@@ -178,8 +182,22 @@ def samples(observer: PrometheusObserver) -> Iterator[Any]:
 def jobs(clock: ManualClock) -> list[Job]:
     now = clock.now()
     return [
-        Job(name="flush", state="waiting", last_started_at=now - timedelta(seconds=2), last_seconds=0.004, last_outcome="ok", next_at=now + timedelta(seconds=1)),
-        Job(name="forget", state="running", last_started_at=now - timedelta(minutes=55), last_seconds=0.31, last_outcome="ok", next_at=now + timedelta(minutes=5)),
+        Job(
+            name="flush",
+            state="waiting",
+            last_started_at=now - timedelta(seconds=2),
+            last_seconds=0.004,
+            last_outcome="ok",
+            next_at=now + timedelta(seconds=1),
+        ),
+        Job(
+            name="forget",
+            state="running",
+            last_started_at=now - timedelta(minutes=55),
+            last_seconds=0.31,
+            last_outcome="ok",
+            next_at=now + timedelta(minutes=5),
+        ),
         Job(name="key_epoch", state="paused"),
     ]
 
@@ -192,7 +210,7 @@ async def populate(stage: Stage) -> None:
     clock.advance(timedelta(days=1))
     said: list[str] = []
     for number, (content, importance, kind) in enumerate(TALK * 2):
-        clock.advance(timedelta(days=3, hours=5))
+        clock.advance(timedelta(days=4, hours=5))
         again = f" (week {number})" if number >= len(TALK) else ""
         receipt = await alice.add(
             content + again,
@@ -203,11 +221,13 @@ async def populate(stage: Stage) -> None:
             sensitivity=Sensitivity.CONFIDENTIAL if "allergic" in content else Sensitivity.INTERNAL,
         )
         said.append(receipt.id)
+        if number in {2, 8}:
+            await alice.add(f"I tried the noodle place number {number}.", importance=0.42 + number / 100)
         if number % 3 == 2:
             await alice.used(said[:3])
-        if number % 5 == 4:
-            await memory.forget(confirmed=True)
-    await alice.update(said[2], "I prefer concise answers with a code example in Rust.", reason="said so on the phone")
+    await alice.update(
+        said[2], "I prefer concise answers with a code example in Rust.", reason="said so on the phone"
+    )
     await alice.pin(said[1])
     await _mallory(stage)
     for name in ("bob", "carol"):
@@ -217,6 +237,11 @@ async def populate(stage: Stage) -> None:
     await memory.user("bob", "acme").requests.open("access", channel="email", note="a copy, please")
     await alice.requests.open("rectification", channel="phone")
     await memory.drain()
+    # Some fades and can be restored still, some is due now, the rest lives on.
+    await memory.forget(confirmed=True)
+    clock.advance(timedelta(days=5))
+    await alice.add("Thanks, see you on Monday.", session="session-6", importance=0.1)
+    await alice.add("The gate code is 4711 from now on.", session="session-6", importance=0.75)
     await _look_on(stage, alice)
 
 
@@ -241,7 +266,7 @@ async def _mallory(stage: Stage) -> None:
 async def _look_on(stage: Stage, alice: User) -> None:
     """Take looks at the metrics while something happens."""
     for number in range(24):
-        for _ in range(number % 5 + 1):
-            await alice.search("what should I never forget?")
+        for turn in range(number % 5 + 1):
+            await alice.context("what should I never forget?", session=f"session-{turn + 1}", token_budget=60)
         stage.clock.advance(5.0)
         stage.desk.history.note(totals(samples(stage.observer), stage.clock.now()))
