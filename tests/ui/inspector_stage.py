@@ -16,10 +16,11 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
+from support import until
 
 from tiered_memory import Interaction, TieredMemory, User
 from tiered_memory.config import load_settings
-from tiered_memory.errors import AccessDeniedError
+from tiered_memory.errors import UnauthenticatedError
 from tiered_memory.inspector import Job, Options, inspector_app
 from tiered_memory.inspector.series import totals
 from tiered_memory.model import Kind, Provenance, Sensitivity, SourceKind, Subject
@@ -142,7 +143,7 @@ async def _run(
 
         async def verify(key: str) -> Principal:
             if key not in KEYS:
-                raise AccessDeniedError
+                raise UnauthenticatedError
             return KEYS[key]
 
         async def recheck(principal: Principal) -> bool:
@@ -168,8 +169,7 @@ async def _run(
         stop.append(lambda: setattr(server, "should_exit", True))
         begun.append(stage)
         task = asyncio.create_task(server.serve([bound]))
-        while not server.started:
-            await asyncio.sleep(0)
+        await until(lambda: server.started)
         ready.set()
         await task
 

@@ -37,7 +37,7 @@ class Job:
 class Options:
     """What may be told to the inspector.
 
-    `verify` turns an API key into its principal (AccessDeniedError: it is none); without it nobody can sign in.
+    `verify` turns an API key into its principal (UnauthenticatedError: it is none); without it nobody can sign in.
     `recheck` tells before each request whether a signed-in principal still is one. `samples` gives the metrics,
     `jobs` the background jobs; without them their panels say so. `people` are offered on the page of people. `hosts`
     are names under which an open daemon may be reached besides the loopback's.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from tiered_memory.errors import AccessDeniedError, InvalidInputError
+from tiered_memory.errors import AccessDeniedError, InvalidInputError, UnauthenticatedError
 from tiered_memory.inspector.render import goto, page, set_cookie, set_session
 from tiered_memory.inspector.visit import COOKIE, ROLE_COOKIE, Visit
 
@@ -27,7 +27,7 @@ async def sign_in(visit: Visit) -> Response:
         return _form(visit, WRONG, 403)
     try:
         principal = await verify(key)
-    except (AccessDeniedError, InvalidInputError):
+    except (AccessDeniedError, InvalidInputError, UnauthenticatedError):
         return _form(visit, WRONG, 403)
     visit.desk.sessions.end(visit.session_id)
     response = goto(visit, visit.root + "/")

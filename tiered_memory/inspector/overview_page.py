@@ -28,7 +28,11 @@ async def show(visit: Visit) -> Response:
     stats = await visit.memory.stats()
     newest = _look(visit)
     jobs = visit.desk.options.jobs
-    routing = sorted(stats.routing.items(), key=lambda one: -one[1])
+    routing = [
+        (target, reason, count)
+        for target, reasons in stats.routing.items()
+        for reason, count in reasons.items()
+    ]
     values = {
         "here": "overview",
         "stats": stats,
@@ -36,7 +40,7 @@ async def show(visit: Visit) -> Response:
         "horizons": [
             (HORIZONS.get(days, f"{days} days"), n) for days, n in stats.forecast.within_days.items()
         ],
-        "routing": [(target, reason, count) for (target, reason), count in routing],
+        "routing": sorted(routing, key=lambda one: -one[2]),
         "sums": None if newest is None else newest.sums,
         "tiers": tier_states(newest),
         "about": ABOUT,
