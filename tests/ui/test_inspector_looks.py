@@ -65,7 +65,7 @@ def opening(name: str) -> Callable[[Eye], None]:
 
 
 def numbers(eye: Eye) -> None:
-    for one in eye.page.query_selector_all(".numbers summary"):
+    for one in eye.page.query_selector_all("[data-state=ready] .numbers summary"):
         one.click()
 
 
