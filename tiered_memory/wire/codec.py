@@ -161,7 +161,11 @@ def _word(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, Enum):
         return str(value.value)
-    return value.isoformat() if isinstance(value, (datetime, date)) else str(value)
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise InvalidInputError("an argument cannot be said to a daemon: give a number, a word, or a time")
 
 
 def _json(given: Mapping[str, Any]) -> bytes:

@@ -118,12 +118,12 @@ def signature_of(operation: Operation, method: Callable[..., Any]) -> Signature:
     every = parameters(method, operation.narrow)
     in_path = tuple(one for one in every if f"{{{one.name}}}" in operation.path)
     rest = [one for one in every if one not in in_path]
-    reads = operation.verb in {"GET", "DELETE"}
+    asks = operation.verb in {"GET", "DELETE"} or operation.takes is not Carries.JSON
     item, answer = _answer(operation, get_type_hints(method).get("return", NoneType))
     return Signature(
         in_path,
-        _model(operation, "Query", rest) if reads else None,
-        None if reads else _model(operation, "Body", rest),
+        _model(operation, "Query", rest) if asks else None,
+        None if asks else _model(operation, "Body", rest),
         answer,
         item,
     )
@@ -161,4 +161,4 @@ def _item(hint: Any) -> str | None:
     origin = get_origin(hint)
     if origin in {list, tuple}:
         return "items"
-    return "value" if hint in {int, str, bool, float} or origin in {Union, UnionType} else None
+    return "value" if hint in {int, str, bool, float, bytes} or origin in {Union, UnionType} else None
