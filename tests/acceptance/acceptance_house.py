@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, fields, is_dataclass
-from enum import Enum
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -197,35 +195,3 @@ async def started(listener: Server) -> None:
     with anyio.fail_after(20):
         while not listener.started:
             await anyio.lowlevel.checkpoint()
-
-
-# --- equality of types as well as of values ------------------------------------------------------------------
-
-
-def alike(one: Any, other: Any, path: str = "answer") -> None:
-    """Check that two answers are of the same types through and through, and equal."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        assert dict(one).keys() == dict(other).keys(), path
-        for key in one:
-            alike(one[key], other[key], f"{path}[{key!r}]")
-        return
-    assert type(one) is type(other), f"{path}: {type(one).__name__} and {type(other).__name__}"
-    if is_dataclass(one):
-        for given in fields(one):
-            alike(getattr(one, given.name), getattr(other, given.name), f"{path}.{given.name}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), path
-        for number, (left, right) in enumerate(zip(one, other, strict=True)):
-            alike(left, right, f"{path}[{number}]")
-    elif isinstance(one, Enum):
-        assert one is other, path
-    else:
-        assert one == other, path
-
-
-@contextlib.contextmanager
-def raising_alike() -> Any:
-    """Collect errors, which must all be of one class and say the same."""
-    found: list[BaseException] = []
-    yield found
-    assert len({(type(one), str(one)) for one in found}) == 1, found

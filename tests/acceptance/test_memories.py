@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from acceptance_house import NOWHERE, Side, alike, walks
+from acceptance_house import NOWHERE, Side, walks
+from likeness import alike
 
 from tiered_memory import Filter, Interaction
 from tiered_memory.errors import ConflictError, ConsentRequiredError, InvalidInputError, NotFoundError

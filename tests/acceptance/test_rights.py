@@ -7,7 +7,8 @@ from datetime import UTC, date, timedelta
 from pathlib import Path
 
 import pytest
-from acceptance_house import PURPOSE, Side, alike, walks
+from acceptance_house import PURPOSE, Side, walks
+from likeness import alike
 
 from tiered_memory.consent_records import verify_receipt
 from tiered_memory.erasure import verify_certificate

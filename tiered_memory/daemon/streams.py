@@ -19,6 +19,7 @@ from tiered_memory.daemon.asked import Asked
 from tiered_memory.daemon.endpoints import Endpoint, Handler
 from tiered_memory.daemon.idempotency import HEADER, checked_key
 from tiered_memory.errors import InvalidInputError, TieredMemoryError
+from tiered_memory.events import EventStream
 from tiered_memory.model import Interaction
 from tiered_memory.user import User
 from tiered_memory.wire.codec import answer, header_document, line, parsed
@@ -27,6 +28,7 @@ from tiered_memory.wire.problems import problem_of
 
 GROUP = 200
 """Interactions of a stream that are acknowledged together."""
+ALIVE, ALIVE_SECONDS = b"\n", 10.0
 PIECE = 64 * 1024
 ARCHIVE_HEADER = "Tiered-Memory-Archive"
 TOO_LONG = "a line of the stream is longer than a body may be"
@@ -110,16 +112,33 @@ async def _every(user: User, page: list[Any]) -> AsyncIterator[bytes]:
 
 
 async def events(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
-    """Give what becomes of memories, a line each, from now on; an empty line every while shows that it lives."""
-    given = endpoint.arguments(asked, request, b"")
-    face = asked.face(endpoint.shared.serving.opened())
-    return lines_answer(_told(getattr(face, endpoint.operation.method)(**given)))
+    """Give what becomes of memories, a line each, from now on; an empty line every while shows that it lives.
+
+    It ends when the daemon drains: who listens must not hold it up.
+    """
+    given, serving = endpoint.arguments(asked, request, b""), endpoint.shared.serving
+    stream = getattr(asked.face(serving.opened()), endpoint.operation.method)(**given)
+    return lines_answer(_told(stream, serving.ending))
 
 
-async def _told(stream: Any) -> AsyncIterator[bytes]:
-    yield b"\n"
-    async for event in stream:
-        yield line(event)
+async def _told(stream: EventStream, ending: anyio.Event) -> AsyncIterator[bytes]:
+    yield ALIVE
+    while not ending.is_set():
+        told = ALIVE
+        with anyio.move_on_after(ALIVE_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_cancelled_by, ending, tasks.cancel_scope)
+                event = await anext(stream, None)
+                tasks.cancel_scope.cancel()
+                if event is None:
+                    return
+                told = line(event)
+        yield told
+
+
+async def _cancelled_by(ending: anyio.Event, scope: anyio.CancelScope) -> None:
+    await ending.wait()
+    scope.cancel()
 
 
 # --- archives ------------------------------------------------------------------------------------------------

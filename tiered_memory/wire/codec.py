@@ -143,7 +143,9 @@ def parsed(hint: Any, text: bytes) -> Any:
 def call(
     operation: Operation, signature: Signature, face: Mapping[str, str], given: Mapping[str, Any]
 ) -> Call:
-    """Return a call with the arguments `given` of the face that `face` says; None stands for what is not given.
+    """Return a call with the arguments `given` of the face that `face` says.
+
+    None is said in a body (it may lift a bound), and in a query it stands for what is not given.
 
     Raises:
         InvalidInputError: an argument cannot be said over the wire.
@@ -170,11 +172,7 @@ def _word(value: Any) -> str:
 
 def _json(given: Mapping[str, Any]) -> bytes:
     try:
-        return to_json(
-            {name: one for name, one in given.items() if one is not None},
-            bytes_mode="base64",
-            fallback=_plain,
-        )
+        return to_json(dict(given), bytes_mode="base64", fallback=_plain)
     except (PydanticSerializationError, TypeError, ValueError):
         raise InvalidInputError("an argument cannot be written as JSON") from None
 
