@@ -65,10 +65,8 @@ def drawn(hint: Any) -> Drawn:
     if origin is Annotated:
         return _bounded(inner[0], inner[1:])
     if origin in {Union, types.UnionType}:
-        either = [
-            one for one in inner if get_origin(one) is not tuple
-        ]  # a tuple arrives as the list it may be
-        return st.one_of(*map(drawn, either))
+        many = any(get_origin(one) is tuple for one in inner)  # a list arrives as the tuple it may be
+        return st.one_of(*(drawn(one) for one in inner if not (many and get_origin(one) is list)))
     if origin is Literal:
         return st.sampled_from(inner)
     if isinstance(hint, type) and issubclass(hint, Enum):

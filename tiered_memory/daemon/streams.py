@@ -6,26 +6,32 @@ import json
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import anyio
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from tiered_memory.daemon.answers import SAFE_HEADERS, json_answer
+from tiered_memory.daemon.answers import SAFE_HEADERS, json_answer, request_id
 from tiered_memory.daemon.asked import Asked
 from tiered_memory.daemon.endpoints import Endpoint, Handler
 from tiered_memory.daemon.idempotency import HEADER, checked_key
 from tiered_memory.errors import InvalidInputError, TieredMemoryError
 from tiered_memory.events import EventStream
+from tiered_memory.intake import ID_CHARACTERS
 from tiered_memory.model import Interaction
 from tiered_memory.user import User
 from tiered_memory.wire.codec import answer, header_document, line, parsed
 from tiered_memory.wire.operation import Carries
+from tiered_memory.wire.paging import order_at, page_of
 from tiered_memory.wire.problems import problem_of
 
+PAGE = 100
+"""Memories of a page, where the request does not say how many; `User.list` has the same."""
 GROUP = 200
 """Interactions of a stream that are acknowledged together."""
 ALIVE, ALIVE_SECONDS = b"\n", 10.0
@@ -45,6 +51,7 @@ def lines_answer(lines: AsyncIterator[bytes]) -> StreamingResponse:
 async def stream_in(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
     """Take interactions line by line, and answer each with its receipt's line; a bad line ends it with a problem.
 
+    What is wrong before anything was kept is a problem with its status, as everywhere.
     Groups are acknowledged as they are complete: what was answered is kept, whatever happens to the rest. With an
     `Idempotency-Key` the groups are numbered under it, so that repeating the stream adds nothing twice.
     """
@@ -52,21 +59,37 @@ async def stream_in(endpoint: Endpoint, asked: Asked, request: Request) -> Respo
     user: User = asked.face(endpoint.shared.serving.opened())
     key = checked_key(request.headers.get(HEADER))
     most = int(endpoint.shared.serving.settings.max_body_mib * 2**20)
-    return lines_answer(_receipts(user, _groups(request, most), options, key))
+    receipts = _receipts(user, _groups(request, most), options, key)
+    first = await anext(receipts, b"")
+    return lines_answer(_after(first, receipts, request))
 
 
 async def _receipts(
     user: User, groups: AsyncIterator[list[Interaction]], options: dict[str, Any], key: str | None
 ) -> AsyncIterator[bytes]:
     number = 0
+    async for group in groups:
+        operation_id = None if key is None else numbered(key, number)
+        for receipt in await user.add_many(group, operation_id=operation_id, **options):
+            yield line(receipt)
+        number += 1
+
+
+def numbered(key: str, number: int) -> str:
+    """Return the operation id of a group under a key, within the length that one may have."""
+    whole = f"{key}/{number}"
+    return whole if len(whole) <= ID_CHARACTERS else f"{sha256(key.encode()).hexdigest()}/{number}"
+
+
+async def _after(first: bytes, receipts: AsyncIterator[bytes], request: Request) -> AsyncIterator[bytes]:
+    """Once the answer has begun, its status cannot say any more what went wrong: its last line does."""
+    yield first
     try:
-        async for group in groups:
-            operation_id = None if key is None else f"{key[:200]}/{number}"
-            for receipt in await user.add_many(group, operation_id=operation_id, **options):
-                yield line(receipt)
-            number += 1
+        async for receipt in receipts:
+            yield receipt
     except TieredMemoryError as error:
-        yield json.dumps({"problem": problem_of(error).document()}).encode() + b"\n"
+        told = problem_of(error, request_id(request)).document()
+        yield json.dumps({"problem": told}).encode() + b"\n"
 
 
 async def _groups(request: Request, most: int) -> AsyncIterator[list[Interaction]]:
@@ -93,7 +116,18 @@ async def _lines(request: Request, most: int) -> AsyncIterator[bytes]:
         yield waiting
 
 
-# --- memories and events out ---------------------------------------------------------------------------------
+# --- pages, and memories and events out ---------------------------------------------------------------------------------
+
+
+async def page(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
+    """Give one page, with the next one's address in `Link` (RFC 8288)."""
+    given = endpoint.arguments(asked, request, b"")
+    user: User = asked.face(endpoint.shared.serving.opened())
+    cursor, limit = given.get("cursor"), given.get("limit", PAGE)
+    found = page_of(await user.list(limit=limit, before=None if cursor is None else order_at(cursor)), limit)
+    following = urlencode({"limit": limit, "cursor": found.next})
+    headers = {} if found.next is None else {"Link": f'<?{following}>; rel="next"'}
+    return json_answer(answer(endpoint.signature, found), endpoint.operation.status, headers)
 
 
 async def stream_out(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
@@ -195,6 +229,7 @@ async def _kept(request: Request, path: Path, most: int) -> None:
 
 
 HANDLERS: dict[str, Handler] = {
+    "memories.page": page,
     "memories.stream_in": stream_in,
     "memories.stream_out": stream_out,
     "store.events": events,

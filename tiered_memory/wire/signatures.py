@@ -116,10 +116,11 @@ def _narrowed(hint: Any) -> Any:
 def signature_of(operation: Operation, method: Callable[..., Any]) -> Signature:
     """Return what an operation takes and gives, for the method that it calls."""
     every = parameters(method, operation.narrow)
+    every += [Parameter(name, hint, None) for name, hint in operation.added.items()]
     in_path = tuple(one for one in every if f"{{{one.name}}}" in operation.path)
     rest = [one for one in every if one not in in_path]
     asks = operation.verb in {"GET", "DELETE"} or operation.takes is not Carries.JSON
-    item, answer = _answer(operation, get_type_hints(method).get("return", NoneType))
+    item, answer = _answer(operation, operation.answers or get_type_hints(method).get("return", NoneType))
     return Signature(
         in_path,
         _model(operation, "Query", rest) if asks else None,

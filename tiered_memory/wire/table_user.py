@@ -7,6 +7,7 @@ from functools import partial
 from tiered_memory.principals import Grant
 from tiered_memory.wire.bounds import PolicyName
 from tiered_memory.wire.operation import Carries, Effect, Operation, Root
+from tiered_memory.wire.paging import Cursor, Page
 from tiered_memory.wire.signatures import NOTHING
 
 _op = partial(Operation, root=Root.USER, face="")
@@ -50,7 +51,9 @@ USER: tuple[Operation, ...] = (
         method="list",
         verb="GET",
         path="/memories",
-        narrow={"where": NOTHING},
+        narrow={"where": NOTHING, "before": NOTHING},
+        added={"cursor": Cursor | None},
+        answers=Page,
         remote=False,
     ),
     _read(name="memories.list", method="list", verb="POST", path="/memories/query"),
