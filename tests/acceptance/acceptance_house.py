@@ -16,7 +16,6 @@ from support import opened
 
 from tiered_memory import TieredMemory, User
 from tiered_memory.caller import Caller
-from tiered_memory.clock import Clock
 from tiered_memory.daemon.app import Parts, create_app
 from tiered_memory.daemon.limits import Buckets
 from tiered_memory.daemon.listening import Server, server
@@ -170,12 +169,10 @@ async def served(
     memory: TieredMemory,
     settings: DaemonSettings,
     heard: list[tuple[str, int]] | None = None,
-    clock: Clock | None = None,
+    serving: Serving | None = None,
 ) -> AsyncIterator[str]:
     """Serve a memory, and give the address."""
-    serving = Serving(settings, memory, Phase.READY)
-    if clock is not None:
-        serving.clock = clock
+    serving = serving or Serving(settings, memory, Phase.READY)
     outermost = () if heard is None else (Middleware(Heard, served=heard),)
     local = settings.socket is not None
     app = create_app(serving, Parts(limits=Buckets(10_000, 10_000), local=local, outermost=outermost))

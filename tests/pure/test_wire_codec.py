@@ -89,6 +89,31 @@ def test_bodies_that_are_none_are_refused(body: bytes) -> None:
         arguments(signature(by_name()["memories.add"]), {}, [], body)
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("memories.list", b'{"where": {"min_importanc": 0.5}}'),
+        ("memories.add_many", b'{"interactions": [{"content": "x", "purpos": "y"}]}'),
+        ("memories.add", b'{"content": "x", "provenance": {"sourc": "tool"}}'),
+        (
+            "holds.place",
+            b'{"name":"n","owner":"o","reason":"r","review_at":"2030-01-01T00:00:00Z","scope":{"tennant":"a"}}',
+        ),
+    ],
+)
+def test_unknown_names_are_refused_within_values_too(name: str, body: bytes) -> None:
+    with pytest.raises(InvalidInputError, match="nexpected keyword"):
+        arguments(signature(by_name()[name]), {}, [], body)
+
+
+@pytest.mark.parametrize(
+    "text", [b"{}", b"{},{}", b"", b'{"content": "x"}, {"content": "y"}', b'{"content": "x", "y": 1}', b"]["]
+)
+def test_lines_that_are_none_are_refused(text: bytes) -> None:
+    with pytest.raises(InvalidInputError):
+        parsed(Interaction, text)
+
+
 def test_a_query_says_a_thing_once() -> None:
     with pytest.raises(InvalidInputError, match="twice"):
         arguments(signature(by_name()["memories.page"]), {}, [("limit", "1"), ("limit", "2")], b"")

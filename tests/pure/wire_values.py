@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 from pydantic import AwareDatetime
@@ -65,10 +65,7 @@ def drawn(hint: Any) -> Drawn:
     if origin is Annotated:
         return _bounded(inner[0], inner[1:])
     if origin in {Union, types.UnionType}:
-        many = any(get_origin(one) is tuple for one in inner)  # a list arrives as the tuple it may be
-        return st.one_of(*(drawn(one) for one in inner if not (many and get_origin(one) is list)))
-    if origin is Literal:
-        return st.sampled_from(inner)
+        return st.one_of(*map(drawn, inner))
     if isinstance(hint, type) and issubclass(hint, Enum):
         return st.sampled_from(list(hint))
     if is_dataclass(hint):

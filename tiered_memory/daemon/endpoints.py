@@ -15,7 +15,7 @@ from tiered_memory.daemon.idempotency import HEADER, Answers, checked_key
 from tiered_memory.daemon.serving import Serving
 from tiered_memory.errors import AccessDeniedError, ConflictError, InvalidInputError, TieredMemoryError
 from tiered_memory.model import Memory
-from tiered_memory.wire.codec import answer, arguments
+from tiered_memory.wire.codec import NO_BODY, answer, arguments
 from tiered_memory.wire.faces import method_of
 from tiered_memory.wire.operation import Carries, Effect, Operation, Root
 from tiered_memory.wire.problems import problem
@@ -63,6 +63,8 @@ class Endpoint:
             if request.method == "HEAD" and self.operation.gives is not Carries.JSON:
                 self.arguments(asked, request, b"")
                 return Response(None, self.operation.status, SAFE_HEADERS, self.operation.gives.value)
+            if self._handler is not _call and self.operation.takes is Carries.JSON and has_body(request):
+                raise InvalidInputError(NO_BODY)
             return await self._handler(self, asked, request)
         except TieredMemoryError as error:
             return error_answer(error, request)
@@ -100,9 +102,9 @@ class Endpoint:
         """Call the public face and return its answer."""
         face = asked.face(self.shared.serving.opened())
         expected = _expected_version(request)
-        if expected is not None:
-            given = await _conditioned(self, asked, given, expected)
         try:
+            if expected is not None:
+                given = await _conditioned(self, asked, given, expected)
             found = await getattr(face, self.operation.method)(**given)
         except ConflictError as error:
             if expected is None:

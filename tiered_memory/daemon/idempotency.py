@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import anyio
 from starlette.responses import Response
 
-from tiered_memory.daemon.answers import SAFE_HEADERS
 from tiered_memory.clock import Clock
+from tiered_memory.daemon.answers import SAFE_HEADERS
 from tiered_memory.errors import ConflictError, InvalidInputError
 from tiered_memory.intake import check_id
 

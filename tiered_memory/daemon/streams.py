@@ -16,7 +16,7 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from tiered_memory.daemon.answers import SAFE_HEADERS, json_answer, request_id
+from tiered_memory.daemon.answers import SAFE_HEADERS, json_answer, refused, request_id
 from tiered_memory.daemon.asked import Asked
 from tiered_memory.daemon.endpoints import Endpoint, Handler
 from tiered_memory.daemon.idempotency import HEADER, checked_key
@@ -28,7 +28,7 @@ from tiered_memory.user import User
 from tiered_memory.wire.codec import answer, header_document, line, parsed
 from tiered_memory.wire.operation import Carries
 from tiered_memory.wire.paging import order_at, page_of
-from tiered_memory.wire.problems import problem_of
+from tiered_memory.wire.problems import problem, problem_of
 
 PAGE = 100
 """Memories of a page, where the request does not say how many; `User.list` has the same."""
@@ -36,6 +36,8 @@ GROUP = 200
 """Interactions of a stream that are acknowledged together."""
 ALIVE, ALIVE_SECONDS = b"\n", 10.0
 PIECE = 64 * 1024
+CLOSING = (("Connection", "close"),)
+"""What is left of a body that is too long is not waited for."""
 ARCHIVE_HEADER = "Tiered-Memory-Archive"
 TOO_LONG = "a line of the stream is longer than a body may be"
 
@@ -156,8 +158,9 @@ async def events(endpoint: Endpoint, asked: Asked, request: Request) -> Response
 
 
 async def _told(stream: EventStream, ending: anyio.Event) -> AsyncIterator[bytes]:
-    yield ALIVE
-    while not ending.is_set():
+    told = ALIVE
+    while not (ending.is_set() and told is ALIVE):
+        yield told
         told = ALIVE
         with anyio.move_on_after(ALIVE_SECONDS):
             async with anyio.create_task_group() as tasks:
@@ -167,7 +170,6 @@ async def _told(stream: EventStream, ending: anyio.Event) -> AsyncIterator[bytes
                 if event is None:
                     return
                 told = line(event)
-        yield told
 
 
 async def _cancelled_by(ending: anyio.Event, scope: anyio.CancelScope) -> None:
@@ -213,19 +215,22 @@ async def take_in(endpoint: Endpoint, asked: Asked, request: Request) -> Respons
     most = endpoint.shared.serving.settings.max_archive_mib * 2**20
     with tempfile.TemporaryDirectory(prefix="tiered-memory-") as folder:
         path = Path(folder) / "archive.zip"
-        await _kept(request, path, most)
+        if not await _kept(request, path, most):
+            told = f"an archive may have {most >> 20} MiB here"
+            return refused(problem(413, told, request_id=request_id(request), headers=CLOSING))
         report = await user.import_archive(path, **given)
     return json_answer(answer(endpoint.signature, report), endpoint.operation.status)
 
 
-async def _kept(request: Request, path: Path, most: int) -> None:
+async def _kept(request: Request, path: Path, most: int) -> bool:
     size = 0
     async with await anyio.open_file(path, "wb") as file:
         async for piece in request.stream():
             size += len(piece)
             if size > most:
-                raise InvalidInputError(f"an archive may have {most >> 20} MiB here")
+                return False
             await file.write(piece)
+    return True
 
 
 HANDLERS: dict[str, Handler] = {

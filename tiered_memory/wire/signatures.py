@@ -100,13 +100,15 @@ def _spoken(name: str, hint: Any, narrow: Mapping[str, Any]) -> Any:
 
 
 def _narrowed(hint: Any) -> Any:
-    """An enum or its word is the enum's word over the wire, a path never goes over it, a collection is a list."""
+    """An enum or its word is the enum's word over the wire, a path stays here, and what may be a list is one."""
     origin, inner = get_origin(hint), tuple(map(_narrowed, get_args(hint)))
     if origin is Collection:
         return list[inner]  # type: ignore[valid-type]
     if origin not in {Union, UnionType}:
         return hint
     kinds = [one for one in inner if one is not Path]
+    if any(get_origin(one) is list for one in kinds):
+        kinds = [one for one in kinds if get_origin(one) is not tuple]
     if any(isinstance(one, type) and issubclass(one, Enum) for one in kinds):
         kinds = [one for one in kinds if one is not str]
     return Union[tuple(kinds)]  # noqa: UP007 - the members are known at run time only
