@@ -49,6 +49,10 @@ class Ledger:
         """The Ed25519 key (32 bytes) whose signatures its checkpoints bear."""
         return self._parts().core.notary.public_key
 
+    async def verification_key(self) -> bytes:
+        """Return `public_key`; of a memory that a daemon serves it is had in this way."""
+        return self.public_key
+
     async def checkpoint(self) -> SignedCheckpoint | None:
         """Return its newest signed head, None while it is empty; kept elsewhere it finds out a later rollback."""
         core = self._parts().core

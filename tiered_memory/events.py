@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
+from types import TracebackType
 from typing import Self
 from weakref import WeakSet
 
@@ -18,7 +19,10 @@ BUFFERED, MOST_BUFFERED = 1000, 1_000_000
 
 
 class EventStream:
-    """Events from its making on, for `async for`; it ends when the memory closes. Made by `Events.listen`."""
+    """Events from its making on, for `async for`; it ends when the memory closes. Made by `Events.listen`.
+
+    As a context manager it is a stream that has certainly begun, of a memory that a daemon serves as well.
+    """
 
     def __init__(self, buffered: int) -> None:
         self._buffered = buffered
@@ -50,6 +54,18 @@ class EventStream:
         """End the stream after what waits in it; safe to call twice."""
         self._closed = True
         self._bell.set()
+
+    async def aclose(self) -> None:
+        """Stop listening; safe to call twice."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     def __aiter__(self) -> Self:
         return self

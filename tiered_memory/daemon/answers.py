@@ -9,8 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from tiered_memory.errors import TieredMemoryError
-from tiered_memory.wire.codec import MalformedError
-from tiered_memory.wire.problems import MEDIA_TYPE, Problem, problem, problem_of
+from tiered_memory.wire.problems import MEDIA_TYPE, Problem, problem_of
 
 JSON = "application/json"
 SAFE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -35,8 +34,6 @@ def refused(told: Problem) -> Response:
 
 def error_answer(error: TieredMemoryError, request: HTTPConnection) -> Response:
     """Return one of our errors as an answer."""
-    if isinstance(error, MalformedError):
-        return refused(problem(400, str(error), error="InvalidInputError", request_id=request_id(request)))
     return refused(problem_of(error, request_id(request)))
 
 

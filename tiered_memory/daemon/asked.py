@@ -30,12 +30,18 @@ class Asked:
     path: Mapping[str, str]
     as_user: str | None = None
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What else than the path decides what an answer shows: in which role it is asked, and by whom."""
+        return (self.caller.role, self.caller.actor, self.caller.context, self.as_user or "")
+
     def face(self, memory: TieredMemory) -> Any:
         """Return the object whose method the operation calls."""
-        found = self._root(memory)
+        found = self.root(memory)
         return getattr(found, self.operation.face) if self.operation.face else found
 
-    def _root(self, memory: TieredMemory) -> Any:
+    def root(self, memory: TieredMemory) -> Any:
+        """Return the object that the path begins with: the memory, a user, a shared memory or a ledger."""
         if self.operation.root is Root.STORE:
             return memory
         if self.operation.root is Root.LEDGER:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tiered_memory.daemon.answers import error_answer, json_answer, nothing, refused, request_id
+from tiered_memory.daemon.answers import SAFE_HEADERS, error_answer, json_answer, nothing, refused, request_id
 from tiered_memory.daemon.asked import AS_USER, Asked, asked_of
 from tiered_memory.daemon.idempotency import HEADER, Answers, checked_key
 from tiered_memory.daemon.serving import Serving
 from tiered_memory.errors import AccessDeniedError, ConflictError, InvalidInputError, TieredMemoryError
 from tiered_memory.model import Memory
-from tiered_memory.wire.codec import answer, arguments
+from tiered_memory.wire.codec import NO_BODY, answer, arguments
 from tiered_memory.wire.faces import method_of
 from tiered_memory.wire.operation import Carries, Effect, Operation, Root
 from tiered_memory.wire.problems import problem
 from tiered_memory.wire.signatures import Signature, signature_of
 
 Handler = Callable[["Endpoint", Asked, Request], Awaitable[Response]]
-UNLIKE_JSON = "the body must be JSON: send Content-Type: application/json"
+ACCEPTED: dict[Carries, tuple[str, ...]] = {
+    Carries.JSON: ("application/json",),
+    Carries.LINES: ("application/x-ndjson", "application/jsonl"),
+    Carries.ARCHIVE: ("application/zip", "application/octet-stream"),
+}
+"""What a body may call itself; the first is what the API's description says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,26 @@ class Endpoint:
             asked = asked_of(self.operation, request)
             if self.operation.local and not self.shared.local:
                 raise AccessDeniedError("paths of the daemon's machine are taken over its own socket only")
+            if refusal := self._unlike(request):
+                return refusal
+            if request.method == "HEAD" and self.operation.gives is not Carries.JSON:
+                self.arguments(asked, request, b"")
+                return Response(None, self.operation.status, SAFE_HEADERS, self.operation.gives.value)
+            if self._handler is not _call and self.operation.takes is Carries.JSON and has_body(request):
+                raise InvalidInputError(NO_BODY)
             return await self._handler(self, asked, request)
         except TieredMemoryError as error:
             return error_answer(error, request)
+
+    def _unlike(self, request: Request) -> Response | None:
+        """Refuse a body that says it is something else; without a body nothing needs to be said."""
+        wanted = ACCEPTED[self.operation.takes]
+        bare = self.operation.takes is Carries.JSON and not has_body(request)
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if bare or media_type in wanted:
+            return None
+        told = f"the body is not what is taken here: send Content-Type: {wanted[0]}"
+        return refused(problem(415, told, request_id=request_id(request)))
 
     async def once(self, asked: Asked, request: Request, body: bytes) -> Response:
         """Answer a call, or repeat the answer that its `Idempotency-Key` got."""
@@ -65,7 +87,7 @@ class Endpoint:
             return await self.act(asked, given | {"operation_id": given.get("operation_id") or key}, request)
         if key is None or not self._remembers:
             return await self.act(asked, given, request)
-        whose = (asked.principal.name, self.operation.name, request.url.path, key)
+        whose = (asked.principal.name, self.operation.name, request.scope["path"], *asked.words, key)
         said = str(sorted(request.query_params.items())).encode() + b"\0" + body
         return await self.shared.answers.once(whose, said, lambda: self.act(asked, given, request))
 
@@ -80,9 +102,9 @@ class Endpoint:
         """Call the public face and return its answer."""
         face = asked.face(self.shared.serving.opened())
         expected = _expected_version(request)
-        if expected is not None:
-            given = await _conditioned(self, asked, given, expected)
         try:
+            if expected is not None:
+                given = await _conditioned(self, asked, given, expected)
             found = await getattr(face, self.operation.method)(**given)
         except ConflictError as error:
             if expected is None:
@@ -96,21 +118,25 @@ class Endpoint:
         headers = {}
         if isinstance(found, Memory):
             headers["ETag"] = f'"{found.version}"'
-            if self.operation.verb == "GET" and request.headers.get("if-none-match") == headers["ETag"]:
+            if self.operation.verb == "GET" and _is_known(request, headers["ETag"]):
                 return Response(None, 304, headers)
         return json_answer(answer(self.signature, found), self.operation.status, headers)
 
 
 async def _call(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
-    body = await request.body()
-    if body and not _is_json(request):
-        return refused(problem(415, UNLIKE_JSON, request_id=request_id(request)))
-    return await endpoint.once(asked, request, body)
+    return await endpoint.once(asked, request, await request.body())
 
 
-def _is_json(request: Request) -> bool:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return media_type == "application/json"
+def has_body(request: Request) -> bool:
+    """Tell whether a body comes with a request (RFC 9112 section 6.3)."""
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
+def _is_known(request: Request, etag: str) -> bool:
+    """Tell whether `If-None-Match` names it; the comparison is the weak one (RFC 9110 section 13.1.2)."""
+    given = request.headers.get("if-none-match", "")
+    known = {one.strip().removeprefix("W/") for one in given.split(",")}
+    return etag in known or "*" in known
 
 
 def _expected_version(request: Request) -> int | None:
@@ -132,9 +158,7 @@ async def _conditioned(
         return given | {"expected_version": version}
     if "memory_id" not in given:
         raise InvalidInputError("If-Match is for a memory")
-    reader = replace(asked.caller)
-    memory = endpoint.shared.serving.opened().user(asked.path["user"], asked.path["tenant"], caller=reader)
-    found = await memory.get(given["memory_id"])
+    found = await asked.root(endpoint.shared.serving.opened()).get(given["memory_id"])
     if found.version != version:
         raise ConflictError("the memory was changed since it was read; read it again")
     return given

@@ -15,6 +15,7 @@ import anyio
 from starlette.responses import Response
 
 from tiered_memory.clock import Clock
+from tiered_memory.daemon.answers import SAFE_HEADERS
 from tiered_memory.errors import ConflictError, InvalidInputError
 from tiered_memory.intake import check_id
 
@@ -22,7 +23,9 @@ HEADER = "idempotency-key"
 MOST_ANSWERS = 10_000
 MOST_BYTES = 64 * 1024
 """A longer answer is not remembered: its request then acts again."""
-FIRST_SERVER_ERROR = 500
+MOST_BYTES_IN_ALL = 32 * 1024 * 1024
+FIRST_ERROR = 400
+"""What was refused did nothing, and may be asked again: the reason may have gone."""
 
 
 @dataclass(slots=True)
@@ -40,6 +43,7 @@ class Answers:
         self._clock = clock
         self._seconds = hours * 3600.0
         self._known: OrderedDict[tuple[str, ...], _Remembered] = OrderedDict()
+        self._bytes = 0
 
     async def once(
         self, key: tuple[str, ...], said: bytes, work: Callable[[], Awaitable[Response]]
@@ -58,7 +62,7 @@ class Answers:
             await known.done.wait()
             if known.answer is not None:
                 status, body, media_type = known.answer
-                return Response(body, status, {"Idempotent-Replayed": "true"}, media_type)
+                return Response(body, status, {**SAFE_HEADERS, "Idempotent-Replayed": "true"}, media_type)
         return await self._first(key, fingerprint, work)
 
     async def _first(
@@ -68,25 +72,35 @@ class Answers:
         self._known[key] = entry
         try:
             answer = await work()
-            if answer.status_code < FIRST_SERVER_ERROR and len(answer.body) <= MOST_BYTES:
+            if answer.status_code < FIRST_ERROR and len(answer.body) <= MOST_BYTES:
                 entry.answer = (answer.status_code, bytes(answer.body), answer.media_type)
+                self._bytes += len(answer.body)
         finally:
             if entry.answer is None:
-                self._known.pop(key, None)
+                self._forget(key)
             entry.done.set()
-        self._trim()
+        if len(self._known) > MOST_ANSWERS or self._bytes > MOST_BYTES_IN_ALL:
+            self._trim()
         return answer
 
     def _current(self, key: tuple[str, ...]) -> _Remembered | None:
         known = self._known.get(key)
         if known is not None and known.until < self._clock.monotonic():
-            del self._known[key]
+            self._forget(key)
             return None
         return known
 
     def _trim(self) -> None:
-        while len(self._known) > MOST_ANSWERS:
-            self._known.popitem(last=False)
+        """The oldest go first; what is still in work is left, or its repetition would act a second time."""
+        for key in [key for key, one in self._known.items() if one.answer is not None]:
+            if len(self._known) <= MOST_ANSWERS and self._bytes <= MOST_BYTES_IN_ALL:
+                return
+            self._forget(key)
+
+    def _forget(self, key: tuple[str, ...]) -> None:
+        known = self._known.pop(key, None)
+        if known is not None and known.answer is not None:
+            self._bytes -= len(known.answer[1])
 
 
 def checked_key(given: str | None) -> str | None:

@@ -75,6 +75,7 @@ class Daemon:
     async def _drain(self, serving: Serving, listener: Server) -> None:
         """Take no more, let what runs end; the memory closes after it, so that what was acknowledged is kept."""
         serving.phase = Phase.DRAINING
+        serving.ending.set()
         notify("STOPPING=1")
         logger.info("draining")
         listener.should_exit = True

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import anyio
+
 from tiered_memory.clock import Clock, SystemClock
 from tiered_memory.daemon_config import DaemonSettings
 from tiered_memory.errors import ClosedError
@@ -27,6 +29,8 @@ class Serving:
     memory: TieredMemory | None = None
     phase: Phase = Phase.STARTING
     clock: Clock = field(default_factory=SystemClock)
+    ending: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the daemon begins to drain: what would go on for ever ends then."""
 
     def opened(self) -> TieredMemory:
         """Return the memory; raises ClosedError before it is open and after it is closed."""

@@ -6,28 +6,38 @@ import json
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import anyio
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from tiered_memory.daemon.answers import SAFE_HEADERS, json_answer
+from tiered_memory.daemon.answers import SAFE_HEADERS, json_answer, refused, request_id
 from tiered_memory.daemon.asked import Asked
 from tiered_memory.daemon.endpoints import Endpoint, Handler
 from tiered_memory.daemon.idempotency import HEADER, checked_key
 from tiered_memory.errors import InvalidInputError, TieredMemoryError
+from tiered_memory.events import EventStream
+from tiered_memory.intake import ID_CHARACTERS
 from tiered_memory.model import Interaction
 from tiered_memory.user import User
 from tiered_memory.wire.codec import answer, header_document, line, parsed
 from tiered_memory.wire.operation import Carries
-from tiered_memory.wire.problems import problem_of
+from tiered_memory.wire.paging import order_at, page_of
+from tiered_memory.wire.problems import problem, problem_of
 
+PAGE = 100
+"""Memories of a page, where the request does not say how many; `User.list` has the same."""
 GROUP = 200
 """Interactions of a stream that are acknowledged together."""
+ALIVE, ALIVE_SECONDS = b"\n", 10.0
 PIECE = 64 * 1024
+CLOSING = (("Connection", "close"),)
+"""What is left of a body that is too long is not waited for."""
 ARCHIVE_HEADER = "Tiered-Memory-Archive"
 TOO_LONG = "a line of the stream is longer than a body may be"
 
@@ -43,6 +53,7 @@ def lines_answer(lines: AsyncIterator[bytes]) -> StreamingResponse:
 async def stream_in(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
     """Take interactions line by line, and answer each with its receipt's line; a bad line ends it with a problem.
 
+    What is wrong before anything was kept is a problem with its status, as everywhere.
     Groups are acknowledged as they are complete: what was answered is kept, whatever happens to the rest. With an
     `Idempotency-Key` the groups are numbered under it, so that repeating the stream adds nothing twice.
     """
@@ -50,21 +61,37 @@ async def stream_in(endpoint: Endpoint, asked: Asked, request: Request) -> Respo
     user: User = asked.face(endpoint.shared.serving.opened())
     key = checked_key(request.headers.get(HEADER))
     most = int(endpoint.shared.serving.settings.max_body_mib * 2**20)
-    return lines_answer(_receipts(user, _groups(request, most), options, key))
+    receipts = _receipts(user, _groups(request, most), options, key)
+    first = await anext(receipts, b"")
+    return lines_answer(_after(first, receipts, request))
 
 
 async def _receipts(
     user: User, groups: AsyncIterator[list[Interaction]], options: dict[str, Any], key: str | None
 ) -> AsyncIterator[bytes]:
     number = 0
+    async for group in groups:
+        operation_id = None if key is None else numbered(key, number)
+        for receipt in await user.add_many(group, operation_id=operation_id, **options):
+            yield line(receipt)
+        number += 1
+
+
+def numbered(key: str, number: int) -> str:
+    """Return the operation id of a group under a key, within the length that one may have."""
+    whole = f"{key}/{number}"
+    return whole if len(whole) <= ID_CHARACTERS else f"{sha256(key.encode()).hexdigest()}/{number}"
+
+
+async def _after(first: bytes, receipts: AsyncIterator[bytes], request: Request) -> AsyncIterator[bytes]:
+    """Once the answer has begun, its status cannot say any more what went wrong: its last line does."""
+    yield first
     try:
-        async for group in groups:
-            operation_id = None if key is None else f"{key[:200]}/{number}"
-            for receipt in await user.add_many(group, operation_id=operation_id, **options):
-                yield line(receipt)
-            number += 1
+        async for receipt in receipts:
+            yield receipt
     except TieredMemoryError as error:
-        yield json.dumps({"problem": problem_of(error).document()}).encode() + b"\n"
+        told = problem_of(error, request_id(request)).document()
+        yield json.dumps({"problem": told}).encode() + b"\n"
 
 
 async def _groups(request: Request, most: int) -> AsyncIterator[list[Interaction]]:
@@ -91,7 +118,18 @@ async def _lines(request: Request, most: int) -> AsyncIterator[bytes]:
         yield waiting
 
 
-# --- memories and events out ---------------------------------------------------------------------------------
+# --- pages, and memories and events out ---------------------------------------------------------------------------------
+
+
+async def page(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
+    """Give one page, with the next one's address in `Link` (RFC 8288)."""
+    given = endpoint.arguments(asked, request, b"")
+    user: User = asked.face(endpoint.shared.serving.opened())
+    cursor, limit = given.get("cursor"), given.get("limit", PAGE)
+    found = page_of(await user.list(limit=limit, before=None if cursor is None else order_at(cursor)), limit)
+    following = urlencode({"limit": limit, "cursor": found.next})
+    headers = {} if found.next is None else {"Link": f'<?{following}>; rel="next"'}
+    return json_answer(answer(endpoint.signature, found), endpoint.operation.status, headers)
 
 
 async def stream_out(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
@@ -110,16 +148,33 @@ async def _every(user: User, page: list[Any]) -> AsyncIterator[bytes]:
 
 
 async def events(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
-    """Give what becomes of memories, a line each, from now on; an empty line every while shows that it lives."""
-    given = endpoint.arguments(asked, request, b"")
-    face = asked.face(endpoint.shared.serving.opened())
-    return lines_answer(_told(getattr(face, endpoint.operation.method)(**given)))
+    """Give what becomes of memories, a line each, from now on; an empty line every while shows that it lives.
+
+    It ends when the daemon drains: who listens must not hold it up.
+    """
+    given, serving = endpoint.arguments(asked, request, b""), endpoint.shared.serving
+    stream = getattr(asked.face(serving.opened()), endpoint.operation.method)(**given)
+    return lines_answer(_told(stream, serving.ending))
 
 
-async def _told(stream: Any) -> AsyncIterator[bytes]:
-    yield b"\n"
-    async for event in stream:
-        yield line(event)
+async def _told(stream: EventStream, ending: anyio.Event) -> AsyncIterator[bytes]:
+    told = ALIVE
+    while not (ending.is_set() and told is ALIVE):
+        yield told
+        told = ALIVE
+        with anyio.move_on_after(ALIVE_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_cancelled_by, ending, tasks.cancel_scope)
+                event = await anext(stream, None)
+                tasks.cancel_scope.cancel()
+                if event is None:
+                    return
+                told = line(event)
+
+
+async def _cancelled_by(ending: anyio.Event, scope: anyio.CancelScope) -> None:
+    await ending.wait()
+    scope.cancel()
 
 
 # --- archives ------------------------------------------------------------------------------------------------
@@ -160,22 +215,26 @@ async def take_in(endpoint: Endpoint, asked: Asked, request: Request) -> Respons
     most = endpoint.shared.serving.settings.max_archive_mib * 2**20
     with tempfile.TemporaryDirectory(prefix="tiered-memory-") as folder:
         path = Path(folder) / "archive.zip"
-        await _kept(request, path, most)
+        if not await _kept(request, path, most):
+            told = f"an archive may have {most >> 20} MiB here"
+            return refused(problem(413, told, request_id=request_id(request), headers=CLOSING))
         report = await user.import_archive(path, **given)
     return json_answer(answer(endpoint.signature, report), endpoint.operation.status)
 
 
-async def _kept(request: Request, path: Path, most: int) -> None:
+async def _kept(request: Request, path: Path, most: int) -> bool:
     size = 0
     async with await anyio.open_file(path, "wb") as file:
         async for piece in request.stream():
             size += len(piece)
             if size > most:
-                raise InvalidInputError(f"an archive may have {most >> 20} MiB here")
+                return False
             await file.write(piece)
+    return True
 
 
 HANDLERS: dict[str, Handler] = {
+    "memories.page": page,
     "memories.stream_in": stream_in,
     "memories.stream_out": stream_out,
     "store.events": events,

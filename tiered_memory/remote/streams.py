@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 import anyio
@@ -15,7 +15,7 @@ from tiered_memory.archive import Archive
 from tiered_memory.errors import CorruptionError, InvalidInputError, StorageError
 from tiered_memory.forget_model import MemoryEvent
 from tiered_memory.remote.faces import Link, arguments
-from tiered_memory.wire.codec import answered, believed, call
+from tiered_memory.wire.codec import Call, answered, believed, call
 from tiered_memory.wire.operation import Operation
 from tiered_memory.wire.signatures import signature_of
 
@@ -92,50 +92,61 @@ async def _pieces(path: Path) -> AsyncIterator[bytes]:
 
 
 class RemoteEvents:
-    """Events of a daemon's memory for `async for`; see `TieredMemory.events`. It begins when it is first asked."""
+    """Events of a daemon's memory for `async for`; see `TieredMemory.events`.
 
-    def __init__(self, link: Link, operation: Operation, given: dict[str, Any]) -> None:
-        self._link = link
-        self._operation = operation
-        self._given = given
-        self._lines: AsyncIterator[MemoryEvent] | None = None
+    It begins with `async with`, or else when the first event is asked for; it ends when the daemon does.
+    """
+
+    def __init__(self, listened: AsyncGenerator[MemoryEvent | None]) -> None:
+        self._listened = listened
+        self._begun = False
+
+    async def __aenter__(self) -> Self:
+        await self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> MemoryEvent:
-        if self._lines is None:
-            self._lines = self._listened()
-        return await anext(self._lines)
-
-    async def _listened(self) -> AsyncIterator[MemoryEvent]:
-        signature = signature_of(self._operation, _NO_METHOD[self._operation.name])
-        made = call(self._operation, signature, self._link.named, self._given)
-        async with self._link.transport.stream(self._operation, made, self._link.caller) as response:
-            async for text in response.aiter_lines():
-                if text.strip():
-                    yield believed(MemoryEvent, text.encode())
+        await self._begin()
+        while (event := await anext(self._listened)) is None:
+            pass
+        return event
 
     async def aclose(self) -> None:
-        """Stop listening."""
-        lines, self._lines = self._lines, None
-        if lines is not None:
-            with contextlib.suppress(RuntimeError):
-                await lines.aclose()  # type: ignore[attr-defined]  # an async generator, typed as what it is used as
+        """Stop listening; safe to call twice."""
+        self._begun = True
+        await self._listened.aclose()
 
-
-_NO_METHOD: dict[str, Callable[..., Any]] = {}
+    async def _begin(self) -> None:
+        """The first thing heard, before any event, is that the daemon listens for us."""
+        if not self._begun:
+            self._begun = True
+            await anext(self._listened)
 
 
 def _events(operation: Operation, method: Callable[..., Any]) -> Callable[..., Any]:
-    shape = inspect.signature(method)
-    _NO_METHOD[operation.name] = method
+    signature, shape = signature_of(operation, method), inspect.signature(method)
 
     def events(self: Any, *positional: Any, **named: Any) -> RemoteEvents:
-        return RemoteEvents(self._link, operation, arguments(shape, positional, named))
+        made = call(operation, signature, self._link.named, arguments(shape, positional, named))
+        return RemoteEvents(_listened(self._link, operation, made))
 
     events.__doc__ = method.__doc__
     return events
+
+
+async def _listened(link: Link, operation: Operation, made: Call) -> AsyncGenerator[MemoryEvent | None]:
+    async with link.transport.stream(operation, made, link.caller) as response:
+        yield None
+        async for text in response.aiter_lines():
+            yield believed(MemoryEvent, text.encode()) if text.strip() else None
 
 
 SPECIAL: dict[str, Maker] = {

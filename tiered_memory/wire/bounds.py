@@ -12,6 +12,8 @@ from tiered_memory.intake import ID_CHARACTERS, LIMIT_MAX, TOKEN_BUDGET_MAX
 NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARACTERS, pattern=NO_CONTROL)]
 MemoryId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+PolicyName = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""The name of a shipped policy: nothing that could be a path."""
 
 BY_NAME: dict[str, Any] = {
     "memory_id": MemoryId,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -14,14 +15,12 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.wire.operation import Operation
+from tiered_memory.wire.problems import MalformedError
 from tiered_memory.wire.segments import to_segment
-from tiered_memory.wire.signatures import Signature
+from tiered_memory.wire.signatures import STRICT, Signature
 
 SHOWN_FAULTS = 10
-
-
-class MalformedError(InvalidInputError):
-    """The body is not JSON."""
+NO_BODY = "this operation takes no body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +59,9 @@ def _checked(hint: Any, name: str, text: str) -> Any:
         ) from None
 
 
-_adapters: dict[Any, TypeAdapter[Any]] = {}
-
-
+@cache
 def _adapter(hint: Any) -> TypeAdapter[Any]:
-    if hint not in _adapters:
-        _adapters[hint] = TypeAdapter(hint)
-    return _adapters[hint]
+    return TypeAdapter(hint)
 
 
 def _queried(model: type[BaseModel] | None, query: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -88,7 +83,7 @@ def _queried(model: type[BaseModel] | None, query: Iterable[tuple[str, str]]) ->
 def _said(model: type[BaseModel] | None, body: bytes) -> dict[str, Any]:
     if model is None:
         if body.strip() not in {b"", b"{}"}:
-            raise InvalidInputError("this operation takes no body")
+            raise InvalidInputError(NO_BODY)
         return {}
     try:
         return _set_fields(model.model_validate_json(body if body.strip() else b"{}"))
@@ -132,9 +127,18 @@ def line(value: Any) -> bytes:
 def parsed(hint: Any, text: bytes) -> Any:
     """Return one line of a stream as a value of type `hint`; raises as `arguments` does."""
     try:
-        return _adapter(hint).validate_json(text, strict=True)
+        found = _strict_adapter(hint).validate_json(b"[" + text + b"]")
     except ValidationError as error:
         raise _refused(error) from None
+    if len(found) != 1:
+        raise MalformedError("a line must be one JSON object")
+    return found[0]
+
+
+@cache
+def _strict_adapter(hint: Any) -> TypeAdapter[Any]:
+    """Of a list, because a dataclass alone takes no configuration from outside, and would pass over unknown names."""
+    return TypeAdapter(list[hint], config=STRICT)
 
 
 # --- the client's side ---------------------------------------------------------------------------------------
@@ -143,7 +147,9 @@ def parsed(hint: Any, text: bytes) -> Any:
 def call(
     operation: Operation, signature: Signature, face: Mapping[str, str], given: Mapping[str, Any]
 ) -> Call:
-    """Return a call with the arguments `given` of the face that `face` says; None stands for what is not given.
+    """Return a call with the arguments `given` of the face that `face` says.
+
+    None is said in a body (it may lift a bound), and in a query it stands for what is not given.
 
     Raises:
         InvalidInputError: an argument cannot be said over the wire.
@@ -161,16 +167,16 @@ def _word(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, Enum):
         return str(value.value)
-    return value.isoformat() if isinstance(value, (datetime, date)) else str(value)
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise InvalidInputError("an argument cannot be said to a daemon: give a number, a word, or a time")
 
 
 def _json(given: Mapping[str, Any]) -> bytes:
     try:
-        return to_json(
-            {name: one for name, one in given.items() if one is not None},
-            bytes_mode="base64",
-            fallback=_plain,
-        )
+        return to_json(dict(given), bytes_mode="base64", fallback=_plain)
     except (PydanticSerializationError, TypeError, ValueError):
         raise InvalidInputError("an argument cannot be written as JSON") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tiered_memory.api_keys_face import ApiKeysFace
 from tiered_memory.auditing import Ledger
 from tiered_memory.consent_face import Consent
 from tiered_memory.decisions_face import DecisionsFace
@@ -25,6 +26,7 @@ from tiered_memory.wire.operation import Operation, Root
 FACES: dict[Root, dict[str, type[Any]]] = {
     Root.STORE: {
         "": TieredMemory,
+        "api_keys": ApiKeysFace,
         "holds": HoldsFace,
         "jobs": Jobs,
         "keys": Keys,

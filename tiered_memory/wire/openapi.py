@@ -170,8 +170,8 @@ def _header(name: str, about: str, longest: int = 256) -> Schema:
 def _body(one: Operation, signature: Signature, refs: Refs) -> Schema | None:
     if one.takes is Carries.LINES:
         return _content(one.takes.value, {"type": "string"}, f"One {Interaction.__name__} a line, as JSON.")
-    if one.takes is Carries.BYTES:
-        return _content("application/zip", {"type": "string", "format": "binary"}, "An archive.")
+    if one.takes is Carries.ARCHIVE:
+        return _content(Carries.ARCHIVE.value, {"type": "string", "format": "binary"}, "An archive.")
     if signature.body is None:
         return None
     required = any(field.is_required() for field in signature.body.model_fields.values())
@@ -191,8 +191,8 @@ def _success(one: Operation, signature: Signature, refs: Refs) -> Schema:
         what = {"memories.stream_in": Receipt, "memories.stream_out": Memory}.get(one.name)
         told = f"One {what.__name__ if what else 'MemoryEvent'} a line, as JSON."
         return _content(one.gives.value, {"type": "string"}, told)
-    if one.gives is Carries.BYTES:
-        return _content("application/zip", {"type": "string", "format": "binary"}, "An archive.")
+    if one.gives is Carries.ARCHIVE:
+        return _content(Carries.ARCHIVE.value, {"type": "string", "format": "binary"}, "An archive.")
     if signature.answer is None:
         return {"description": "Done."}
     return _content("application/json", refs[signature.answer, "serialization"], "Done.")

@@ -28,7 +28,7 @@ class Carries(StrEnum):
 
     JSON = "application/json"
     LINES = "application/x-ndjson"
-    BYTES = "application/octet-stream"
+    ARCHIVE = "application/zip"
 
 
 class Effect(StrEnum):
@@ -46,7 +46,9 @@ class Operation:
     """One line of the table.
 
     `face` is the attribute path from the root's object to the object whose `method` is called ("" is that object
-    itself). `narrow` gives parameters a narrower type than the method's own, or leaves them out (None). `local` marks what names paths of the owner's machine.
+    itself). `narrow` gives parameters a narrower type than the method's own, or leaves them out (`NOTHING`). `added` are optional parameters that
+    HTTP alone has, by type, and `answers` a type in place of the method's own; a handler of the daemon knows both.
+    `local` marks what names paths of the owner's machine.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Operation:
     status: int = 200
     effect: Effect = Effect.READS
     narrow: Mapping[str, Any] = field(default_factory=dict)
+    added: Mapping[str, Any] = field(default_factory=dict)
+    answers: Any = None
     takes: Carries = Carries.JSON
     gives: Carries = Carries.JSON
     remote: bool = True

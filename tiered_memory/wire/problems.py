@@ -7,14 +7,20 @@ from http import HTTPStatus
 from typing import Any
 
 from tiered_memory import errors
-from tiered_memory.errors import TieredMemoryError
+from tiered_memory.errors import InvalidInputError, TieredMemoryError
 from tiered_memory.privacy.holds import OnHoldError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tiered-memory:problem:"
 
+
+class MalformedError(InvalidInputError):
+    """The body is not JSON. Clients hear of it as an InvalidInputError."""
+
+
 STATUSES: dict[type[TieredMemoryError], int] = {
-    errors.InvalidInputError: 422,
+    MalformedError: 400,
+    InvalidInputError: 422,
     errors.NotFoundError: 404,
     errors.TenantUnknownError: 404,
     errors.ConflictError: 409,
@@ -73,7 +79,8 @@ def status_of(error: type[BaseException]) -> int:
 
 def problem_of(error: TieredMemoryError, request_id: str = "") -> Problem:
     """Return an error as problem details. Messages of our errors hold no content and no id."""
-    name, status = type(error).__name__, status_of(type(error))
+    kind = InvalidInputError if isinstance(error, MalformedError) else type(error)
+    name, status = kind.__name__, status_of(type(error))
     again = status in {429, 503, 504}
     headers = (("Retry-After", str(RETRY_SECONDS)),) if again else ()
     return problem(status, str(error), error=name, request_id=request_id, headers=headers)
@@ -124,7 +131,7 @@ def _by_status(status: int, detail: str) -> TieredMemoryError:
         408,
         429,
     }
-    return errors.InvalidInputError(detail) if caller_errs else errors.StorageError(detail)
+    return InvalidInputError(detail) if caller_errs else errors.StorageError(detail)
 
 
 def _named(kind: type[TieredMemoryError], name: str) -> type[TieredMemoryError] | None:

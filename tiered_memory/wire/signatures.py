@@ -100,13 +100,15 @@ def _spoken(name: str, hint: Any, narrow: Mapping[str, Any]) -> Any:
 
 
 def _narrowed(hint: Any) -> Any:
-    """An enum or its word is the enum's word over the wire, a path never goes over it, a collection is a list."""
+    """An enum or its word is the enum's word over the wire, a path stays here, and what may be a list is one."""
     origin, inner = get_origin(hint), tuple(map(_narrowed, get_args(hint)))
     if origin is Collection:
         return list[inner]  # type: ignore[valid-type]
     if origin not in {Union, UnionType}:
         return hint
     kinds = [one for one in inner if one is not Path]
+    if any(get_origin(one) is list for one in kinds):
+        kinds = [one for one in kinds if get_origin(one) is not tuple]
     if any(isinstance(one, type) and issubclass(one, Enum) for one in kinds):
         kinds = [one for one in kinds if one is not str]
     return Union[tuple(kinds)]  # noqa: UP007 - the members are known at run time only
@@ -116,14 +118,15 @@ def _narrowed(hint: Any) -> Any:
 def signature_of(operation: Operation, method: Callable[..., Any]) -> Signature:
     """Return what an operation takes and gives, for the method that it calls."""
     every = parameters(method, operation.narrow)
+    every += [Parameter(name, hint, None) for name, hint in operation.added.items()]
     in_path = tuple(one for one in every if f"{{{one.name}}}" in operation.path)
     rest = [one for one in every if one not in in_path]
-    reads = operation.verb in {"GET", "DELETE"}
-    item, answer = _answer(operation, get_type_hints(method).get("return", NoneType))
+    asks = operation.verb in {"GET", "DELETE"} or operation.takes is not Carries.JSON
+    item, answer = _answer(operation, operation.answers or get_type_hints(method).get("return", NoneType))
     return Signature(
         in_path,
-        _model(operation, "Query", rest) if reads else None,
-        None if reads else _model(operation, "Body", rest),
+        _model(operation, "Query", rest) if asks else None,
+        None if asks else _model(operation, "Body", rest),
         answer,
         item,
     )
@@ -161,4 +164,4 @@ def _item(hint: Any) -> str | None:
     origin = get_origin(hint)
     if origin in {list, tuple}:
         return "items"
-    return "value" if hint in {int, str, bool, float} or origin in {Union, UnionType} else None
+    return "value" if hint in {int, str, bool, float, bytes} or origin in {Union, UnionType} else None

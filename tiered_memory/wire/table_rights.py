@@ -54,7 +54,7 @@ PERSON = (
         name="person.export",
         method="export",
         path="/archive",
-        gives=Carries.BYTES,
+        gives=Carries.ARCHIVE,
         narrow={"path": NOTHING},
     ),
     _op(
@@ -62,7 +62,7 @@ PERSON = (
         method="import_archive",
         verb="PUT",
         path="/archive",
-        takes=Carries.BYTES,
+        takes=Carries.ARCHIVE,
         effect=Effect.IDEMPOTENT,
         narrow={"path": NOTHING},
     ),

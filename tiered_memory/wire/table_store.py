@@ -34,6 +34,7 @@ WHOLE = (
 def _ledger(root: Root, prefix: str, face: str, path: str) -> tuple[Operation, ...]:
     of = partial(_audit, root=root, face=face)
     return (
+        of(name=f"{prefix}.verification_key", method="verification_key", path=f"{path}/verification-key"),
         of(name=f"{prefix}.checkpoint", method="checkpoint", path=f"{path}/checkpoint"),
         of(name=f"{prefix}.verify", method="verify", verb="POST", path=f"{path}/verification"),
         of(
@@ -101,6 +102,26 @@ JOBS = (
     _admin(name="jobs.resume", face="jobs", method="resume", path="/jobs/resume"),
 )
 
+API_KEYS = (
+    _admin(
+        name="api_keys.list",
+        face="api_keys",
+        method="list",
+        verb="GET",
+        path="/api-keys",
+        effect=Effect.READS,
+    ),
+    _admin(name="api_keys.create", face="api_keys", method="create", path="/api-keys", status=201),
+    _admin(name="api_keys.revoke", face="api_keys", method="revoke", path="/api-keys/{key_id}/revocation"),
+    _admin(
+        name="api_keys.rotate",
+        face="api_keys",
+        method="rotate",
+        path="/api-keys/{key_id}/rotation",
+        status=201,
+    ),
+)
+
 NOTICES = (
     _audit(name="notices.list", face="notices", method="list", path="/notices", grant=Grant.RIGHTS),
     _audit(name="notices.get", face="notices", method="get", path="/notices/{name}", grant=Grant.RIGHTS),
@@ -134,4 +155,14 @@ TENANTS = (
     ),
 )
 
-STORE: tuple[Operation, ...] = (*WHOLE, *LEDGER, *REPORTS, *HOLDS, *JOBS, *KEYS, *NOTICES, *TENANTS)
+STORE: tuple[Operation, ...] = (
+    *WHOLE,
+    *LEDGER,
+    *REPORTS,
+    *HOLDS,
+    *JOBS,
+    *KEYS,
+    *API_KEYS,
+    *NOTICES,
+    *TENANTS,
+)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 from tiered_memory.principals import Grant
+from tiered_memory.wire.bounds import PolicyName
 from tiered_memory.wire.operation import Carries, Effect, Operation, Root
+from tiered_memory.wire.paging import Cursor, Page
 from tiered_memory.wire.signatures import NOTHING
 
 _op = partial(Operation, root=Root.USER, face="")
 _read = partial(_op, grant=Grant.READ)
 _write = partial(_op, grant=Grant.WRITE)
-POLICY_NAME = {"policy": str | None}
+POLICY_NAME = {"policy": PolicyName | None}
 """A policy is named over the wire: files of the daemon's machine are not read for anybody."""
 
 USER: tuple[Operation, ...] = (
@@ -49,7 +51,9 @@ USER: tuple[Operation, ...] = (
         method="list",
         verb="GET",
         path="/memories",
-        narrow={"where": NOTHING},
+        narrow={"where": NOTHING, "before": NOTHING},
+        added={"cursor": Cursor | None},
+        answers=Page,
         remote=False,
     ),
     _read(name="memories.list", method="list", verb="POST", path="/memories/query"),
