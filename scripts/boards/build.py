@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, timeseries
@@ -145,7 +145,12 @@ def _tooltip() -> common.VizTooltipOptions:
     return common.VizTooltipOptions().mode(model.TooltipDisplayMode.MULTI).sort(model.SortOrder.DESCENDING)
 
 
-_DRAWN = {Kind.LINES: _lines, Kind.STACK: _stack, Kind.NUMBER: _number, Kind.BARS: _bars}
+_DRAWN: dict[Kind, Callable[[Panel], Any]] = {
+    Kind.LINES: _lines,
+    Kind.STACK: _stack,
+    Kind.NUMBER: _number,
+    Kind.BARS: _bars,
+}
 
 
 # --- variables and links -------------------------------------------------------------------------------------

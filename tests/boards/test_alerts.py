@@ -194,15 +194,20 @@ def test_a_command_that_is_none_is_noticed() -> None:
         "erase",
     ]
     assert _command("keys dance") is None
+    assert _command("keys") is None
+    assert _command("jobs run flush") is _command("jobs run")
     assert "--now" not in _options("erase")
 
 
 @cache
 def _command(name: str) -> Any:
+    """Return a command by its name, which arguments may follow; None when there is none, or only a group of them."""
     found: Any = _program()
     for word in name.split():
-        found = getattr(found, "commands", {}).get(word)
-    return found
+        if not hasattr(found, "commands"):
+            break
+        found = found.commands.get(word)
+    return None if hasattr(found, "commands") else found
 
 
 @cache

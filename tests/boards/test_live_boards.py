@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Seen:
     series: float
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _redis_is_installed() -> None:
     if find_redis_server() is None:
         pytest.skip("needs redis-server")
@@ -87,7 +88,7 @@ async def scraped_lives(prometheus: str, folder: Path, grant: str) -> AsyncItera
 
 
 @pytest.fixture(scope="module")
-async def seen(prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+async def seen(prometheus: str, _redis_is_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     begun = SystemClock().now()
     async with scraped_lives(prometheus, tmp_path_factory.mktemp("life"), "metrics") as (found, life):
         await life.all()
@@ -97,6 +98,11 @@ async def seen(prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> See
         drawn = {expr: await found.drawn(expr, begun, SystemClock().now()) for expr in asked}
         series = await found.query(f'count({{__name__=~"{PREFIX}.+"}})')
         return Seen(answers, drawn, await found.rules(), await found.targets(), series[0].value)
+
+
+@pytest.mark.parametrize(("value", "finite"), [(0.0, True), (math.nan, False), (math.inf, False)])
+def test_what_is_no_number_is_no_answer(value: float, finite: bool) -> None:
+    assert Sample({}, value).is_finite is finite
 
 
 @pytest.mark.anyio

@@ -200,7 +200,7 @@ FAMILIES: tuple[Family, ...] = (
     _gauge("data_dir_free_bytes", "Room left on the data directory's file system.", LOOK),
     _gauge("data_dir_size_bytes", "Size of that file system.", LOOK),
     _histogram("event_loop_lag_seconds", "How late the event loop wakes a task.", "a ticker", LAG_BUCKETS),
-    _counter("job_runs_total", "Runs of background jobs.", JOBS, "ok", job="jobs", outcome="job_outcomes"),
+    _counter("job_runs_total", "Runs of background jobs.", JOBS, ALL, job="jobs", outcome="job_outcomes"),
     _histogram("job_duration_seconds", "Duration of jobs.", JOBS, JOB_BUCKETS, job="jobs"),
     _gauge("job_last_success_timestamp_seconds", "When a job last succeeded.", JOBS, job="jobs"),
     _gauge("job_paused", "1 while a job is paused, else 0.", JOBS, job="jobs"),
