@@ -97,6 +97,19 @@ async def test_what_was_said_is_found_and_packed(side: Side) -> None:
     assert await user.used([receipt.id]) == 1
 
 
+@walks("memories.preview", "memories.life", "memories.lives")
+async def test_somebody_who_only_looks_changes_nothing(side: Side) -> None:
+    user = await side.person()
+    receipt = await user.add(SAID, importance=0.9)
+    own = side.embedded(user)
+    packed = await user.preview("Where does Hannah live?", token_budget=100)
+    alike(packed, await own.preview("Where does Hannah live?", token_budget=100))
+    alike(await user.life(receipt.id, points=5), await own.life(receipt.id, points=5))
+    lives = await user.lives(limit=10, points=3)
+    assert len(lives) == 1
+    alike(lives, await own.lives(limit=10, points=3))
+
+
 @walks("memories.list")
 async def test_lists_are_paged_and_narrowed(side: Side) -> None:
     user = await side.person()

@@ -24,6 +24,7 @@ from tiered_memory.errors import (
 )
 from tiered_memory.forget_model import MemoryEvent
 from tiered_memory.hold_model import HoldScope
+from tiered_memory.job_model import JobOutcome
 from tiered_memory.principals import Grant
 from tiered_memory.privacy.tenancy import Isolation, TenantStatus
 
@@ -99,6 +100,19 @@ async def test_keys_are_rotated(side: Side) -> None:
         await side.memory.keys.rotate("nobody")
 
 
+@walks("jobs.list", "jobs.get", "jobs.run", "jobs.pause", "jobs.resume")
+async def test_jobs_are_run_and_paused(side: Side) -> None:
+    jobs = side.memory.jobs
+    name = (await jobs.list())[0].name
+    alike(await jobs.list(), await side.owner.jobs.list())
+    assert (await jobs.run(name)).last_outcome is JobOutcome.OK
+    assert [one.paused for one in await jobs.pause(name)] == [True]
+    alike(await jobs.get(name), await side.owner.jobs.get(name))
+    assert not any(one.paused for one in await jobs.resume())
+    with pytest.raises(NotFoundError):
+        await jobs.run("nothing")
+
+
 @walks("notices.publish", "notices.get", "notices.list")
 async def test_notices_are_published(side: Side) -> None:
     name = side.house.name("notice")
@@ -140,6 +154,8 @@ async def test_tenants_come_and_go(side: Side) -> None:
     "tenant_ledger.verification_key",
     "tenant_ledger.checkpoint",
     "tenant_ledger.verify",
+    "ledger.entries",
+    "tenant_ledger.entries",
 )
 async def test_ledgers_verify(side: Side) -> None:
     await side.person()
@@ -151,6 +167,9 @@ async def test_ledgers_verify(side: Side) -> None:
         assert await ledger.verification_key() == own.public_key
         checkpoint = await ledger.checkpoint()
         assert checkpoint is not None
+        entries = await ledger.entries(limit=3)
+        alike(entries, await own.entries(limit=3))
+        alike(await ledger.entries(limit=1, before=entries[0].index), entries[1:2])
         verdict = await ledger.verify((checkpoint,))
         alike(verdict, await own.verify((checkpoint,)))
 

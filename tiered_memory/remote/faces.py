@@ -13,8 +13,8 @@ from tiered_memory.caller import Caller
 from tiered_memory.clock import Entropy, SystemEntropy
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.model import Subject
-from tiered_memory.remote.transport import Transport
-from tiered_memory.wire.codec import answered, call
+from tiered_memory.remote.transport import Sent, Transport
+from tiered_memory.wire.codec import Call, answered, call
 from tiered_memory.wire.faces import FACES
 from tiered_memory.wire.operation import Effect, Operation, Root
 from tiered_memory.wire.signatures import UNSPOKEN, Signature, signature_of
@@ -26,7 +26,7 @@ PATHS = frozenset({"archive", "path", "target"})
 """Parameters that name a path of the machine that both are on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Link:
     """Whose face it is, who asks, and how it is asked. `named` are the path's parameters that say whose."""
 
@@ -110,5 +110,15 @@ async def ask(link: Link, operation: Operation, signature: Signature, given: dic
     made = call(operation, signature, link.named, given)
     if link.as_user is not None:
         made = type(made)(made.path, (*made.query, ("as_user", link.as_user)), made.body)
-    key = link.entropy.token(KEY_BYTES).hex() if operation.effect is Effect.ACTS else ""
-    return answered(signature, await link.transport.send(operation, made, link.caller, key))
+    return answered(signature, await link.transport.send(_sent(link, operation, signature, made)))
+
+
+def _sent(link: Link, operation: Operation, signature: Signature, made: Call) -> Sent:
+    acts, body = operation.effect is Effect.ACTS, signature.body
+    return Sent(
+        operation=operation,
+        call=made,
+        caller=link.caller,
+        key=link.entropy.token(KEY_BYTES).hex() if acts else "",
+        kept=body is not None and "operation_id" in body.model_fields,
+    )

@@ -11,8 +11,9 @@ from tiered_memory.caller import Caller
 from tiered_memory.errors import ConfigurationError, InvalidInputError
 from tiered_memory.intake import check_caller, check_id, check_subject
 from tiered_memory.memory import TieredMemory
+from tiered_memory.remote.address import address_of
 from tiered_memory.remote.faces import Link, face, remote_class
-from tiered_memory.remote.transport import Address, Transport
+from tiered_memory.remote.transport import Transport
 from tiered_memory.shared_face import SharedMemory
 from tiered_memory.user import User
 from tiered_memory.wire.faces import FACES
@@ -62,11 +63,19 @@ class _Faces:
         return Link(self._transport, root, named, caller, as_user)
 
 
-def connect(url: str, *, api_key: str | None = None, timeout_seconds: float = 30.0) -> TieredMemory:
-    """Return the memory that a daemon serves at `url` (http://, https://, or unix: and the path of its socket)."""
-    if not url.startswith(("http://", "https://", "unix:")):
-        raise ConfigurationError("the daemon's address must begin with http://, https:// or unix:")
-    transport = Transport(Address(url=url, api_key=api_key, timeout_seconds=timeout_seconds))
+def connect(
+    url: str, *, api_key: str | None = None, timeout_seconds: float = 30.0, **parts: Any
+) -> TieredMemory:
+    """Return the memory that a daemon serves at `url` (http://, https://, or unix: and the path of its socket).
+
+    Raises:
+        ConfigurationError: `url` is no address, or something is given that belongs to the daemon's own process.
+    """
+    if parts:
+        raise ConfigurationError(
+            f"{min(parts)} belongs to the process that owns the memory: give it to the daemon"
+        )
+    transport = Transport(address_of(url, api_key, timeout_seconds))
     made: TieredMemory = object.__new__(_remote_memory())
     made.__dict__["_transport"] = transport
     made.__dict__["_link"] = Link(transport, Root.STORE)

@@ -15,6 +15,7 @@ from tiered_memory.archive import Archive
 from tiered_memory.errors import CorruptionError, InvalidInputError, StorageError
 from tiered_memory.forget_model import MemoryEvent
 from tiered_memory.remote.faces import Link, arguments
+from tiered_memory.remote.transport import Sent
 from tiered_memory.wire.codec import Call, answered, believed, call
 from tiered_memory.wire.operation import Operation
 from tiered_memory.wire.signatures import signature_of
@@ -31,8 +32,10 @@ def _export(operation: Operation, method: Callable[..., Any]) -> Callable[..., A
         given = arguments(shape, positional, named)
         target, link = given.pop("path", None), self._link
         made = call(operation, signature, link.named, given)
-        async with link.transport.stream(operation, made, link.caller) as response:
-            facts: Archive = believed(Archive, response.headers[ARCHIVE_HEADER].encode())
+        async with link.transport.stream(
+            Sent(operation=operation, call=made, caller=link.caller)
+        ) as response:
+            facts: Archive = believed(Archive, response.headers.get(ARCHIVE_HEADER, "").encode())
             path = _target(target, str(facts.path))
             await _written(path, response.aiter_bytes(PIECE), facts.bytes)
         return replace(facts, path=path)
@@ -78,7 +81,8 @@ def _import(operation: Operation, method: Callable[..., Any]) -> Callable[..., A
         if not await anyio.Path(path).is_file():
             raise InvalidInputError("there is no such archive")
         made = call(operation, signature, link.named, given)
-        async with link.transport.stream(operation, made, link.caller, _pieces(path)) as response:
+        sent = Sent(operation=operation, call=made, caller=link.caller)
+        async with link.transport.stream(sent, _pieces(path)) as response:
             return answered(signature, await response.aread())
 
     import_archive.__doc__ = method.__doc__
@@ -143,7 +147,7 @@ def _events(operation: Operation, method: Callable[..., Any]) -> Callable[..., A
 
 
 async def _listened(link: Link, operation: Operation, made: Call) -> AsyncGenerator[MemoryEvent | None]:
-    async with link.transport.stream(operation, made, link.caller) as response:
+    async with link.transport.stream(Sent(operation=operation, call=made, caller=link.caller)) as response:
         yield None
         async for text in response.aiter_lines():
             yield believed(MemoryEvent, text.encode()) if text.strip() else None

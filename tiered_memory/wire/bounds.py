@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from tiered_memory.intake import ID_CHARACTERS, LIMIT_MAX, TOKEN_BUDGET_MAX
+from tiered_memory.user import MOST_POINTS
 
 NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARACTERS, pattern=NO_CONTROL)]
@@ -22,6 +23,9 @@ BY_NAME: dict[str, Any] = {
     "tenant": Id,
     "user": Id,
     "name": Id,
+    "key_id": Id,
+    "before": Annotated[int, Field(ge=0, le=2**63 - 1)],
+    "points": Annotated[int, Field(ge=2, le=MOST_POINTS)],
     "limit": Annotated[int, Field(ge=1, le=LIMIT_MAX)],
     "token_budget": Annotated[int, Field(ge=1, le=TOKEN_BUDGET_MAX)],
     "days": Annotated[int, Field(ge=1, le=3650)],
@@ -33,6 +37,8 @@ def bounded(name: str, hint: Any) -> Any:
     """Return the type of a parameter with the bounds that its name has; times must be aware."""
     if name in BY_NAME and hint in (str, int):
         return BY_NAME[name]
+    if name in BY_NAME and hint in (str | None, int | None):
+        return BY_NAME[name] | None
     return _aware(hint)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from functools import cache
@@ -13,24 +13,24 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from tiered_memory.errors import InvalidInputError
+from tiered_memory.errors import InvalidInputError, StorageError
 from tiered_memory.wire.operation import Operation
 from tiered_memory.wire.problems import MalformedError
 from tiered_memory.wire.segments import to_segment
 from tiered_memory.wire.signatures import STRICT, Signature
 
 SHOWN_FAULTS = 10
+NOT_OURS = "what answered is no daemon of this version, or something on the way to it: check the address"
 NO_BODY = "this operation takes no body"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Call:
     """A call ready to be sent: its path, its query (encoded words), its body."""
 
     path: str
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- the daemon's side ---------------------------------------------------------------------------------------
@@ -182,15 +182,21 @@ def _json(given: Mapping[str, Any]) -> bytes:
 
 
 def answered(signature: Signature, body: bytes) -> Any:
-    """Return what an answer says, as the method would have given it."""
+    """Return what an answer says, as the method would have given it; raises StorageError for what no daemon says."""
     if signature.answer is None:
         return None
-    return getattr(signature.answer.model_validate_json(body), signature.item or "root")
+    try:
+        return getattr(signature.answer.model_validate_json(body), signature.item or "root")
+    except ValidationError:
+        raise StorageError(NOT_OURS) from None
 
 
 def believed(hint: Any, text: bytes) -> Any:
-    """Return what a daemon says as a value of type `hint`."""
-    return _adapter(hint).validate_json(text)
+    """Return what a daemon says as a value of type `hint`; raises StorageError for what none says."""
+    try:
+        return _adapter(hint).validate_json(text)
+    except ValidationError:
+        raise StorageError(NOT_OURS) from None
 
 
 def document(body: bytes) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
 from tiered_memory import errors
 from tiered_memory.errors import InvalidInputError, TieredMemoryError
+from tiered_memory.policy.pii_types import PiiType
 from tiered_memory.privacy.holds import OnHoldError
+from tiered_memory.privacy.pii_masking import PiiRefusedError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tiered-memory:problem:"
@@ -59,6 +61,8 @@ class Problem:
     error: str
     request_id: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    types: tuple[str, ...] = ()
+    """Of text that the policy refuses: what sorts of personal data it holds."""
 
     def document(self) -> dict[str, Any]:
         """Return it as the answer's JSON."""
@@ -69,7 +73,8 @@ class Problem:
             "detail": self.detail,
             "error": self.error,
         }
-        return shown | ({"request_id": self.request_id} if self.request_id else {})
+        more = {"request_id": self.request_id, "types": list(self.types)}
+        return shown | {name: one for name, one in more.items() if one}
 
 
 def status_of(error: type[BaseException]) -> int:
@@ -83,7 +88,8 @@ def problem_of(error: TieredMemoryError, request_id: str = "") -> Problem:
     name, status = kind.__name__, status_of(type(error))
     again = status in {429, 503, 504}
     headers = (("Retry-After", str(RETRY_SECONDS)),) if again else ()
-    return problem(status, str(error), error=name, request_id=request_id, headers=headers)
+    told = problem(status, str(error), error=name, request_id=request_id, headers=headers)
+    return replace(told, types=error.types) if isinstance(error, PiiRefusedError) else told
 
 
 def problem(
@@ -112,9 +118,17 @@ def error_of(status: int, document: Any) -> TieredMemoryError:
     told = document if isinstance(document, dict) else {}
     detail = told.get("detail")
     kind = _named(TieredMemoryError, str(told.get("error")))
+    if kind is PiiRefusedError:
+        return PiiRefusedError(_pii_types(told.get("types")))
     if kind is not None:
         return kind(detail if isinstance(detail, str) else None)
     return _by_status(status, detail if isinstance(detail, str) else f"the daemon answered {status}")
+
+
+def _pii_types(told: Any) -> list[PiiType]:
+    """A daemon of a later version may know more of them."""
+    known = set(PiiType)
+    return [PiiType(one) for one in told if one in known] if isinstance(told, list) else []
 
 
 def _by_status(status: int, detail: str) -> TieredMemoryError:
