@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Eye  # type: ignore[attr-defined]
+from inspector_eye import Eye
 from inspector_stage import ALICE, MALLORY, Stage
 
 from tiered_memory.errors import NotFoundError
