@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from inspector_door import Door
+from inspector_eye import Eye
 from inspector_stage import Stage, serving
+from support import consenting, opened
+
+from tiered_memory.testing import ManualClock
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = "TIERED_MEMORY_SCREENSHOTS"
@@ -42,46 +46,6 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-class Eye:
-    """A browser's page that remembers everything it complained about."""
-
-    def __init__(self, page: Any, shelf: Path) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self._host = ""
-        page.set_default_timeout(30_000)
-        self._shelf = shelf
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.complaints.append(f"page: {error}"))
-        page.on("requestfailed", lambda one: self.complaints.append(f"failed: {one.url}"))
-        page.on("request", self._asked)
-
-    def see(self, url: str) -> Any:
-        """Go to a page, and wait until its charts are drawn; return the answer."""
-        self._host = re.match(r"https?://[^/]+/", url).group()  # type: ignore[union-attr]
-        answer = self.page.goto(url)
-        self.settle()
-        return answer
-
-    def settle(self) -> None:
-        """Wait until nothing is loaded any more and no chart says that it is loading."""
-        self.page.wait_for_load_state("load")
-        for busy in ("figure[data-state=loading]", ".htmx-request"):
-            self.page.wait_for_selector(busy, state="detached")
-
-    def keep(self, name: str) -> None:
-        """Keep a picture of the page."""
-        self.page.screenshot(path=str(self._shelf / f"{name}.png"), full_page=True)
-
-    def _heard(self, message: Any) -> None:
-        if message.type in {"error", "warning"}:
-            self.complaints.append(f"console: {message.text}")
-
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith((self._host, "data:", "blob:")):
-            self.complaints.append(f"elsewhere: {request.url}")
-
-
 @pytest.fixture
 def eyes(browser: Any, shelf: Path) -> Iterator[Any]:
     """Yield what makes pages: `eyes(colours, width)`. In the end none may have complained."""
@@ -105,3 +69,12 @@ def eyes(browser: Any, shelf: Path) -> Iterator[Any]:
 def eye(eyes: Any) -> Eye:
     found: Eye = eyes()
     return found
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    clock = ManualClock()
+    async with opened(tmp_path / "data", settings={"redis_url": "local"}, clock=clock) as memory:
+        alice = await consenting(memory)
+        await alice.add("I like tea.", importance=0.8, session="s")
+        yield Door(memory, clock)

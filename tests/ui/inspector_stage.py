@@ -21,7 +21,7 @@ from support import until
 from tiered_memory import Interaction, TieredMemory, User
 from tiered_memory.config import load_settings
 from tiered_memory.errors import UnauthenticatedError
-from tiered_memory.inspector import Job, Options, inspector_app
+from tiered_memory.inspector import Options, inspector_app
 from tiered_memory.inspector.series import totals
 from tiered_memory.model import Kind, Provenance, Sensitivity, SourceKind, Subject
 from tiered_memory.principals import LOCAL, Grant, Principal
@@ -155,7 +155,6 @@ async def _run(
                 verify=verify,
                 recheck=recheck,
                 samples=lambda: samples(observer),
-                jobs=lambda: jobs(clock),
                 people=lambda: [ALICE],
                 clock=clock,
             ),
@@ -177,29 +176,6 @@ async def _run(
 def samples(observer: PrometheusObserver) -> Iterator[Any]:
     for family in observer.registry.collect():
         yield from family.samples
-
-
-def jobs(clock: ManualClock) -> list[Job]:
-    now = clock.now()
-    return [
-        Job(
-            name="flush",
-            state="waiting",
-            last_started_at=now - timedelta(seconds=2),
-            last_seconds=0.004,
-            last_outcome="ok",
-            next_at=now + timedelta(seconds=1),
-        ),
-        Job(
-            name="forget",
-            state="running",
-            last_started_at=now - timedelta(minutes=55),
-            last_seconds=0.31,
-            last_outcome="ok",
-            next_at=now + timedelta(minutes=5),
-        ),
-        Job(name="key_epoch", state="paused"),
-    ]
 
 
 async def populate(stage: Stage) -> None:
@@ -243,6 +219,9 @@ async def populate(stage: Stage) -> None:
     await alice.add("Thanks, see you on Monday.", session="session-6", importance=0.1)
     await alice.add("The gate code is 4711 from now on.", session="session-6", importance=0.75)
     await _look_on(stage, alice)
+    await alice.add("OK, bye for now.", session="session-6", importance=0.05)
+    await memory.jobs.run("flush")
+    await memory.jobs.pause("compact")
 
 
 async def _mallory(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Eye  # type: ignore[attr-defined]
+from inspector_eye import Eye
 from inspector_stage import ALICE, MALLORY, Stage
 
 from tiered_memory.errors import NotFoundError
@@ -144,11 +144,14 @@ def test_sliders_weigh_the_answers_anew(stage: Stage, eye: Eye) -> None:
     assert eye.page.locator(".hit .title").all_inner_texts() == before
 
 
+async def uses(user: User) -> dict[str, float]:
+    """Return how often each lasting memory was used."""
+    lasting = (one.explanation for one in await user.lives(limit=100) if one.course.points)
+    return {one.memory.id: one.spaced_uses for one in lasting}
+
+
 def test_looking_at_a_context_strengthens_nothing(stage: Stage, eye: Eye) -> None:
-    user = stage.user()
-    before = {
-        one.explanation.memory.id: one.explanation.spaced_uses for one in stage.do(user.lives(limit=100))
-    }
+    before = stage.do(uses(stage.user()))
     stage.clock.advance(timedelta(hours=1))
     eye.see(stage.address(ALICE, "/context"))
     eye.page.fill("#question", "what do I prefer?")
@@ -160,10 +163,7 @@ def test_looking_at_a_context_strengthens_nothing(stage: Stage, eye: Eye) -> Non
     assert int(used) <= int(budget) == 80
     assert eye.page.locator(".packed li").count() >= 1
     assert "over budget" in eye.page.inner_text("[aria-label='What was left out']")
-    after = {
-        one.explanation.memory.id: one.explanation.spaced_uses for one in stage.do(user.lives(limit=100))
-    }
-    assert after == before
+    assert stage.do(uses(stage.user())) == before
 
 
 def test_a_dry_run_changes_nothing(stage: Stage, eye: Eye) -> None:
@@ -275,3 +275,26 @@ def test_a_void_address_is_said(stage: Stage, eye: Eye, path: str) -> None:
     assert answer.status == 404
     assert eye.page.inner_text("h1").startswith("There is no")
     eye.complaints.clear()
+
+
+def test_a_job_is_run_paused_and_resumed(stage: Stage, eye: Eye) -> None:
+    eye.see(stage.url + "/")
+    row = eye.page.locator("#jobs tr:has(th:has-text('purge'))")
+    assert "not yet" in row.inner_text()
+    row.locator("button:has-text('Run')").click()
+    eye.settle()
+    assert "ok" in row.inner_text()
+    row.locator("button:has-text('Pause')").click()
+    eye.page.wait_for_selector("#jobs tr:has(th:has-text('purge')) >> text=paused")
+    assert stage.do(stage.memory.jobs.get("purge")).paused
+    row.locator("button:has-text('Resume')").click()
+    eye.page.wait_for_selector("#jobs tr:has(th:has-text('purge')) >> text=waiting")
+    assert not stage.do(stage.memory.jobs.get("purge")).paused
+
+
+def test_the_tiers_are_looked_up_again(stage: Stage, eye: Eye) -> None:
+    eye.see(stage.url + "/")
+    before = eye.page.inner_text("#tiers .meta")
+    stage.clock.advance(timedelta(minutes=1))
+    eye.page.wait_for_selector(f"#tiers .meta:not(:has-text('{before.split()[-2]}'))")
+    assert eye.page.locator("#tiers .tier-card .badge.good").count() >= 2

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Eye  # type: ignore[attr-defined]
+from inspector_eye import Eye
 from inspector_stage import ALICE, MALLORY, Stage
 
 NARROW = 360

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiered_memory.inspector.app import inspector_app
-from tiered_memory.inspector.desk import Job, Options
+from tiered_memory.inspector.desk import Options
 from tiered_memory.inspector.series import Sample
 
-__all__ = ["Job", "Options", "Sample", "inspector_app"]
+__all__ = ["Options", "Sample", "inspector_app"]

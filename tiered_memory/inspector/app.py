@@ -53,6 +53,7 @@ STATUS: tuple[tuple[type[errors.TieredMemoryError], int, str], ...] = (
 
 GET: dict[str, Handler] = {
     "/": overview_page.show,
+    "/live": overview_page.live,
     "/data/overview.json": overview_page.series,
     "/data/forecast.json": forgetting_page.forecast_of_all,
     "/people": people_page.show,
@@ -73,6 +74,7 @@ POST: dict[str, Handler] = {
     "/login": entrance.sign_in,
     "/logout": entrance.sign_out,
     "/role": entrance.choose_role,
+    "/jobs": overview_page.job,
     "/people": people_page.open_person,
     "/forgetting": forgetting_page.try_all,
     "/audit": audit_page.verify,

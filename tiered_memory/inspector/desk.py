@@ -22,31 +22,18 @@ MOST_CERTIFICATES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A background job: what it is doing ("waiting", "running", "paused"), how its last run ended, when it runs next."""
-
-    name: str
-    state: str
-    last_started_at: datetime | None = None
-    last_seconds: float | None = None
-    last_outcome: str = ""
-    next_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What may be told to the inspector.
 
     `verify` turns an API key into its principal (UnauthenticatedError: it is none); without it nobody can sign in.
-    `recheck` tells before each request whether a signed-in principal still is one. `samples` gives the metrics,
-    `jobs` the background jobs; without them their panels say so. `people` are offered on the page of people. `hosts`
-    are names under which an open daemon may be reached besides the loopback's.
+    `recheck` tells before each request whether a signed-in principal still is one. `samples` gives the metrics; without
+    them the charts say so. `people` are offered on the page of people. `hosts` are names under which an open daemon may
+    be reached besides the loopback's.
     """
 
     verify: Verify | None = None
     recheck: Recheck | None = None
     samples: Callable[[], Iterable[Sample]] | None = None
-    jobs: Callable[[], Iterable[Job]] | None = None
     people: Callable[[], Sequence[Subject]] = tuple
     hosts: Collection[str] = ()
     clock: Clock = field(default_factory=SystemClock)

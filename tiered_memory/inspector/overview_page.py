@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from starlette.responses import Response
 
-from tiered_memory.errors import AccessDeniedError
+from tiered_memory.errors import AccessDeniedError, InvalidInputError
+from tiered_memory.health import OK, Health
 from tiered_memory.inspector.render import document, goto, page
-from tiered_memory.inspector.series import Totals, tier_states, totals
+from tiered_memory.inspector.series import TierState, Totals, tier_states, totals
 from tiered_memory.inspector.visit import Visit
 from tiered_memory.principals import Grant
 
@@ -27,7 +31,6 @@ async def show(visit: Visit) -> Response:
         return goto(visit, visit.root + "/people")
     stats = await visit.memory.stats()
     newest = _look(visit)
-    jobs = visit.desk.options.jobs
     routing = [
         (target, reason, count)
         for target, reasons in stats.routing.items()
@@ -42,12 +45,33 @@ async def show(visit: Visit) -> Response:
         ],
         "routing": sorted(routing, key=lambda one: -one[2]),
         "sums": None if newest is None else newest.sums,
-        "tiers": tier_states(newest),
-        "about": ABOUT,
-        "jobs": None if jobs is None else list(jobs()),
-        "measured": visit.desk.options.samples is not None,
+        "jobs": await visit.memory.jobs.list(),
+        "may_run": visit.may(Grant.ADMIN),
+        **await _standing(visit, newest),
     }
     return page(visit, "overview.html", values)
+
+
+async def live(visit: Visit) -> Response:
+    """Show how the tiers stand now: a part of the overview that is looked up again and again."""
+    visit.check(Grant.AUDIT)
+    return page(visit, "_tiers.html", await _standing(visit, _look(visit)))
+
+
+async def job(visit: Visit) -> Response:
+    """Run a job now, or pause or resume it."""
+    visit.check(Grant.ADMIN)
+    jobs, name = visit.memory.jobs, visit.field("name")
+    match visit.field("act"):
+        case "run":
+            await jobs.run(name)
+        case "pause":
+            await jobs.pause(name)
+        case "resume":
+            await jobs.resume(name)
+        case _:
+            raise InvalidInputError("a job is run, paused or resumed")
+    return goto(visit, visit.root + "/#jobs")
 
 
 async def series(visit: Visit) -> Response:
@@ -55,6 +79,18 @@ async def series(visit: Visit) -> Response:
     visit.check(Grant.AUDIT)
     _look(visit)
     return document({"measured": visit.desk.options.samples is not None, **visit.desk.history.drawn()})
+
+
+async def _standing(visit: Visit, newest: Totals | None) -> dict[str, Any]:
+    health = await visit.memory.health()
+    return {"tiers": [_told(one, health) for one in tier_states(newest)], "health": health, "about": ABOUT}
+
+
+def _told(tier: TierState, health: Health) -> TierState:
+    """Return how a tier stands: as the runtime says where it says so, and warm is this process."""
+    if tier.tier in health.checks:
+        return replace(tier, up=health.checks[tier.tier] == OK)
+    return replace(tier, up=True) if tier.tier == "warm" else tier
 
 
 def _look(visit: Visit) -> Totals | None:

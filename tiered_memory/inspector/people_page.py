@@ -18,7 +18,7 @@ DEFAULT_TENANT = "default"
 async def show(visit: Visit) -> Response:
     """Show the form, the requests that wait for an answer, and the registered tenants."""
     who = visit.who
-    due = await visit.memory.requests.due(within_days=DUE_DAYS) if visit.may(Grant.RIGHTS) else None
+    due = await visit.memory.requests.due(within_days=DUE_DAYS) if visit.may(Grant.AUDIT) else None
     tenants = await visit.memory.tenants.list() if visit.may(Grant.ADMIN) else None
     offered = [one for one in visit.desk.options.people() if visit.may(Grant.READ, one)]
     values = {

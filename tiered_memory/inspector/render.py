@@ -53,6 +53,7 @@ def environment() -> jinja2.Environment:
     )
     made.filters |= {
         "bytes": words.size,
+        "clock": words.clock,
         "counted": words.counted,
         "day": words.day,
         "fate": words.fate,

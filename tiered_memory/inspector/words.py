@@ -45,6 +45,11 @@ def day(when: datetime | None, otherwise: str = "never") -> str:
     return otherwise if when is None else f"{when:%-d %b %Y}"
 
 
+def clock(when: datetime) -> str:
+    """Return a moment's time of day."""
+    return f"{when:%H:%M:%S} {when.tzname() or ''}".rstrip()
+
+
 def span(duration: timedelta) -> str:
     """Return how long something takes in the one unit that says most: "3 months"."""
     seconds = abs(duration.total_seconds())

@@ -35,6 +35,7 @@ def _ledger(root: Root, prefix: str, face: str, path: str) -> tuple[Operation, .
     of = partial(_audit, root=root, face=face)
     return (
         of(name=f"{prefix}.verification_key", method="verification_key", path=f"{path}/verification-key"),
+        of(name=f"{prefix}.entries", method="entries", path=f"{path}/entries"),
         of(name=f"{prefix}.checkpoint", method="checkpoint", path=f"{path}/checkpoint"),
         of(name=f"{prefix}.entries", method="entries", path=f"{path}/entries"),
         of(name=f"{prefix}.verify", method="verify", verb="POST", path=f"{path}/verification"),

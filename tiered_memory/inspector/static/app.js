@@ -30,7 +30,8 @@
   // A dialog whose form was refused opens again, with what was typed.
   document.querySelector("dialog[data-open]")?.showModal();
 
-  document.addEventListener("htmx:afterSettle", () => {
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (event.target.id !== "result") return;
     document.querySelector("#result [tabindex='-1']")?.focus({ preventScroll: false });
   });
 

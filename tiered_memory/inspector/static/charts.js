@@ -42,7 +42,7 @@
     if (given.at.length < 1) return "The first two looks are five seconds apart: the line begins with them.";
     const { columns, unit, scale } = MINUTES[kind];
     const values = columns.map(([name]) => given[name].map((v) => (v === null ? null : v * (scale || 1))));
-    if (values.every((column) => column.every((v) => v === null))) return "Nothing happened while this page looked.";
+    if (values.every((column) => column.every((v) => v === null))) return "Nothing was reported while this page looked.";
     const series = columns.map(([, label, stroke], place) => ({ label, stroke, dash: place ? [6, 4] : undefined }));
     return { data: [given.at, ...values], series, unit, when: clock, floor: 1 };
   }
