@@ -143,9 +143,14 @@ def _read_list(path: Path) -> bytes:
 
 
 def _claim(archive: Path) -> None:
-    if archive.exists() and any(archive.iterdir()):
+    try:
+        taken = archive.exists() and any(archive.iterdir())
+        if not taken:
+            archive.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        taken = True
+    if taken:
         raise InvalidInputError("the archive's directory must not exist yet, or be empty")
-    archive.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _seal_archive(archive: Path, taken_at: str) -> dict[str, tuple[str, int]]:

@@ -184,6 +184,15 @@ async def test_a_damaged_archive_is_refused_whole(tmp_path: Path) -> None:
         verify_archive(archive)
 
 
+async def test_a_backup_takes_nobody_s_place(tmp_path: Path) -> None:
+    (taken := tmp_path / "a file").write_text("mine")
+    async with opened(tmp_path / "data") as memory:
+        for place in (taken, taken / "below", tmp_path):
+            with pytest.raises(InvalidInputError, match="must not exist yet"):
+                await memory.backup(place)
+    assert taken.read_text() == "mine"
+
+
 async def test_a_restore_never_overwrites_a_store(tmp_path: Path) -> None:
     store, archive = tmp_path / "store", tmp_path / "archive"
     await filled(store)
