@@ -37,7 +37,6 @@ def _ledger(root: Root, prefix: str, face: str, path: str) -> tuple[Operation, .
         of(name=f"{prefix}.verification_key", method="verification_key", path=f"{path}/verification-key"),
         of(name=f"{prefix}.entries", method="entries", path=f"{path}/entries"),
         of(name=f"{prefix}.checkpoint", method="checkpoint", path=f"{path}/checkpoint"),
-        of(name=f"{prefix}.entries", method="entries", path=f"{path}/entries"),
         of(name=f"{prefix}.verify", method="verify", verb="POST", path=f"{path}/verification"),
         of(
             name=f"{prefix}.export",
