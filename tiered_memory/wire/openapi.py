@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from tiered_memory import __version__
@@ -21,10 +22,12 @@ from tiered_memory.wire.table import OPERATIONS
 
 REF = "#/components/schemas/{model}"
 Schema = dict[str, Any]
+NO_FIELD = FieldInfo(annotation=None)
 ABOUT = (
     "Memory runtime for AI agents. An id in a path stands as it is when it is made of letters, digits, `_ - @ : .` and"
     f" does not begin with a dot; any other is `{MARK}` and the base64url of its UTF-8 without padding."
 )
+KEYS = "An API key or an access token. On loopback and over the owner's socket none is asked for while there is no key."
 PROBLEM: Schema = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "error"],
@@ -35,7 +38,28 @@ PROBLEM: Schema = {
         "detail": {"type": "string"},
         "error": {"type": "string", "description": "The class of the error in the library, or empty."},
         "request_id": {"type": "string"},
+        "types": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Of text that the policy refuses: the sorts of personal data it holds.",
+        },
     },
+}
+GIVEN: dict[str, str] = {
+    "ETag": "The version of the memory, for If-Match and If-None-Match.",
+    "Link": 'The address of the next page (`rel="next"`), if there may be one.',
+    "Idempotent-Replayed": "`true`: this is the answer that the first request with this key got.",
+    "Tiered-Memory-Archive": "What the archive is, as JSON.",
+    "Retry-After": "Seconds after which it may be repeated.",
+    "Allow": "The methods that the path has.",
+    "WWW-Authenticate": "That a bearer credential is asked for.",
+}
+"""Headers of answers."""
+OF_STATUS = {
+    "401": ("WWW-Authenticate",),
+    "405": ("Allow",),
+    "429": ("Retry-After",),
+    "503": ("Retry-After",),
 }
 HEADERS: dict[str, Schema] = {
     "Tiered-Memory-Role": {
@@ -61,6 +85,7 @@ STATUSES = {
     "423": "The processing of this person's data is restricted.",
     "429": "This credential asks too often.",
     "431": "The headers are too long.",
+    "500": "What is stored does not verify, or an unforeseen error, which the log has.",
     "503": "It cannot be done now; repeat it after a pause.",
     "504": "The outcome is unknown; repeat it with the same key.",
     "507": "The disk is full; nothing was stored.",
@@ -86,9 +111,10 @@ def document() -> Schema:
         "paths": paths,
         "components": {
             "schemas": defined | {"Problem": PROBLEM},
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "responses": {f"Problem{code}": _problem(code) for code in STATUSES},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": KEYS}},
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}, {}],
     }
 
 
@@ -132,7 +158,24 @@ def _parameters(one: Operation, signature: Signature) -> list[Schema]:
     found += [_header(name, about["description"]) for name, about in HEADERS.items()]
     if one.effect is Effect.ACTS:
         found.append(_header("Idempotency-Key", "Repeats of a request with the same key act once.", 200))
+    if any(given.name == "memory_id" for given in signature.path):
+        found.append(_tag("If-Match", "Act on this version alone, else it is a 412."))
+    if _is_memory(signature) and one.verb == "GET":
+        found.append(_tag("If-None-Match", "What was read before: the same is not sent again."))
     return found
+
+
+def _is_memory(signature: Signature) -> bool:
+    """Tell whether an answer is one memory, which has a version."""
+    return (
+        signature.answer is not None
+        and signature.answer.model_fields.get("root", NO_FIELD).annotation is Memory
+    )
+
+
+def _tag(name: str, about: str) -> Schema:
+    schema = {"type": "string", "pattern": '^(\\*|"[0-9]{1,9}")$'}
+    return _parameter("header", name, schema, required=False) | {"description": about}
 
 
 def _queried(signature: Signature) -> list[Schema]:
@@ -179,11 +222,26 @@ def _body(one: Operation, signature: Signature, refs: Refs) -> Schema | None:
 
 
 def _responses(one: Operation, signature: Signature, refs: Refs) -> Schema:
-    found: Schema = {code: _problem(said) for code, said in STATUSES.items()}
-    found[str(one.status)] = _success(one, signature, refs)
-    if signature.answer is not None and one.verb == "GET":
-        found["304"] = {"description": "It is as it was read."}
+    found: Schema = {code: {"$ref": f"#/components/responses/Problem{code}"} for code in STATUSES}
+    found[str(one.status)] = _success(one, signature, refs) | _headers(*_given(one, signature))
+    if _is_memory(signature) and one.verb == "GET":
+        found["304"] = {"description": "It is as it was read."} | _headers("ETag")
     return found
+
+
+def _given(one: Operation, signature: Signature) -> list[str]:
+    told = {
+        "ETag": _is_memory(signature),
+        "Link": "cursor" in one.added,
+        "Idempotent-Replayed": one.effect is Effect.ACTS and one.takes is Carries.JSON,
+        "Tiered-Memory-Archive": one.gives is Carries.ARCHIVE,
+    }
+    return [name for name, is_given in told.items() if is_given]
+
+
+def _headers(*names: str) -> Schema:
+    shown = {name: {"description": GIVEN[name], "schema": {"type": "string"}} for name in names}
+    return {"headers": shown} if shown else {}
 
 
 def _success(one: Operation, signature: Signature, refs: Refs) -> Schema:
@@ -202,5 +260,6 @@ def _content(media_type: str, schema: Schema, told: str = "") -> Schema:
     return {"content": {media_type: {"schema": schema}}} | ({"description": told} if told else {})
 
 
-def _problem(told: str) -> Schema:
-    return _content(MEDIA_TYPE, {"$ref": REF.format(model="Problem")}, told)
+def _problem(code: str) -> Schema:
+    shown = _content(MEDIA_TYPE, {"$ref": REF.format(model="Problem")}, STATUSES[code])
+    return shown | _headers(*OF_STATUS.get(code, ()))
