@@ -61,13 +61,14 @@ OF_STATUS = {
     "429": ("Retry-After",),
     "503": ("Retry-After",),
 }
-HEADERS: dict[str, Schema] = {
-    "Tiered-Memory-Role": {
-        "description": "The role of the access table in which the call is made (`agent`)."
-    },
-    "Tiered-Memory-Actor": {"description": "Who calls, opaque; percent-encoded UTF-8."},
-    "Tiered-Memory-Context": {"description": "In which connection, a category; percent-encoded UTF-8."},
+PLAIN_WORD, CATEGORY = "^[A-Za-z0-9._-]{1,200}$", "^[A-Za-z_-]{1,40}$"
+ENTITY_TAG = '^(\\*|"[0-9]{1,9}")$'
+HEADERS: dict[str, tuple[str, str]] = {
+    "Tiered-Memory-Role": (PLAIN_WORD, "The role of the access table in which the call is made (`agent`)."),
+    "Tiered-Memory-Actor": (PLAIN_WORD, "Who calls, opaque; other text is percent-encoded UTF-8."),
+    "Tiered-Memory-Context": (CATEGORY, "In which connection, a category; a space is `%20`."),
 }
+"""Headers that say who calls: the pattern of those that need no encoding, and what they mean."""
 STATUSES = {
     "400": "The body is not JSON.",
     "401": "The credential is missing or not in force.",
@@ -155,13 +156,17 @@ def _parameters(one: Operation, signature: Signature) -> list[Schema]:
     found += _queried(signature)
     if one.root is Root.SHARED:
         found.append(_parameter("query", "as_user", segment, required=False))
-    found += [_header(name, about["description"]) for name, about in HEADERS.items()]
+    found += [_header(name, pattern, about) for name, (pattern, about) in HEADERS.items()]
     if one.effect is Effect.ACTS:
-        found.append(_header("Idempotency-Key", "Repeats of a request with the same key act once.", 200))
+        found.append(
+            _header("Idempotency-Key", PLAIN_WORD, "Repeats of a request with the same key act once.")
+        )
     if any(given.name == "memory_id" for given in signature.path):
-        found.append(_tag("If-Match", "Act on this version alone, else it is a 412."))
+        found.append(_header("If-Match", ENTITY_TAG, "Act on this version alone, else it is a 412."))
     if _is_memory(signature) and one.verb == "GET":
-        found.append(_tag("If-None-Match", "What was read before: the same is not sent again."))
+        found.append(
+            _header("If-None-Match", ENTITY_TAG, "What was read before: the same is not sent again.")
+        )
     return found
 
 
@@ -171,11 +176,6 @@ def _is_memory(signature: Signature) -> bool:
         signature.answer is not None
         and signature.answer.model_fields.get("root", NO_FIELD).annotation is Memory
     )
-
-
-def _tag(name: str, about: str) -> Schema:
-    schema = {"type": "string", "pattern": '^(\\*|"[0-9]{1,9}")$'}
-    return _parameter("header", name, schema, required=False) | {"description": about}
 
 
 def _queried(signature: Signature) -> list[Schema]:
@@ -205,8 +205,8 @@ def _parameter(where: str, name: str, schema: Schema, *, required: bool = True) 
     return {"in": where, "name": name, "required": required, "schema": schema}
 
 
-def _header(name: str, about: str, longest: int = 256) -> Schema:
-    schema = {"type": "string", "minLength": 1, "maxLength": longest, "pattern": "^[A-Za-z0-9._-]+$"}
+def _header(name: str, pattern: str, about: str) -> Schema:
+    schema = {"type": "string", "pattern": pattern}
     return _parameter("header", name, schema, required=False) | {"description": about}
 
 
