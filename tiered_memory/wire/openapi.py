@@ -12,7 +12,9 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from tiered_memory import __version__
+from tiered_memory.intake import ID_CHARACTERS
 from tiered_memory.model import Interaction, Memory, Receipt
+from tiered_memory.wire.bounds import NO_CONTROL
 from tiered_memory.wire.faces import method_of
 from tiered_memory.wire.operation import Carries, Effect, Operation, Root
 from tiered_memory.wire.problems import MEDIA_TYPE
@@ -61,6 +63,7 @@ OF_STATUS = {
     "429": ("Retry-After",),
     "503": ("Retry-After",),
 }
+UNMARKED = f"^(?!{MARK}){NO_CONTROL[1:]}"
 PLAIN_WORD, CATEGORY = "^[A-Za-z0-9._-]{1,200}$", "^[A-Za-z_-]{1,40}$"
 ENTITY_TAG = '^(\\*|"[0-9]{1,9}")$'
 HEADERS: dict[str, tuple[str, str]] = {
@@ -148,7 +151,7 @@ def _operation(one: Operation, signature: Signature, refs: Refs) -> Schema:
 
 
 def _parameters(one: Operation, signature: Signature) -> list[Schema]:
-    segment = {"type": "string", "minLength": 1, "maxLength": 1400}
+    segment = {"type": "string", "minLength": 1, "maxLength": ID_CHARACTERS, "pattern": UNMARKED}
     found = [_parameter("path", name, segment) for name in FACE_PARAMETERS[one.root]]
     found += [
         _parameter("path", given.name, TypeAdapter(given.hint).json_schema()) for given in signature.path
