@@ -24,6 +24,11 @@ from tiered_memory.cli.app import build
 from tiered_memory.config import ENV_PREFIX, Settings
 from tiered_memory.metrics.catalogue import FAMILIES, OWN_LABELS, Family, most_series
 from tiered_memory.metrics.words import OTHER, Vocabulary
+from tiered_memory.wire.faces import method_of
+from tiered_memory.wire.openapi import description
+from tiered_memory.wire.operation import Operation
+from tiered_memory.wire.problems import STATUSES, MalformedError
+from tiered_memory.wire.table import OPERATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -105,11 +110,39 @@ def labelled(family: Family) -> str:
     return ", ".join(own or [f"`{label}`: `{field}`" for label, field in family.labels.items()]) or NONE
 
 
+def http_tables() -> str:
+    """Return the operations of the HTTP API, and the errors with their statuses."""
+    operations = [
+        (f"`{one.verb} {one.template}`", f"`{one.name}`", f"`{one.grant.value}`", summary_of(one))
+        for one in OPERATIONS
+    ]
+    known = sorted(
+        (status, kind.__name__, SENTENCE_END.split(" ".join((kind.__doc__ or "").split()))[0].rstrip("."))
+        for kind, status in STATUSES.items()
+        if kind is not MalformedError
+    )
+    errors = [(str(status), f"`{name}`", words) for status, name, words in known]
+    return (
+        f"{table(('request', 'operation', 'scope', 'what it does'), operations)}\n\n"
+        f"Errors, and the kinds of each that are not named here, are answered with:\n\n"
+        f"{table(('status', 'class', 'meaning'), errors)}"
+    )
+
+
+def summary_of(one: Operation) -> str:
+    """Return the first sentence of what an operation's method says of itself."""
+    paragraph = (inspect.getdoc(method_of(one)) or "").split("\n\n", maxsplit=1)[0]
+    return SENTENCE_END.split(" ".join(paragraph.split()))[0].rstrip(".").replace("|", "\\|")
+
+
+WHOLE: dict[str, Callable[[], bytes]] = {"openapi.json": description}
+"""Files of docs that are generated from end to end."""
 SECTIONS: dict[str, Callable[[], str]] = {
     "metrics": metrics_table,
     "settings": settings_table,
     "policies": policies_table,
     "commands": commands_table,
+    "http": http_tables,
 }
 
 
@@ -133,6 +166,12 @@ def main(arguments: list[str]) -> int:
             stale.append(f"docs/{name}.md")
             if arguments != ["--check"]:
                 path.write_text(after, encoding="utf-8")
+    for name, made in WHOLE.items():
+        path = DOCS / name
+        if not path.is_file() or path.read_bytes() != made():
+            stale.append(f"docs/{name}")
+            if arguments != ["--check"]:
+                path.write_bytes(made())
     if arguments == ["--check"]:
         print(f"{', '.join(stale)}: out of date, run `make docs`" if stale else "docs are up to date")
         return int(bool(stale))

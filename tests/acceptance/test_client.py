@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 from acceptance_house import HTTP, PURPOSE, House, served
@@ -18,6 +19,8 @@ from support import opened
 
 from tiered_memory import TieredMemory
 from tiered_memory.caller import Caller
+from tiered_memory.config import load_settings
+from tiered_memory.daemon.serve import Daemon
 from tiered_memory.daemon_config import DaemonSettings
 from tiered_memory.errors import (
     AccessDeniedError,
@@ -200,6 +203,37 @@ async def test_a_restart_between_calls_is_not_noticed(tmp_path: Path) -> None:
                 await user.consent.grant(PURPOSE, notice="notice 1")
                 await user.add(f"Number {number} counts.", importance=0.9)
                 assert len(await user.list()) == number + 1
+
+
+async def ready(address: str) -> None:
+    """Wait until a daemon has opened its memory."""
+    with anyio.fail_after(60):
+        async with httpx2.AsyncClient() as http:
+            while (await http.get(f"{address}/readyz")).status_code != 200:
+                await anyio.lowlevel.checkpoint()
+
+
+async def test_a_listener_does_not_hold_up_a_daemon_that_ends(tmp_path: Path) -> None:
+    """Running requests have a minute to end, and this one would never."""
+    daemon_settings = {"port": 0, "drain_seconds": 60, "inspector": False, "mcp": False}
+    settings = load_settings(
+        data_dir=tmp_path / "store", redis_url="local", ballast_mib=0, daemon=daemon_settings
+    )
+    addresses, listening = list[str](), anyio.Event()
+
+    def heard(address: str) -> None:
+        addresses.append(address)
+        listening.set()
+
+    daemon = Daemon(settings, on_listening=heard)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(daemon.run)
+        await listening.wait()
+        await ready(addresses[0])
+        async with client(addresses[0], api_key=None) as memory, memory.events() as events:
+            daemon.stopping.set()
+            with anyio.fail_after(20):
+                assert [one async for one in events] == []
 
 
 # --- opened, closed, misused ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -73,3 +74,8 @@ def test_a_lone_surrogate_is_no_id(text: str) -> None:
 def test_segments_that_are_none_are_refused(segment: str) -> None:
     with pytest.raises(InvalidInputError):
         from_segment(segment)
+
+
+def test_the_documented_example_is_true() -> None:
+    told = (Path(__file__).resolve().parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
+    assert f"the id `../x` is `{to_segment('../x')}`" in told

@@ -16,12 +16,39 @@ MemoryId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 PolicyName = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """The name of a shipped policy: nothing that could be a path."""
 
+
+def _described(**schema: Any) -> Any:
+    """Text with bounds that the description tells of, and the façade itself refuses, in its own words."""
+    return Annotated[str, Field(json_schema_extra=schema)]
+
+
+Named = _described(minLength=1, maxLength=ID_CHARACTERS, pattern=NO_CONTROL)
+Words = _described(minLength=1, pattern=r"\S")
+NAMED = (
+    "purpose", "notice", "notice_id", "owner", "reviewer", "operation_id", "channel", "session", "agent", "model",
+    "evidence", "by", "version", "residency", "actor", "author",
+)  # fmt: skip
+WORDS = (
+    "reason",
+    "question",
+    "content",
+    "decision",
+    "outcome",
+    "text",
+    "logic",
+    "note",
+    "compelling_grounds",
+)
+
 BY_NAME: dict[str, Any] = {
     "memory_id": MemoryId,
     "decision_id": MemoryId,
     "request_id": MemoryId,
     "tenant": Id,
     "user": Id,
+    **dict.fromkeys(NAMED, Named),
+    **dict.fromkeys(WORDS, Words),
+    "language": _described(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"),
     "name": Id,
     "key_id": Id,
     "before": Annotated[int, Field(ge=0, le=2**63 - 1)],

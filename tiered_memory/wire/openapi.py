@@ -8,10 +8,13 @@ from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from tiered_memory import __version__
+from tiered_memory.intake import ID_CHARACTERS
 from tiered_memory.model import Interaction, Memory, Receipt
+from tiered_memory.wire.bounds import NO_CONTROL
 from tiered_memory.wire.faces import method_of
 from tiered_memory.wire.operation import Carries, Effect, Operation, Root
 from tiered_memory.wire.problems import MEDIA_TYPE
@@ -21,10 +24,12 @@ from tiered_memory.wire.table import OPERATIONS
 
 REF = "#/components/schemas/{model}"
 Schema = dict[str, Any]
+NO_FIELD = FieldInfo(annotation=None)
 ABOUT = (
     "Memory runtime for AI agents. An id in a path stands as it is when it is made of letters, digits, `_ - @ : .` and"
     f" does not begin with a dot; any other is `{MARK}` and the base64url of its UTF-8 without padding."
 )
+KEYS = "An API key or an access token. On loopback and over the owner's socket none is asked for while there is no key."
 PROBLEM: Schema = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "error"],
@@ -35,15 +40,38 @@ PROBLEM: Schema = {
         "detail": {"type": "string"},
         "error": {"type": "string", "description": "The class of the error in the library, or empty."},
         "request_id": {"type": "string"},
+        "types": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Of text that the policy refuses: the sorts of personal data it holds.",
+        },
     },
 }
-HEADERS: dict[str, Schema] = {
-    "Tiered-Memory-Role": {
-        "description": "The role of the access table in which the call is made (`agent`)."
-    },
-    "Tiered-Memory-Actor": {"description": "Who calls, opaque; percent-encoded UTF-8."},
-    "Tiered-Memory-Context": {"description": "In which connection, a category; percent-encoded UTF-8."},
+GIVEN: dict[str, str] = {
+    "ETag": "The version of the memory, for If-Match and If-None-Match.",
+    "Link": 'The address of the next page (`rel="next"`), if there may be one.',
+    "Idempotent-Replayed": "`true`: this is the answer that the first request with this key got.",
+    "Tiered-Memory-Archive": "What the archive is, as JSON.",
+    "Retry-After": "Seconds after which it may be repeated.",
+    "Allow": "The methods that the path has.",
+    "WWW-Authenticate": "That a bearer credential is asked for.",
 }
+"""Headers of answers."""
+OF_STATUS = {
+    "401": ("WWW-Authenticate",),
+    "405": ("Allow",),
+    "429": ("Retry-After",),
+    "503": ("Retry-After",),
+}
+UNMARKED = f"^(?!{MARK}){NO_CONTROL[1:]}"
+PLAIN_WORD, CATEGORY = "^[A-Za-z0-9._-]{1,200}$", "^[A-Za-z_-]{1,40}$"
+ENTITY_TAG = '^(\\*|"[0-9]{1,9}")$'
+HEADERS: dict[str, tuple[str, str]] = {
+    "Tiered-Memory-Role": (PLAIN_WORD, "The role of the access table in which the call is made (`agent`)."),
+    "Tiered-Memory-Actor": (PLAIN_WORD, "Who calls, opaque; other text is percent-encoded UTF-8."),
+    "Tiered-Memory-Context": (CATEGORY, "In which connection, a category; a space is `%20`."),
+}
+"""Headers that say who calls: the pattern of those that need no encoding, and what they mean."""
 STATUSES = {
     "400": "The body is not JSON.",
     "401": "The credential is missing or not in force.",
@@ -61,6 +89,7 @@ STATUSES = {
     "423": "The processing of this person's data is restricted.",
     "429": "This credential asks too often.",
     "431": "The headers are too long.",
+    "500": "What is stored does not verify, or an unforeseen error, which the log has.",
     "503": "It cannot be done now; repeat it after a pause.",
     "504": "The outcome is unknown; repeat it with the same key.",
     "507": "The disk is full; nothing was stored.",
@@ -86,9 +115,10 @@ def document() -> Schema:
         "paths": paths,
         "components": {
             "schemas": defined | {"Problem": PROBLEM},
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "responses": {f"Problem{code}": _problem(code) for code in STATUSES},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": KEYS}},
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}, {}],
     }
 
 
@@ -121,7 +151,7 @@ def _operation(one: Operation, signature: Signature, refs: Refs) -> Schema:
 
 
 def _parameters(one: Operation, signature: Signature) -> list[Schema]:
-    segment = {"type": "string", "minLength": 1, "maxLength": 1400}
+    segment = {"type": "string", "minLength": 1, "maxLength": ID_CHARACTERS, "pattern": UNMARKED}
     found = [_parameter("path", name, segment) for name in FACE_PARAMETERS[one.root]]
     found += [
         _parameter("path", given.name, TypeAdapter(given.hint).json_schema()) for given in signature.path
@@ -129,10 +159,26 @@ def _parameters(one: Operation, signature: Signature) -> list[Schema]:
     found += _queried(signature)
     if one.root is Root.SHARED:
         found.append(_parameter("query", "as_user", segment, required=False))
-    found += [_header(name, about["description"]) for name, about in HEADERS.items()]
+    found += [_header(name, pattern, about) for name, (pattern, about) in HEADERS.items()]
     if one.effect is Effect.ACTS:
-        found.append(_header("Idempotency-Key", "Repeats of a request with the same key act once.", 200))
+        found.append(
+            _header("Idempotency-Key", PLAIN_WORD, "Repeats of a request with the same key act once.")
+        )
+    if any(given.name == "memory_id" for given in signature.path):
+        found.append(_header("If-Match", ENTITY_TAG, "Act on this version alone, else it is a 412."))
+    if _is_memory(signature) and one.verb == "GET":
+        found.append(
+            _header("If-None-Match", ENTITY_TAG, "What was read before: the same is not sent again.")
+        )
     return found
+
+
+def _is_memory(signature: Signature) -> bool:
+    """Tell whether an answer is one memory, which has a version."""
+    return (
+        signature.answer is not None
+        and signature.answer.model_fields.get("root", NO_FIELD).annotation is Memory
+    )
 
 
 def _queried(signature: Signature) -> list[Schema]:
@@ -162,8 +208,8 @@ def _parameter(where: str, name: str, schema: Schema, *, required: bool = True) 
     return {"in": where, "name": name, "required": required, "schema": schema}
 
 
-def _header(name: str, about: str, longest: int = 256) -> Schema:
-    schema = {"type": "string", "minLength": 1, "maxLength": longest, "pattern": "^[A-Za-z0-9._-]+$"}
+def _header(name: str, pattern: str, about: str) -> Schema:
+    schema = {"type": "string", "pattern": pattern}
     return _parameter("header", name, schema, required=False) | {"description": about}
 
 
@@ -179,11 +225,26 @@ def _body(one: Operation, signature: Signature, refs: Refs) -> Schema | None:
 
 
 def _responses(one: Operation, signature: Signature, refs: Refs) -> Schema:
-    found: Schema = {code: _problem(said) for code, said in STATUSES.items()}
-    found[str(one.status)] = _success(one, signature, refs)
-    if signature.answer is not None and one.verb == "GET":
-        found["304"] = {"description": "It is as it was read."}
+    found: Schema = {code: {"$ref": f"#/components/responses/Problem{code}"} for code in STATUSES}
+    found[str(one.status)] = _success(one, signature, refs) | _headers(*_given(one, signature))
+    if _is_memory(signature) and one.verb == "GET":
+        found["304"] = {"description": "It is as it was read."} | _headers("ETag")
     return found
+
+
+def _given(one: Operation, signature: Signature) -> list[str]:
+    told = {
+        "ETag": _is_memory(signature),
+        "Link": "cursor" in one.added,
+        "Idempotent-Replayed": one.effect is Effect.ACTS and one.takes is Carries.JSON,
+        "Tiered-Memory-Archive": one.gives is Carries.ARCHIVE,
+    }
+    return [name for name, is_given in told.items() if is_given]
+
+
+def _headers(*names: str) -> Schema:
+    shown = {name: {"description": GIVEN[name], "schema": {"type": "string"}} for name in names}
+    return {"headers": shown} if shown else {}
 
 
 def _success(one: Operation, signature: Signature, refs: Refs) -> Schema:
@@ -202,5 +263,6 @@ def _content(media_type: str, schema: Schema, told: str = "") -> Schema:
     return {"content": {media_type: {"schema": schema}}} | ({"description": told} if told else {})
 
 
-def _problem(told: str) -> Schema:
-    return _content(MEDIA_TYPE, {"$ref": REF.format(model="Problem")}, told)
+def _problem(code: str) -> Schema:
+    shown = _content(MEDIA_TYPE, {"$ref": REF.format(model="Problem")}, STATUSES[code])
+    return shown | _headers(*OF_STATUS.get(code, ()))
