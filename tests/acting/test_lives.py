@@ -113,8 +113,8 @@ async def test_a_preview_packs_the_same_and_counts_as_no_use(alice: User, clock:
     ]
     clock.advance(3 * DAY)
     unused = [await alice.explain(one) for one in ids]
-    for budget in (30, 1500):
-        asked = {"session": "s", "token_budget": budget}
+    for session, budget in (("s", 30), ("s", 1500), (None, 60), (None, 1500)):
+        asked = {"session": session, "token_budget": budget}
         before = [await alice.explain(one) for one in ids]
         seen = await alice.preview("what tea do I like?", **asked)  # type: ignore[arg-type]
         assert [await alice.explain(one) for one in ids] == before

@@ -18,7 +18,7 @@ class Eye:
         self._shelf = shelf
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"page: {error}"))
-        page.on("requestfailed", lambda one: self.complaints.append(f"failed: {one.url}"))
+        page.on("requestfailed", self._failed)
         page.on("request", self._asked)
 
     def see(self, url: str) -> Any:
@@ -41,6 +41,11 @@ class Eye:
     def _heard(self, message: Any) -> None:
         if message.type in {"error", "warning"}:
             self.complaints.append(f"console: {message.text}")
+
+    def _failed(self, request: Any) -> None:
+        """A page that is left, or becomes a download, gives up what it was loading; that is no failure."""
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"failed: {request.url} {request.failure}")
 
     def _asked(self, request: Any) -> None:
         if not request.url.startswith((self._host, "data:", "blob:")):

@@ -188,6 +188,17 @@ async def test_a_session_ends(door: Door, step: float, times: int) -> None:
     assert answer.status_code == 303
 
 
+@pytest.mark.parametrize("path", ["/live", "/data/overview.json", "/data/forecast.json"])
+async def test_a_page_left_open_keeps_no_session(door: Door, path: str) -> None:
+    await door.sign_in("operator-key")
+    assert (await door.visitor.get(path)).status_code == 200
+    for _ in range(2):
+        door.clock.advance(IDLE_SECONDS * 0.6)
+        answer = await door.visitor.get(path, headers={"hx-request": "true"})
+    assert answer.headers["hx-redirect"] == "/ui/login"
+    assert (await door.visitor.get(path)).status_code == 303
+
+
 async def test_a_revoked_key_ends_its_sessions(door: Door) -> None:
     await door.sign_in("operator-key")
     assert (await door.visitor.get("/people")).status_code == 200

@@ -108,13 +108,14 @@ async def context(visit: Visit) -> Response:
 
 
 async def _wanted(visit: Visit) -> dict[str, Any]:
-    user = visit.user(Grant.READ)
+    recent = await visit.user(Grant.READ).list(limit=SESSIONS_OF)
     return {
         **about(visit, "context"),
+        "known": {one.id: one.content for one in recent},
         "question": visit.form.get("question", ""),
         "token_budget": visit.form.get("token_budget", str(BUDGET)),
         "session": visit.form.get("session", ""),
-        "sessions": sessions_of(visit, await user.list(limit=SESSIONS_OF)),
+        "sessions": sessions_of(visit, recent),
         "packed": None,
         "wrong": "",
     }

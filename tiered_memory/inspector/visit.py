@@ -24,6 +24,8 @@ ROLE_COOKIE = "tiered_memory_role"
 ID_DIGITS = 64
 FORM_BYTES = 2 << 20
 FORM_FIELDS = 100
+BY_ITSELF = ("/live", "/data/")
+"""Paths that an open page asks for again and again."""
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "x-csrf-token"
 CONTEXT = "inspector"
@@ -170,7 +172,7 @@ async def visit_of(request: Request, desk: Desk) -> Visit:
     given = request.cookies.get(COOKIE, "")
     known = len(given) == ID_DIGITS and given.isascii() and given.isalnum()
     session_id = given if known else desk.sessions.new_id()
-    principal = await _signed_in(desk, session_id) if known else None
+    principal = await _signed_in(request, desk, session_id) if known else None
     ambient = None if principal is not None else _ambient(request, desk)
     form = await _form(request) if request.method == "POST" else {}
     found = Visit(request, desk, session_id, not known, principal or ambient, principal is not None, form)
@@ -179,8 +181,11 @@ async def visit_of(request: Request, desk: Desk) -> Visit:
     return found
 
 
-async def _signed_in(desk: Desk, session_id: str) -> Principal | None:
-    principal = desk.sessions.principal(session_id)
+async def _signed_in(request: Request, desk: Desk, session_id: str) -> Principal | None:
+    """Return whose session it is. What a page asks for by itself does not keep it."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    by_itself = path.startswith(BY_ITSELF)
+    principal = desk.sessions.principal(session_id, keep=not by_itself)
     if principal is None or desk.options.recheck is None or await desk.options.recheck(principal):
         return principal
     desk.sessions.end(session_id)

@@ -51,8 +51,8 @@ class Sessions:
             self._held.popitem(last=False)
         return made
 
-    def principal(self, session_id: str) -> Principal | None:
-        """Return whose session it is; None when it ended. Asking for it keeps it from falling idle."""
+    def principal(self, session_id: str, *, keep: bool = True) -> Principal | None:
+        """Return whose session it is; None when it ended. To `keep` it is to keep it from falling idle."""
         held = self._held.get(session_id)
         if held is None:
             return None
@@ -60,8 +60,9 @@ class Sessions:
         if now - held.used > IDLE_SECONDS or now - held.begun > LONGEST_SECONDS:
             self.end(session_id)
             return None
-        self._held[session_id] = replace(held, used=now)
-        self._held.move_to_end(session_id)
+        if keep:
+            self._held[session_id] = replace(held, used=now)
+            self._held.move_to_end(session_id)
         return held.principal
 
     def end(self, session_id: str) -> None:

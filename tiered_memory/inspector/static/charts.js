@@ -167,7 +167,7 @@
         dash: one.dash,
         fill: one.bars ? colour(one.stroke) : one.fill ? faint(one.stroke) : undefined,
         paths: one.bars ? uPlot.paths.bars({ size: [0.8, 40, 2], align: 1 }) : undefined,
-        points: { show: one.bars ? false : made.data[0].length < 3 },
+        points: one.bars ? { show: false } : { size: 5 },
         spanGaps: false,
       }))],
       hooks: { setCursor: [readout], draw: made.marks ? [marks(made.marks)] : [] },
@@ -265,6 +265,7 @@
     let given;
     try {
       const answer = await fetch(source, { headers: { accept: "application/json" }, cache: "no-store" });
+      if (answer.redirected) return void window.location.reload();
       if (!answer.ok) throw new Error(String(answer.status));
       given = await answer.json();
     } catch {
