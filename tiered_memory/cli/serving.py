@@ -9,7 +9,7 @@ import typer
 
 from tiered_memory.cli.entry import command, output_of, settings_of
 from tiered_memory.cli.options import Store
-from tiered_memory.errors import ConfigurationError
+from tiered_memory.errors import ConfigurationError, TieredMemoryError
 
 if TYPE_CHECKING:
     from tiered_memory.config import Settings
@@ -48,10 +48,16 @@ def serve(
         anyio.run(
             Daemon(settings, on_listening=lambda address: _say(output, address, as_document=store.json)).run
         )
-    except* ConfigurationError as refused:
-        raise refused.exceptions[0] from None
+    except* TieredMemoryError as refused:
+        raise _first(refused) from None
     finally:
         undo()
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    """What ends several tasks at once is told once."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _settings(settings: Settings, given: dict[str, Any]) -> Settings:

@@ -49,16 +49,19 @@ def create_app(serving: Serving, parts: Parts) -> Starlette:
     admission = Middleware(
         Admission, serving=serving, local=parts.local, limits=parts.limits, tokens=parts.tokens
     )
-    return Starlette(
+    app = Starlette(
         routes=[*_api(shared), *health_routes(serving, parts.exposition), _openapi(), *_mounted(parts)],
         middleware=[
             *parts.outermost,
             Middleware(RawPath),
-            Middleware(Bounds, settings=serving.settings),
+            Middleware(Bounds, serving=serving),
             admission,
         ],
         exception_handlers={HTTPException: _http_error, Exception: _unforeseen},
     )
+    # A redirect would name whatever host the request named.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _api(shared: Shared) -> list[BaseRoute]:
