@@ -12,6 +12,7 @@ MODULES = {
     "importance": "benchmarks.importance",
     "latency": "benchmarks.latency",
     "durability": "benchmarks.durability",
+    "daemon": "benchmarks.daemon",
     "erasure": "benchmarks.erasure",
     "supersession": "benchmarks.supersession",
     "forgetting": "benchmarks.forgetting",
