@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from benchmarks.crash_book import Faults
+from benchmarks.daemon_process import START_SECONDS, DaemonError, daemon
 from benchmarks.store import NOTICE, PAGE, PURPOSE
 from benchmarks.timing import since_ms
 from tiered_memory import TieredMemory, User
@@ -23,15 +21,10 @@ from tiered_memory.embedding.base import Embedder
 from tiered_memory.errors import ClosedError, InvalidInputError, TieredMemoryError
 from tiered_memory.model import Durability
 
-ROOT = Path(__file__).resolve().parents[1]
 TENANT, USERS = "acme", ("alice", "bob")
 LANES = 6
 BEFORE_SIGNAL_S = (0.05, 1.2)
-START_SECONDS, EXIT_SECONDS = 60.0, 60.0
-
-
-class DaemonError(RuntimeError):
-    """The daemon did not come up, or did not end: the harness, or the product, is broken."""
+EXIT_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -73,43 +66,18 @@ class Life:
 
     async def run(self, said: Said, outcome: Outcome) -> None:
         """Start it, ask it, end it; note what it said."""
-        self._said = said
-        process = await self._started()
-        try:
-            address, ready = await self._address(process), asyncio.Event()
-            lanes = asyncio.create_task(self._lanes(address, ready, outcome))
+        self._said, ready = said, asyncio.Event()
+        async with daemon(self._data) as running:
+            lanes = asyncio.create_task(self._lanes(running.address, ready, outcome))
             await asyncio.wait_for(ready.wait(), START_SECONDS)
             await asyncio.sleep(self._draw.uniform(*BEFORE_SIGNAL_S))
             begun = stopwatch()
-            process.send_signal(self._how)
-            status = await asyncio.wait_for(process.wait(), EXIT_SECONDS)
+            running.process.send_signal(self._how)
+            status = await asyncio.wait_for(running.process.wait(), EXIT_SECONDS)
             outcome.exits_ms.append(since_ms(begun))
             await lanes
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
         wanted = 0 if self._how is signal.SIGTERM else -signal.SIGKILL
         outcome.wrong_status += status != wanted
-
-    async def _started(self) -> asyncio.subprocess.Process:
-        serve = ("-m", "tiered_memory", "serve", "--json", "--port", "0", "--data", str(self._data))
-        quiet = {"TIERED_MEMORY_DAEMON__LOG_LEVEL": "error"}
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *serve,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, **quiet, "TIERED_MEMORY_REDIS_URL": "local"},
-            cwd=ROOT,
-        )
-
-    async def _address(self, process: asyncio.subprocess.Process) -> str:
-        assert process.stdout is not None
-        try:
-            said = await asyncio.wait_for(process.stdout.readuntil(b"}"), START_SECONDS)
-        except asyncio.IncompleteReadError:
-            raise DaemonError("the daemon ended before it listened") from None
-        return str(json.loads(said)["listening"])
 
     async def _lanes(self, address: str, ready: asyncio.Event, outcome: Outcome) -> None:
         async with (

@@ -13,6 +13,7 @@ MODULES = {
     "latency": "benchmarks.latency",
     "durability": "benchmarks.durability",
     "daemon": "benchmarks.daemon",
+    "schema": "benchmarks.schema",
     "erasure": "benchmarks.erasure",
     "supersession": "benchmarks.supersession",
     "forgetting": "benchmarks.forgetting",

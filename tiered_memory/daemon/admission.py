@@ -132,9 +132,10 @@ def _check_page(method: str, headers: Headers) -> None:
     """
     if method == "GET" and headers.get("sec-fetch-mode") == "navigate":
         return
-    site, origin = headers.get("sec-fetch-site", "none"), headers.get("origin")
-    own = None if origin is None else origin.partition("://")[2] == headers.get("host", "")
-    if site not in SAME_PLACE or own is False:
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    # A form of a page without a referrer has the origin "null": where the newer header is, it tells.
+    ours = origin is None or origin.partition("://")[2] == headers.get("host", "")
+    if not (ours if site is None else site in SAME_PLACE):
         raise AccessDeniedError(
             "a page of another origin asks for this; it is not served without a credential"
         )

@@ -14,7 +14,7 @@ from tiered_memory.wire.problems import RETRY_SECONDS, Problem, problem
 
 STREAMS = ("/lines", "/archive")
 """Paths whose bodies are read piece by piece and bounded by whoever reads them."""
-ENDLESS = ("/events", "/mcp")
+ENDLESS = ("/mcp",)
 """Paths whose answers may have no end of their own."""
 MOST_PATH = 8192
 VERSIONS = ("1.0", "1.1")

@@ -131,7 +131,7 @@ def _parameters(one: Operation, signature: Signature) -> list[Schema]:
         found.append(_parameter("query", "as_user", segment, required=False))
     found += [_header(name, about["description"]) for name, about in HEADERS.items()]
     if one.effect is Effect.ACTS:
-        found.append(_header("Idempotency-Key", "Repeats of a request with the same key act once.", 200))
+        found.append(_header("Idempotency-Key", "Repeats of a request with the same key act once."))
     return found
 
 
@@ -162,16 +162,22 @@ def _parameter(where: str, name: str, schema: Schema, *, required: bool = True) 
     return {"in": where, "name": name, "required": required, "schema": schema}
 
 
-def _header(name: str, about: str, longest: int = 256) -> Schema:
-    schema = {"type": "string", "minLength": 1, "maxLength": longest, "pattern": "^[A-Za-z0-9._-]+$"}
+VISIBLE = "^[!-~]([ -~]*[!-~])?$"
+"""What a header may hold: visible ASCII, other text percent-encoded."""
+
+
+def _header(name: str, about: str) -> Schema:
+    schema = {"type": "string", "minLength": 1, "maxLength": 256, "pattern": VISIBLE}
     return _parameter("header", name, schema, required=False) | {"description": about}
 
 
 def _body(one: Operation, signature: Signature, refs: Refs) -> Schema | None:
     if one.takes is Carries.LINES:
-        return _content(one.takes.value, {"type": "string"}, f"One {Interaction.__name__} a line, as JSON.")
+        lines = _content(one.takes.value, {"type": "string"}, f"One {Interaction.__name__} a line, as JSON.")
+        return lines | {"required": True}
     if one.takes is Carries.ARCHIVE:
-        return _content(Carries.ARCHIVE.value, {"type": "string", "format": "binary"}, "An archive.")
+        archive = _content(Carries.ARCHIVE.value, {"type": "string", "format": "binary"}, "An archive.")
+        return archive | {"required": True}
     if signature.body is None:
         return None
     required = any(field.is_required() for field in signature.body.model_fields.values())
@@ -192,7 +198,8 @@ def _success(one: Operation, signature: Signature, refs: Refs) -> Schema:
         told = f"One {what.__name__ if what else 'MemoryEvent'} a line, as JSON."
         return _content(one.gives.value, {"type": "string"}, told)
     if one.gives is Carries.ARCHIVE:
-        return _content(Carries.ARCHIVE.value, {"type": "string", "format": "binary"}, "An archive.")
+        archive = _content(Carries.ARCHIVE.value, {"type": "string", "format": "binary"}, "An archive.")
+        return archive | {"required": True}
     if signature.answer is None:
         return {"description": "Done."}
     return _content("application/json", refs[signature.answer, "serialization"], "Done.")
