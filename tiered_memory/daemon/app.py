@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -82,10 +84,11 @@ def _by_verb(verbs: dict[str, Endpoint]) -> Callable[[Request], object]:
 
 
 def _openapi() -> Route:
-    body = description()
+    described = cache(description)
 
     async def openapi(_request: Request) -> Response:
-        return Response(body, 200, SAFE_HEADERS, JSON)
+        # It takes a while to make, and most who are served never ask for it.
+        return Response(await to_thread.run_sync(described), 200, SAFE_HEADERS, JSON)
 
     return Route("/openapi.json", openapi, methods=["GET"])
 
