@@ -12,6 +12,8 @@ MODULES = {
     "importance": "benchmarks.importance",
     "latency": "benchmarks.latency",
     "durability": "benchmarks.durability",
+    "daemon": "benchmarks.daemon",
+    "schema": "benchmarks.schema",
     "erasure": "benchmarks.erasure",
     "supersession": "benchmarks.supersession",
     "forgetting": "benchmarks.forgetting",

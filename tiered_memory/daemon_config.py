@@ -63,13 +63,21 @@ class DaemonSettings(BaseModel):
     max_archive_mib: int = Field(1024, ge=1, le=1 << 20)
     """Longest archive that is taken in, in MiB."""
     body_seconds: float = Field(30.0, gt=0, le=3600)
-    """Longest pause of a client within its body; after that the request ends with 408."""
+    """Longest pause of a client within its body, or within reading its answer; after that it is cut off (408)."""
+    head_seconds: float = Field(10.0, gt=0, le=3600)
+    """Longest time for a request's line and headers; after that the connection ends with 408."""
+    most_connections: int = Field(512, ge=1, le=65_536)
+    """Connections that are kept at one time; beyond it they are answered 503 and closed."""
     most_requests: int = Field(256, ge=1, le=65_536)
     """Requests in work at one time; beyond it they are answered 503."""
     requests_per_second: float = Field(500.0, gt=0, le=1e6)
     """What one credential may ask for in the long run; beyond it requests are answered 429."""
     burst: int = Field(1000, ge=1, le=10_000_000)
     """Requests that a credential may make at once after a rest."""
+    failures: int = Field(20, ge=1, le=10_000)
+    """Credentials that one address may get wrong at once; beyond it those never seen before are answered 429."""
+    failures_per_minute: float = Field(6.0, gt=0, le=10_000)
+    """How many it may get wrong in the long run."""
     drain_seconds: float = Field(5.0, gt=0, le=600)
     """How long running requests may go on after SIGTERM."""
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")

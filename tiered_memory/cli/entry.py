@@ -67,11 +67,11 @@ def output_of(options: Format) -> Output:
     return Output(as_document=options.json)
 
 
-def settings_of(store: Store) -> Settings:
+def settings_of(store: Store, **options: Any) -> Settings:
     """Return the settings: options over environment over the TOML file over defaults."""
     from tiered_memory.config import load_settings
 
-    given: dict[str, Any] = {} if store.data is None else {"data_dir": store.data}
+    given = options if store.data is None else {**options, "data_dir": store.data}
     return load_settings(store.config, **given)
 
 

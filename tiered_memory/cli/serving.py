@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from tiered_memory.cli.entry import command, output_of, settings_of
 from tiered_memory.cli.options import Store
-from tiered_memory.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from tiered_memory.config import Settings
+from tiered_memory.errors import ConfigurationError, TieredMemoryError
 
 EXTRA = "the daemon needs the extra `server`: pip install 'tiered-memory[server]' (missing: {})"
 
@@ -32,7 +29,8 @@ def serve(
 
     Without an API key it answers this machine only. SIGTERM ends it within ten seconds, nothing acknowledged lost.
     """
-    settings = _settings(settings_of(store), {"host": host, "port": port, "socket": socket})
+    given = {"host": host, "port": port, "socket": socket}
+    settings = settings_of(store, daemon={name: one for name, one in given.items() if one is not None})
     try:
         import anyio
 
@@ -48,18 +46,16 @@ def serve(
         anyio.run(
             Daemon(settings, on_listening=lambda address: _say(output, address, as_document=store.json)).run
         )
-    except* ConfigurationError as refused:
-        raise refused.exceptions[0] from None
+    except* TieredMemoryError as refused:
+        raise _first(refused) from None
     finally:
         undo()
 
 
-def _settings(settings: Settings, given: dict[str, Any]) -> Settings:
-    from tiered_memory.daemon_config import DaemonSettings
-
-    said = {name: value for name, value in given.items() if value is not None}
-    own = DaemonSettings.model_validate({**settings.daemon.model_dump(exclude_unset=True), **said})
-    return settings.model_copy(update={"daemon": own})
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    """What ends several tasks at once is told once."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _say(output: Any, address: str, *, as_document: bool) -> None:

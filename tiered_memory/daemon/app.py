@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -49,16 +51,19 @@ def create_app(serving: Serving, parts: Parts) -> Starlette:
     admission = Middleware(
         Admission, serving=serving, local=parts.local, limits=parts.limits, tokens=parts.tokens
     )
-    return Starlette(
+    app = Starlette(
         routes=[*_api(shared), *health_routes(serving, parts.exposition), _openapi(), *_mounted(parts)],
         middleware=[
             *parts.outermost,
             Middleware(RawPath),
-            Middleware(Bounds, settings=serving.settings),
+            Middleware(Bounds, serving=serving),
             admission,
         ],
         exception_handlers={HTTPException: _http_error, Exception: _unforeseen},
     )
+    # A redirect would name whatever host the request named.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _api(shared: Shared) -> list[BaseRoute]:
@@ -79,10 +84,11 @@ def _by_verb(verbs: dict[str, Endpoint]) -> Callable[[Request], object]:
 
 
 def _openapi() -> Route:
-    body = description()
+    described = cache(description)
 
     async def openapi(_request: Request) -> Response:
-        return Response(body, 200, SAFE_HEADERS, JSON)
+        # It takes a while to make, and most who are served never ask for it.
+        return Response(await to_thread.run_sync(described), 200, SAFE_HEADERS, JSON)
 
     return Route("/openapi.json", openapi, methods=["GET"])
 

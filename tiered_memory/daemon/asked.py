@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from tiered_memory.caller import AGENT, Caller
 from tiered_memory.errors import InvalidInputError
+from tiered_memory.intake import check_caller
 from tiered_memory.memory import TieredMemory
 from tiered_memory.principals import Principal
 from tiered_memory.wire.operation import Operation, Root
@@ -63,15 +64,21 @@ def asked_of(operation: Operation, request: Request) -> Asked:
     as_user = request.query_params.get(AS_USER, principal.user) if operation.root is Root.SHARED else None
     person = as_user if operation.root is Root.SHARED else path.get("user")
     principal.check(operation.grant, tenant=path.get("tenant"), user=person)
-    caller = principal.caller(
+    said = principal.caller(
         _header(request, ROLE) or AGENT, _header(request, ACTOR), _header(request, CONTEXT)
     )
+    caller = check_caller(said)
     return Asked(operation, principal, caller, path, as_user)
 
 
 def _header(request: Request, name: str) -> str:
     """Headers are ASCII on the wire; other text is percent-encoded UTF-8 (RFC 8187 section 3.2.1 does the same)."""
+    given = request.headers.get(name)
+    if given is None:
+        return ""
+    if not given or not given.isascii():
+        raise InvalidInputError(f"the header {name} is empty, or is not percent-encoded UTF-8")
     try:
-        return unquote(request.headers.get(name, ""), errors="strict")
+        return unquote(given, errors="strict")
     except UnicodeDecodeError:
         raise InvalidInputError(f"the header {name} is not percent-encoded UTF-8") from None

@@ -45,11 +45,18 @@ class Endpoint:
     def __init__(self, operation: Operation, shared: Shared, handler: Handler | None = None) -> None:
         self.operation = operation
         self.shared = shared
-        self.signature: Signature = signature_of(operation, method_of(operation))
         self._handler = handler or _call
         self._remembers = operation.effect is Effect.ACTS and operation.takes is Carries.JSON
+
+    @property
+    def signature(self) -> Signature:
+        """What the operation takes and gives; made when somebody asks first, for most owners' doors see a call or two."""
+        return signature_of(self.operation, method_of(self.operation))
+
+    @property
+    def _own_id(self) -> bool:
         body = self.signature.body
-        self._own_id = body is not None and "operation_id" in body.model_fields
+        return body is not None and "operation_id" in body.model_fields
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request; our errors become problems."""

@@ -51,6 +51,11 @@ class Bucket:
         self._tokens = max(0.0, self._tokens - cost)
         return Allowed(self._tokens)
 
+    def wait(self, now: float, n: float = 1) -> float:
+        """Return in how many seconds (>= 0) `n` (> 0) tokens are there; nothing is taken."""
+        self._fill(now)
+        return max(0.0, (min(n, self._capacity) - TOLERANCE - self._tokens) / self._per_second)
+
     def _fill(self, now: float) -> None:
         """A moment before the last one adds nothing, and takes nothing away."""
         if self._at is None or now > self._at:
@@ -85,6 +90,11 @@ class Buckets:
         if len(self._held) > self._most:
             self._held.popitem(last=False)
         return bucket.take(now, n)
+
+    def wait(self, holder: Hashable, now: float, n: float = 1) -> float:
+        """Return in how many seconds (>= 0) the holder may take `n` (> 0) tokens; nothing is taken."""
+        bucket = self._held.get(holder)
+        return 0.0 if bucket is None else bucket.wait(now, n)
 
 
 def _check(capacity: float, per_second: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,9 @@ import uvicorn
 from anyio.abc import TaskGroup
 from starlette.types import ASGIApp
 
+from tiered_memory.daemon.protocol import MOST_HEAD, Refused, protocol_for
 from tiered_memory.daemon_config import DaemonSettings
+from tiered_memory.errors import ConfigurationError
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 30
@@ -27,10 +30,17 @@ class Server(uvicorn.Server):
         yield
 
 
-def server(app: ASGIApp, settings: DaemonSettings) -> Server:
-    """Return a server for an application, not yet listening."""
+def server(app: ASGIApp, settings: DaemonSettings, *, refused: Refused = lambda _status: None) -> Server:
+    """Return a server for an application, not yet listening; `refused` hears what does not get as far as that.
+
+    Raises:
+        ConfigurationError: the certificate or its key cannot be used.
+    """
     config = uvicorn.Config(
         app,
+        http=protocol_for(settings, refused),
+        ws="none",
+        h11_max_incomplete_event_size=MOST_HEAD,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -42,6 +52,12 @@ def server(app: ASGIApp, settings: DaemonSettings) -> Server:
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"`daemon.tls_certificate` and `daemon.tls_key` cannot be used: {error.strerror or 'not a PEM pair'}"
+        ) from None
     return Server(config)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiered_memory.clock import stopwatch
@@ -12,20 +14,33 @@ REASONS = {
     403: "forbidden",
     408: "timeout",
     413: "body_too_large",
+    414: "body_too_large",
+    431: "body_too_large",
     429: "rate_limited",
     503: "overloaded",
 }
+HEALTH = "health"
 PREFIXES = (
     ("/ui", "ui"),
     ("/mcp", "mcp"),
-    ("/livez", "health"),
-    ("/readyz", "health"),
-    ("/startupz", "health"),
+    ("/livez", HEALTH),
+    ("/readyz", HEALTH),
+    ("/startupz", HEALTH),
 )
 GROUPS = {"memories": "memories", "quarantine": "memories", "shared": "memories", "store": "operate"}
 RIGHTS = frozenset({"consents", "decisions", "objections", "person", "requests", "restrictions", "retention"})
 NOT_SENT = 499
 """The status of a request whose answer was not begun, because its client left."""
+
+
+def refused_early(observer: Observer) -> Callable[[int], None]:
+    """Return what counts requests that were refused before there was one to measure."""
+
+    def refused(status: int) -> None:
+        if status in REASONS:
+            observer.observe(HttpRejected(REASONS[status]))
+
+    return refused
 
 
 class Measuring:
@@ -62,9 +77,10 @@ class Measuring:
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         operation = scope.get("state", {}).get("operation")
-        self._observer.observe(HttpDone(group_of(scope["path"], operation), status, seconds))
-        # What an operation answered was not turned away before it.
-        if operation is None and status in REASONS:
+        group = group_of(scope["path"], operation)
+        self._observer.observe(HttpDone(group, status, seconds))
+        # What an operation answered was not turned away before it, and a probe's 503 is its answer.
+        if operation is None and status in REASONS and group != HEALTH:
             self._observer.observe(HttpRejected(REASONS[status]))
 
 

@@ -15,6 +15,7 @@ from tiered_memory.config import Settings
 from tiered_memory.daemon.app import create_app
 from tiered_memory.daemon.assembly import parts_of
 from tiered_memory.daemon.listening import Server, server
+from tiered_memory.daemon.measuring import refused_early
 from tiered_memory.daemon.notify import notify
 from tiered_memory.daemon.serving import Phase, Serving
 from tiered_memory.daemon.sockets import listening_socket
@@ -39,22 +40,27 @@ class Daemon:
     on_listening: Callable[[str], None] = lambda _address: None
     stopping: anyio.Event = field(default_factory=anyio.Event)
     _served: anyio.Event = field(default_factory=anyio.Event)
+    _opened: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
         """Serve until a SIGTERM or SIGINT; raises ConfigurationError and its kinds when it cannot begin."""
         own = self.settings.daemon
         prometheus, serving, traces = PrometheusObserver(), Serving(own), configure_traces()
         observer = prometheus if traces is None else FanOut(prometheus, traces.observer)
-        listener = server(create_app(serving, parts_of(serving, prometheus, traces)), own)
+        app = create_app(serving, parts_of(serving, prometheus, traces))
+        listener = server(app, own, refused=refused_early(prometheus))
         sock = listening_socket(own)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._listen, listener, sock)
             try:
                 self.on_listening(_address(sock, tls=own.tls_certificate is not None))
-                async with TieredMemory.open(self.settings, observer=observer) as memory:
-                    await self._serve(serving, memory)
-                    await self._drain(serving, listener)
+                with anyio.CancelScope() as opening:
+                    tasks.start_soon(self._give_up, opening)
+                    async with TieredMemory.open(self.settings, observer=observer) as memory:
+                        self._opened.set()
+                        await self._serve(serving, memory)
+                        await self._drain(serving, listener)
             finally:
                 listener.should_exit = True
                 tasks.cancel_scope.cancel()
@@ -67,6 +73,8 @@ class Daemon:
     async def _serve(self, serving: Serving, memory: TieredMemory) -> None:
         if serving.settings.public and serving.settings.tokens is None and not memory.api_keys.any_in_force():
             raise ConfigurationError(NO_KEYS)
+        if self.stopping.is_set():
+            return
         serving.memory, serving.phase = memory, Phase.READY
         notify("READY=1")
         logger.info("ready")
@@ -74,8 +82,7 @@ class Daemon:
 
     async def _drain(self, serving: Serving, listener: Server) -> None:
         """Take no more, let what runs end; the memory closes after it, so that what was acknowledged is kept."""
-        serving.phase = Phase.DRAINING
-        serving.ending.set()
+        serving.drain()
         notify("STOPPING=1")
         logger.info("draining")
         listener.should_exit = True
@@ -89,6 +96,12 @@ class Daemon:
         finally:
             self._served.set()
             self.stopping.set()
+
+    async def _give_up(self, opening: anyio.CancelScope) -> None:
+        """A journal of hours need not be read to its end by who is told to stop: the next one reads it again."""
+        await self.stopping.wait()
+        if not self._opened.is_set():
+            opening.cancel()
 
     async def _watch_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

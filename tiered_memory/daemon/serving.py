@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -31,6 +33,26 @@ class Serving:
     clock: Clock = field(default_factory=SystemClock)
     ending: anyio.Event = field(default_factory=anyio.Event)
     """Set when the daemon begins to drain: what would go on for ever ends then."""
+    hurried: set[Callable[[], None]] = field(default_factory=set)
+    """What cuts short requests that could outlast the drain: streams without an end, bodies still on their way."""
+
+    def drain(self) -> None:
+        """From now on nothing is ready, and nothing waits for a client."""
+        self.phase = Phase.DRAINING
+        self.ending.set()
+        for hurry in list(self.hurried):
+            hurry()
+
+    @contextmanager
+    def hurrying(self, hurry: Callable[[], None]) -> Iterator[None]:
+        """Have `hurry` called when the daemon ends, while the body runs; at once when it is ending already."""
+        self.hurried.add(hurry)
+        if self.phase is Phase.DRAINING:
+            hurry()
+        try:
+            yield
+        finally:
+            self.hurried.discard(hurry)
 
     def opened(self) -> TieredMemory:
         """Return the memory; raises ClosedError before it is open and after it is closed."""

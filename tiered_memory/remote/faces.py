@@ -71,14 +71,17 @@ def _method(operation: Operation, method: Callable[..., Any]) -> Callable[..., A
 
     if operation.name in SPECIAL:
         return SPECIAL[operation.name](operation, method)
-    signature, shape = signature_of(operation, method), inspect.signature(method)
 
     async def remote(self: Any, *positional: Any, **named: Any) -> Any:
-        given = arguments(shape, positional, named)
-        return await ask(self._link, operation, signature, given)
+        # Read at the first call and kept: a command asks for one method or two, not for all of them.
+        signature, shape = signature_of(operation, method), shape_of(method)
+        return await ask(self._link, operation, signature, arguments(shape, positional, named))
 
     remote.__doc__, remote.__name__ = method.__doc__, method.__name__
     return remote
+
+
+shape_of = cache(inspect.signature)
 
 
 def arguments(shape: inspect.Signature, positional: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:

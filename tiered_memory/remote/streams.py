@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import anyio
 from tiered_memory.archive import Archive
 from tiered_memory.errors import CorruptionError, InvalidInputError, StorageError
 from tiered_memory.forget_model import MemoryEvent
-from tiered_memory.remote.faces import Link, arguments
+from tiered_memory.remote.faces import Link, arguments, shape_of
 from tiered_memory.remote.transport import Sent
 from tiered_memory.wire.codec import Call, answered, believed, call
 from tiered_memory.wire.operation import Operation
@@ -26,9 +25,8 @@ Maker = Callable[[Operation, Callable[..., Any]], Callable[..., Any]]
 
 
 def _export(operation: Operation, method: Callable[..., Any]) -> Callable[..., Any]:
-    signature, shape = signature_of(operation, method), inspect.signature(method)
-
     async def export(self: Any, *positional: Any, **named: Any) -> Archive:
+        signature, shape = signature_of(operation, method), shape_of(method)
         given = arguments(shape, positional, named)
         target, link = given.pop("path", None), self._link
         made = call(operation, signature, link.named, given)
@@ -73,9 +71,8 @@ async def _written(path: Path, pieces: AsyncIterator[bytes], size: int) -> None:
 
 
 def _import(operation: Operation, method: Callable[..., Any]) -> Callable[..., Any]:
-    signature, shape = signature_of(operation, method), inspect.signature(method)
-
     async def import_archive(self: Any, *positional: Any, **named: Any) -> Any:
+        signature, shape = signature_of(operation, method), shape_of(method)
         given = arguments(shape, positional, named)
         path, link = Path(given.pop("path")), self._link
         if not await anyio.Path(path).is_file():
@@ -136,9 +133,8 @@ class RemoteEvents:
 
 
 def _events(operation: Operation, method: Callable[..., Any]) -> Callable[..., Any]:
-    signature, shape = signature_of(operation, method), inspect.signature(method)
-
     def events(self: Any, *positional: Any, **named: Any) -> RemoteEvents:
+        signature, shape = signature_of(operation, method), shape_of(method)
         made = call(operation, signature, self._link.named, arguments(shape, positional, named))
         return RemoteEvents(_listened(self._link, operation, made))
 

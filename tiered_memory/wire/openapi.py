@@ -215,9 +215,11 @@ def _header(name: str, pattern: str, about: str) -> Schema:
 
 def _body(one: Operation, signature: Signature, refs: Refs) -> Schema | None:
     if one.takes is Carries.LINES:
-        return _content(one.takes.value, {"type": "string"}, f"One {Interaction.__name__} a line, as JSON.")
+        lines = _content(one.takes.value, {"type": "string"}, f"One {Interaction.__name__} a line, as JSON.")
+        return lines | {"required": True}
     if one.takes is Carries.ARCHIVE:
-        return _content(Carries.ARCHIVE.value, {"type": "string", "format": "binary"}, "An archive.")
+        archive = _content(Carries.ARCHIVE.value, {"type": "string", "format": "binary"}, "An archive.")
+        return archive | {"required": True}
     if signature.body is None:
         return None
     required = any(field.is_required() for field in signature.body.model_fields.values())
@@ -253,7 +255,8 @@ def _success(one: Operation, signature: Signature, refs: Refs) -> Schema:
         told = f"One {what.__name__ if what else 'MemoryEvent'} a line, as JSON."
         return _content(one.gives.value, {"type": "string"}, told)
     if one.gives is Carries.ARCHIVE:
-        return _content(Carries.ARCHIVE.value, {"type": "string", "format": "binary"}, "An archive.")
+        archive = _content(Carries.ARCHIVE.value, {"type": "string", "format": "binary"}, "An archive.")
+        return archive | {"required": True}
     if signature.answer is None:
         return {"description": "Done."}
     return _content("application/json", refs[signature.answer, "serialization"], "Done.")
