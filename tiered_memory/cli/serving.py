@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ from tiered_memory.errors import ConfigurationError
 if TYPE_CHECKING:
     from tiered_memory.config import Settings
 
+NO_BROWSER = "the demo is looked at in a browser: it needs a port, not a socket"
 EXTRA = "the daemon needs the extra `server`: pip install 'tiered-memory[server]' (missing: {})"
 
 
@@ -23,16 +26,77 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
+    context: typer.Context,
     store: Store,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default="8765")] = None,
     socket: Annotated[Path | None, typer.Option(help="Listen on this unix socket instead.")] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Serve some people's lived months, in a temporary directory.")
+    ] = False,
 ) -> None:
     """Serve the memory over HTTP until SIGTERM: API, MCP, inspector, metrics.
 
     Without an API key it answers this machine only. SIGTERM ends it within ten seconds, nothing acknowledged lost.
     """
-    settings = _settings(settings_of(store), {"host": host, "port": port, "socket": socket})
+    given = {"host": host, "port": port, "socket": socket}
+    if demo:
+        _demo(store if _is_typed(context, "data") else replace(store, data=None), given)
+        return
+    settings, output = _settings(settings_of(store), given), output_of(store)
+
+    def say(address: str) -> None:
+        if store.json:
+            output.show({"listening": address})
+        else:
+            output.note(f"listening on {address}")
+
+    _run(settings, say, as_document=store.json)
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    """A demo is no reason to write into the store that the environment names."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _demo(store: Store, given: dict[str, Any]) -> None:
+    """Fill a store, serve it, and with a temporary directory leave nothing."""
+    from tiered_memory.cli.demo import exhibit
+    from tiered_memory.cli.demo.cast import PEOPLE
+
+    output, addresses = output_of(store), list[str]()
+    with exhibit.ground(store.data) as directory:
+        settings = _quiet(_settings(settings_of(replace(store, data=directory)), given))
+        if settings.daemon.socket is not None:
+            raise ConfigurationError(NO_BROWSER)
+        found = exhibit.seeded(settings, output)
+
+        def say(address: str) -> None:
+            addresses.append(address)
+            if store.json:
+                output.show(exhibit.document(address, found))
+                return
+            for line in exhibit.lines(address, found, temporary=store.data is None):
+                output.note(line, "")
+
+        _run(
+            settings,
+            say,
+            as_document=store.json,
+            people=PEOPLE,
+            around=lambda one: exhibit.show(one, addresses),
+        )
+
+
+def _run(
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    as_document: bool,
+    people: Any = (),
+    around: Callable[[Any], Awaitable[None]] | None = None,
+) -> None:
     try:
         import anyio
 
@@ -41,17 +105,20 @@ def serve(
         from tiered_memory.traces import TraceIds
     except ModuleNotFoundError as missing:
         raise ConfigurationError(EXTRA.format(missing.name)) from None
-    own, output = settings.daemon, output_of(store)
-    as_json = True if store.json or own.log_format == "json" else None if own.log_format == "auto" else False
+    own = settings.daemon
+    as_json = True if as_document or own.log_format == "json" else None if own.log_format == "auto" else False
     undo = configure(json=as_json, level=own.log_level, filters=[TraceIds()])
+    daemon = Daemon(settings, on_listening=say, people=people)
     try:
-        anyio.run(
-            Daemon(settings, on_listening=lambda address: _say(output, address, as_document=store.json)).run
-        )
+        anyio.run(daemon.run if around is None else lambda: around(daemon))
     except* ConfigurationError as refused:
-        raise refused.exceptions[0] from None
+        raise _first(refused) from None
     finally:
         undo()
+
+
+def _first(found: BaseException) -> BaseException:
+    return _first(found.exceptions[0]) if isinstance(found, BaseExceptionGroup) else found
 
 
 def _settings(settings: Settings, given: dict[str, Any]) -> Settings:
@@ -62,8 +129,8 @@ def _settings(settings: Settings, given: dict[str, Any]) -> Settings:
     return settings.model_copy(update={"daemon": own})
 
 
-def _say(output: Any, address: str, *, as_document: bool) -> None:
-    if as_document:
-        output.show({"listening": address})
-    else:
-        output.note(f"listening on {address}")
+def _quiet(settings: Settings) -> Settings:
+    """Unless asked for, no line for each call of the demo's agent."""
+    if "log_level" in settings.daemon.model_fields_set:
+        return settings
+    return _settings(settings, {"log_level": "warning"})

@@ -11,6 +11,7 @@ from tiered_memory.clock import Clock, SystemClock
 from tiered_memory.daemon_config import DaemonSettings
 from tiered_memory.errors import ClosedError
 from tiered_memory.memory import TieredMemory
+from tiered_memory.model import Subject
 
 
 class Phase(StrEnum):
@@ -31,6 +32,9 @@ class Serving:
     clock: Clock = field(default_factory=SystemClock)
     ending: anyio.Event = field(default_factory=anyio.Event)
     """Set when the daemon begins to drain: what would go on for ever ends then."""
+
+    people: tuple[Subject, ...] = ()
+    """Who is offered on the inspector's page of people."""
 
     def opened(self) -> TieredMemory:
         """Return the memory; raises ClosedError before it is open and after it is closed."""
