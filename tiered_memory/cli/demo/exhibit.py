@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from tiered_memory.cli.demo.cast import PEOPLE, VIKTOR
-from tiered_memory.cli.demo.seeding import Held, Seeded, seed
+from tiered_memory.cli.demo.cast import MAYA, PEOPLE, TODAY, VIKTOR
+from tiered_memory.cli.demo.seeding import AGENT, Held, Seeded, seed
 from tiered_memory.cli.demo.stage import collected_warnings
 from tiered_memory.cli.output import Output
 from tiered_memory.clock import SystemClock
@@ -90,7 +90,7 @@ def lines(address: str, found: Seeded, *, temporary: bool) -> list[str]:
         *(f"  {held.person.user:<7} {_told(held)}: {SEEN[held.person.user]}" for held in found.people),
         f"  {VIKTOR.user:<7} was erased; the ledger has it (Audit), certificate {found.certificate}",
         f"{found.days} days, {found.said} things said, {found.faded} of them faded.",
-        f"An agent asks something every second, so that the charts move. {ending}",
+        f"Maya has just said something, and an agent asks something every second: the charts move. {ending}",
     ]
 
 
@@ -118,10 +118,15 @@ async def show(daemon: Daemon, addresses: list[str]) -> None:
 
 
 async def _ask(daemon: Daemon, addresses: list[str]) -> None:
-    """Ask as an agent would, without anything counting as used; a call that fails is no reason to stop."""
+    """Say what is new today, then ask as an agent would, without anything counting as used; errors end nothing."""
     clock = SystemClock()
     await daemon.ready.wait()
     async with TieredMemory.open(addresses[0]) as memory:
+        with suppress(TieredMemoryError):
+            for content in TODAY:
+                await memory.user(MAYA.user, MAYA.tenant).add(
+                    content, session="today", agent=AGENT, author="Maya"
+                )
         for person, question in zip(cycle(PEOPLE), cycle(ASKED), strict=False):
             user = memory.user(person.user, person.tenant)
             with suppress(TieredMemoryError):
