@@ -12,11 +12,13 @@ from tiered_memory.cli import (
     api_keys,
     archives,
     certificates,
+    configuring,
     consents,
     correcting,
     dashboards,
     foreseeing,
     guarding,
+    healthy,
     holding,
     jobs,
     keys,
@@ -73,6 +75,8 @@ def build() -> typer.Typer:
         serving,
         mcp,
         policies,
+        configuring,
+        healthy,
         dashboards,
     ):
         part.register(app)

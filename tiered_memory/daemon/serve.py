@@ -22,6 +22,7 @@ from tiered_memory.daemon.sockets import listening_socket
 from tiered_memory.errors import ConfigurationError
 from tiered_memory.memory import TieredMemory
 from tiered_memory.metrics import FanOut
+from tiered_memory.model import Subject
 from tiered_memory.prometheus_observer import PrometheusObserver
 from tiered_memory.traces import configure_traces
 
@@ -34,10 +35,15 @@ NO_KEYS = (
 
 @dataclass(slots=True)
 class Daemon:
-    """One run of the daemon; `on_listening` hears of the address before the memory is open."""
+    """One run of the daemon; `on_listening` hears of the address before the memory is open.
+
+    `people` are offered on the inspector's page of people, to whoever may read their memories.
+    """
 
     settings: Settings
     on_listening: Callable[[str], None] = lambda _address: None
+    people: tuple[Subject, ...] = ()
+    ready: anyio.Event = field(default_factory=anyio.Event)
     stopping: anyio.Event = field(default_factory=anyio.Event)
     _served: anyio.Event = field(default_factory=anyio.Event)
     _opened: anyio.Event = field(default_factory=anyio.Event)
@@ -45,7 +51,11 @@ class Daemon:
     async def run(self) -> None:
         """Serve until a SIGTERM or SIGINT; raises ConfigurationError and its kinds when it cannot begin."""
         own = self.settings.daemon
-        prometheus, serving, traces = PrometheusObserver(), Serving(own), configure_traces()
+        prometheus, serving, traces = (
+            PrometheusObserver(),
+            Serving(own, people=self.people),
+            configure_traces(),
+        )
         observer = prometheus if traces is None else FanOut(prometheus, traces.observer)
         app = create_app(serving, parts_of(serving, prometheus, traces))
         listener = server(app, own, refused=refused_early(prometheus))
@@ -77,6 +87,7 @@ class Daemon:
             return
         serving.memory, serving.phase = memory, Phase.READY
         notify("READY=1")
+        self.ready.set()
         logger.info("ready")
         await self.stopping.wait()
 

@@ -13,6 +13,7 @@ from tiered_memory.clock import Clock, SystemClock
 from tiered_memory.daemon_config import DaemonSettings
 from tiered_memory.errors import ClosedError
 from tiered_memory.memory import TieredMemory
+from tiered_memory.model import Subject
 
 
 class Phase(StrEnum):
@@ -53,6 +54,9 @@ class Serving:
             yield
         finally:
             self.hurried.discard(hurry)
+
+    people: tuple[Subject, ...] = ()
+    """Who is offered on the inspector's page of people."""
 
     def opened(self) -> TieredMemory:
         """Return the memory; raises ClosedError before it is open and after it is closed."""

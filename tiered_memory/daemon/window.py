@@ -30,6 +30,7 @@ def window(serving: Serving, observer: PrometheusObserver) -> ASGIApp:
         verify=verify,
         recheck=recheck,
         samples=samples,
+        people=lambda: serving.people,
         hosts=serving.settings.allowed_hosts,
         clock=serving.clock,
     )

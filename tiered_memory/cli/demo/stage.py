@@ -108,7 +108,7 @@ async def staged(ground: Ground, conversation: Conversation, watch: Watch) -> As
         clock = ManualClock(conversation.times[0] - BEFORE_THE_FIRST_WORD)
         observer, embedder = RecordingObserver(FACTS_KEPT), StaticEmbedder()
         memory = TieredMemory.open(where.settings, clock=clock, observer=observer, embedder=embedder)
-        with _collected_warnings() as messages:
+        with collected_warnings() as messages:
             async with memory:
                 yield Stage(
                     where=where,
@@ -156,7 +156,7 @@ async def _hot(settings: Settings) -> AsyncIterator[tuple[str, str]]:
 
 
 @contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
+def collected_warnings() -> Iterator[list[str]]:
     """Collect what the runtime warns of, in place of showing it: the opening tells it."""
     messages: list[str] = []
     logger = logging.getLogger("tiered_memory")
