@@ -154,6 +154,7 @@ async def running(scene: Scene) -> None:
     await memory.reports.compliance("gdpr")
     await memory.ledger.checkpoint()
     await memory.ledger.entries()
+    await memory.ledger.verification_key()
     await memory.ledger.verify()
     await memory.ledger.export(folder / "ledger")
     await memory.backup(folder / "backup.tar")
@@ -181,10 +182,20 @@ async def keys(scene: Scene) -> None:
     await memory.health()
 
 
+async def jobs(scene: Scene) -> None:
+    memory, words = scene.memory, scene.words
+    assert len(await memory.jobs.list()) > 1
+    await memory.jobs.run("forget")
+    await memory.jobs.pause("forget")
+    await memory.jobs.resume("forget")
+    await memory.jobs.get("forget")
+    await scene.refused(memory.jobs.run(words["no such job"]))
+
+
 async def closing(scene: Scene) -> None:
     words = scene.words
     await scene.memory.close()
     await scene.refused(scene.user("anna").search(words["too late"]))
 
 
-EVERY_ACT = (*ACTS[:-1], everyday, fading, sharing, running, keys, *ACTS[-1:], closing)
+EVERY_ACT = (*ACTS[:-1], everyday, fading, sharing, running, keys, jobs, *ACTS[-1:], closing)
