@@ -15,4 +15,6 @@ pin() {
 
 pin core pyproject.toml --extra embedded-redis --group build
 pin test --constraint requirements/core.txt pyproject.toml --extra server --extra client --extra otel --group test
+pin server --constraint requirements/core.txt --constraint requirements/test.txt pyproject.toml \
+    --extra server --extra client --extra otel
 pin check --constraint requirements/core.txt --constraint requirements/test.txt --group check

@@ -231,26 +231,12 @@ async def test_the_command_serves_its_people_and_leaves_nothing(
     process, out = served
     await until(lambda: process.poll() is not None or out.read_bytes().endswith(b"}\n"), 120)
     told: dict[str, Any] = json.loads(out.read_text())
-    async with httpx2.AsyncClient(base_url=told["listening"], timeout=60) as client:
-        await _ready(client)
-        page = (await client.get("/ui/people")).text
+    with httpx2.Client(base_url=told["listening"], timeout=60) as client:
+        await until(lambda: '"ready"' in client.get("/readyz").text, 60)
+        page = client.get("/ui/people").text
         assert {one.user for one in PEOPLE} <= set(re.findall(r"[a-z]+", page))
-        await _asked(client)
+        # The demo's agent asks by itself.
+        await until(lambda: 'op="context"' in client.get("/metrics").text, 60)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     assert list((tmp_path / "tmp").iterdir()) == []
-
-
-async def _ready(client: httpx2.AsyncClient) -> None:
-    await _holds(client, "/readyz", '"ready"')
-
-
-async def _asked(client: httpx2.AsyncClient) -> None:
-    """The demo's agent asks by itself."""
-    await _holds(client, "/metrics", 'op="search"')
-
-
-async def _holds(client: httpx2.AsyncClient, path: str, text: str) -> None:
-    with anyio.fail_after(60):
-        while text not in (await client.get(path)).text:  # noqa: ASYNC110 - a process tells by its answers only
-            await anyio.sleep(0.05)

@@ -68,7 +68,7 @@ def test_one_version_everywhere() -> None:
     assert f"## {tiered_memory.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["core", "test", "check"])
+@pytest.mark.parametrize("name", ["core", "server", "test", "check"])
 def test_every_requirement_is_pinned_with_hashes(name: str) -> None:
     lines = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     pins = [number for number, line in enumerate(lines) if not line.startswith("    --hash=sha256:")]

@@ -6,7 +6,10 @@ import contextlib
 import os
 import socket
 
+from tiered_memory.clock import Clock
+
 VARIABLE = "NOTIFY_SOCKET"
+WATCHDOG, WATCHDOG_PID = "WATCHDOG_USEC", "WATCHDOG_PID"
 ABSTRACT = "@"
 
 
@@ -21,3 +24,19 @@ def notify(state: str) -> bool:
         manager.sendto(state.encode(), address)
         return True
     return False
+
+
+def watchdog_seconds() -> float | None:
+    """Return how long the service manager waits for a sign of life before it restarts us; None when it does not."""
+    given, meant = os.environ.get(WATCHDOG, ""), os.environ.get(WATCHDOG_PID, "")
+    if not given.isdecimal() or int(given) == 0 or meant not in {"", str(os.getpid())}:
+        return None
+    return int(given) / 1e6
+
+
+async def keep_alive(clock: Clock) -> None:
+    """Give a sign of life twice in the time the service manager waits, as long as the loop turns."""
+    seconds = watchdog_seconds()
+    while seconds is not None:
+        notify("WATCHDOG=1")
+        await clock.sleep(seconds / 2)

@@ -16,7 +16,7 @@ from tiered_memory.daemon.app import create_app
 from tiered_memory.daemon.assembly import parts_of
 from tiered_memory.daemon.listening import Server, server
 from tiered_memory.daemon.measuring import refused_early
-from tiered_memory.daemon.notify import notify
+from tiered_memory.daemon.notify import keep_alive, notify
 from tiered_memory.daemon.serving import Phase, Serving
 from tiered_memory.daemon.sockets import listening_socket
 from tiered_memory.errors import ConfigurationError
@@ -62,6 +62,7 @@ class Daemon:
         sock = listening_socket(own)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_signals)
+            tasks.start_soon(keep_alive, serving.clock)
             tasks.start_soon(self._listen, listener, sock)
             try:
                 self.on_listening(_address(sock, tls=own.tls_certificate is not None))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PREFIX = "tiered-memory-demo-"
 TAKEN = "a demo plays in a new or empty directory; this one holds something"
 WAIT_SECONDS = 1.0
+BUDGET = 400
 ASKED = (
     "Which version of PostgreSQL does the primary run?",
     "Which food must never be served?",
@@ -131,5 +132,5 @@ async def _ask(daemon: Daemon, addresses: list[str]) -> None:
             user = memory.user(person.user, person.tenant)
             with suppress(TieredMemoryError):
                 await user.search(question)
-                await user.list(limit=20)
+                await user.preview(question, token_budget=BUDGET)
             await clock.sleep(WAIT_SECONDS)
