@@ -22,7 +22,7 @@ from support import (
 )
 
 from tiered_memory import TieredMemory, User
-from tiered_memory.errors import ConsentRequiredError, NotFoundError, SubjectErasedError
+from tiered_memory.errors import ConsentRequiredError, HotTierError, NotFoundError, SubjectErasedError
 from tiered_memory.model import Durability
 from tiered_memory.testing import ManualClock
 
@@ -48,7 +48,8 @@ class _Crowd:
                 await asyncio.sleep(0)
             try:
                 await work()
-            except (SubjectErasedError, NotFoundError, ConsentRequiredError):
+            except (SubjectErasedError, NotFoundError, ConsentRequiredError, HotTierError):
+                # On a busy machine Redis may be left alone for a moment: a deletion then says so.
                 continue
 
     async def add(self) -> None:
