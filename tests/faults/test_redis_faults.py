@@ -190,14 +190,16 @@ async def test_a_removal_that_must_not_wait_is_tried_all_the_same(tier: RedisTie
 @pytest.mark.parametrize("answers", [1, 2])
 async def test_an_answer_that_took_too_long_is_none(clock: ManualClock, answers: int) -> None:
     """One that took half the patience counts by half, one that took all of it is enough by itself."""
-    limits = RedisLimits(patience_seconds=0.3 * answers, slow_seconds=0.01)
+    limits = RedisLimits(
+        patience_seconds=0.3 * answers, slow_seconds=0.05, socket_seconds=5.0, call_seconds=5.0
+    )
 
     writers = []
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
         while said := await reader.read(65536):
-            await SystemClock().sleep(0.35 if b"HGET" in said else 0.0)
+            await SystemClock().sleep(0.32 if b"HGET" in said else 0.0)
             writer.write(b"$-1\r\n" * said.count(b"*"))
 
     directory = Path(tempfile.mkdtemp(prefix="tm-test-"))
