@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +15,13 @@ from tiered_memory.errors import InvalidInputError
 from tiered_memory.intake import check_caller
 from tiered_memory.memory import TieredMemory
 from tiered_memory.principals import Principal
+from tiered_memory.wire.headers import WORD
 from tiered_memory.wire.operation import Operation, Root
 from tiered_memory.wire.segments import from_segment
 
 ROLE, ACTOR, CONTEXT = "tiered-memory-role", "tiered-memory-actor", "tiered-memory-context"
 AS_USER = "as_user"
+_WORD = re.compile(WORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,8 @@ def _header(request: Request, name: str) -> str:
     given = request.headers.get(name)
     if given is None:
         return ""
-    if not given or not given.isascii():
-        raise InvalidInputError(f"the header {name} is empty, or is not percent-encoded UTF-8")
+    if not _WORD.fullmatch(given):
+        raise InvalidInputError(f"the header {name} is not percent-encoded text")
     try:
         return unquote(given, errors="strict")
     except UnicodeDecodeError:

@@ -16,6 +16,7 @@ from tiered_memory.intake import ID_CHARACTERS
 from tiered_memory.model import Interaction, Memory, Receipt
 from tiered_memory.wire.bounds import NO_CONTROL
 from tiered_memory.wire.faces import method_of
+from tiered_memory.wire.headers import KEY, WORD
 from tiered_memory.wire.operation import Carries, Effect, Operation, Root
 from tiered_memory.wire.problems import MEDIA_TYPE
 from tiered_memory.wire.segments import MARK
@@ -64,12 +65,11 @@ OF_STATUS = {
     "503": ("Retry-After",),
 }
 UNMARKED = f"^(?!{MARK}){NO_CONTROL[1:]}"
-PLAIN_WORD, CATEGORY = "^[A-Za-z0-9._-]{1,200}$", "^[A-Za-z_-]{1,40}$"
 ENTITY_TAG = '^(\\*|"[0-9]{1,9}")$'
 HEADERS: dict[str, tuple[str, str]] = {
-    "Tiered-Memory-Role": (PLAIN_WORD, "The role of the access table in which the call is made (`agent`)."),
-    "Tiered-Memory-Actor": (PLAIN_WORD, "Who calls, opaque; other text is percent-encoded UTF-8."),
-    "Tiered-Memory-Context": (CATEGORY, "In which connection, a category; a space is `%20`."),
+    "Tiered-Memory-Role": (WORD, "The role of the access table in which the call is made (`agent`)."),
+    "Tiered-Memory-Actor": (WORD, "Who calls, opaque; other text is percent-encoded UTF-8."),
+    "Tiered-Memory-Context": (WORD, "In which connection, a category; a space is `%20`."),
 }
 """Headers that say who calls: the pattern of those that need no encoding, and what they mean."""
 STATUSES = {
@@ -161,9 +161,7 @@ def _parameters(one: Operation, signature: Signature) -> list[Schema]:
         found.append(_parameter("query", "as_user", segment, required=False))
     found += [_header(name, pattern, about) for name, (pattern, about) in HEADERS.items()]
     if one.effect is Effect.ACTS:
-        found.append(
-            _header("Idempotency-Key", PLAIN_WORD, "Repeats of a request with the same key act once.")
-        )
+        found.append(_header("Idempotency-Key", KEY, "Repeats of a request with the same key act once."))
     if any(given.name == "memory_id" for given in signature.path):
         found.append(_header("If-Match", ENTITY_TAG, "Act on this version alone, else it is a 412."))
     if _is_memory(signature) and one.verb == "GET":
