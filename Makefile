@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/.installed
 BENCH ?= retrieval importance latency
 COVERAGE_FLOOR ?= 95
+# Test modules are shared out among as many processes as there are cores; WORKERS=0 runs them in one.
+WORKERS ?= auto
 # In CI the tests measure their coverage; at a desk they run at full speed.
 COVERAGE := $(if $(CI),--cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR))
 
@@ -26,7 +28,7 @@ demo: $(DONE)/package ## Watch a memory live: add, search, forget, erase
 	@$(BIN)/tiered-memory demo $(if $(DEMO_INPUT),--input '$(DEMO_INPUT)') $(ARGS)
 
 test: $(DONE)/package $(DONE)/test $(DONE)/check ## Run the tests
-	@$(BIN)/python -m pytest $(COVERAGE) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(COVERAGE) $(ARGS)
 
 lint: lint-style lint-format lint-types lint-imports lint-docs lint-dashboards ## Run every check that is not a test
 
