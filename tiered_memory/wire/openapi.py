@@ -16,7 +16,7 @@ from tiered_memory.intake import ID_CHARACTERS
 from tiered_memory.model import Interaction, Memory, Receipt
 from tiered_memory.wire.bounds import NO_CONTROL
 from tiered_memory.wire.faces import method_of
-from tiered_memory.wire.headers import KEY, WORD
+from tiered_memory.wire.headers import ANYTHING, KEY, WORD
 from tiered_memory.wire.operation import Carries, Effect, Operation, Root
 from tiered_memory.wire.problems import MEDIA_TYPE
 from tiered_memory.wire.segments import MARK
@@ -165,9 +165,7 @@ def _parameters(one: Operation, signature: Signature) -> list[Schema]:
     if any(given.name == "memory_id" for given in signature.path):
         found.append(_header("If-Match", ENTITY_TAG, "Act on this version alone, else it is a 412."))
     if _is_memory(signature) and one.verb == "GET":
-        found.append(
-            _header("If-None-Match", ENTITY_TAG, "What was read before: the same is not sent again.")
-        )
+        found.append(_header("If-None-Match", ANYTHING, "What was read before: the same is not sent again."))
     return found
 
 
