@@ -201,10 +201,11 @@ def test_a_sigterm_that_a_destructor_swallowed_still_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(KeyboardInterrupt), ground(None) as own:
+    with ground(None) as own:
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
-        own.go_on()
+        with pytest.raises(KeyboardInterrupt):
+            own.go_on()
     assert list(tmp_path.iterdir()) == []
 
 
