@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -179,19 +180,32 @@ def test_a_given_directory_stays_and_a_temporary_one_goes(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = signal.getsignal(signal.SIGTERM)
     with ground(None) as own:
-        (own / "file").write_text("a store")
-        assert own.parent == tmp_path
-    assert not own.exists()
+        (own.directory / "file").write_text("a store")
+        assert own.directory.parent == tmp_path
+    assert not own.directory.exists()
     assert signal.getsignal(signal.SIGTERM) is before
     with ground(tmp_path / "new") as given:
-        given.mkdir()
-    assert given.is_dir()
+        given.directory.mkdir()
+        given.go_on()
+    assert given.directory.is_dir()
 
 
 def test_a_sigterm_while_it_is_filled_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(KeyboardInterrupt), ground(None):
         signal.raise_signal(signal.SIGTERM)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sigterm_that_a_destructor_swallowed_still_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with ground(None) as own:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            own.go_on()
     assert list(tmp_path.iterdir()) == []
 
 

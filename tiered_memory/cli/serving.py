@@ -67,11 +67,12 @@ def _demo(store: Store, given: dict[str, Any]) -> None:
     from tiered_memory.cli.demo.cast import PEOPLE
 
     output, addresses = output_of(store), list[str]()
-    with exhibit.ground(store.data) as directory:
-        settings = _quiet(_settings(settings_of(replace(store, data=directory)), given))
+    with exhibit.ground(store.data) as own:
+        settings = _quiet(_settings(settings_of(replace(store, data=own.directory)), given))
         if settings.daemon.socket is not None:
             raise ConfigurationError(NO_BROWSER)
         found = exhibit.seeded(settings, output)
+        own.go_on()
 
         def say(address: str) -> None:
             addresses.append(address)

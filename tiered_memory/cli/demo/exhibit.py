@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import cycle
 from pathlib import Path
@@ -45,8 +46,26 @@ SEEN = {
 }
 
 
+@dataclass(slots=True)
+class Ground:
+    """Where a demo plays, and whether it was told to end before it could be served."""
+
+    directory: Path
+    ended: bool = False
+
+    def end(self, *_: object) -> None:
+        """Take a signal as Ctrl-C is taken, and remember it: an interrupt within a destructor would be lost."""
+        self.ended = True
+        signal.raise_signal(signal.SIGINT)
+
+    def go_on(self) -> None:
+        """Raise KeyboardInterrupt if it was told to end."""
+        if self.ended:
+            raise KeyboardInterrupt
+
+
 @contextmanager
-def ground(data: Path | None) -> Iterator[Path]:
+def ground(data: Path | None) -> Iterator[Ground]:
     """Yield the directory of the demo's store: `data`, new or empty, or a temporary one that is removed in the end.
 
     Raises:
@@ -55,15 +74,15 @@ def ground(data: Path | None) -> Iterator[Path]:
     if data is not None and data.exists() and not (data.is_dir() and not any(data.iterdir())):
         raise ConfigurationError(TAKEN)
     if data is not None:
-        yield data
+        yield Ground(data)
         return
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+    found = Ground(Path(tempfile.mkdtemp(prefix=PREFIX)))
     # Until the daemon takes its own, a SIGTERM is to leave no more behind than Ctrl-C.
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, found.end)
     try:
-        yield directory
+        yield found
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(found.directory, ignore_errors=True)
         signal.signal(signal.SIGTERM, before)
 
 
