@@ -182,3 +182,19 @@ async def test_a_client_without_a_key_is_told_so(house: tuple[LiveDaemon, str]) 
             await memory.stats()
     async with TieredMemory.open(address, api_key=secret) as memory:
         assert (await memory.health()).ready
+
+
+async def test_whoever_erases_the_person_of_the_only_key_leaves_no_open_door(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data", settings={"redis_url": "local"}) as memory:
+        bound = {"tenant": "acme", "user": "ana"}
+        made = await memory.api_keys.create("ana", grants=["subjects:erase", "rights"], **bound)
+        await memory.user("ana", "acme").consent.grant("personalization", notice="n1")
+    for erases in (True, False):
+        with LiveDaemon(tmp_path) as live:
+            async with client(await live.ready()) as http:
+                if erases:
+                    asked = {"json": {"reason": "asked"}, "headers": bearing(made.secret)}
+                    done = await http.post("/v1/tenants/acme/users/ana/erasure", **asked)
+                    assert done.status_code == 200
+                for path in ("/v1/api-keys", "/v1/stats", "/metrics"):
+                    assert (await http.get(path)).status_code == 401
