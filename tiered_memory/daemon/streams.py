@@ -106,16 +106,21 @@ async def _groups(request: Request, most: int) -> AsyncIterator[list[Interaction
 
 
 async def _lines(request: Request, most: int) -> AsyncIterator[bytes]:
-    waiting = b""
+    """What waits is neither copied nor searched again for each piece: a long line may come in many small ones."""
+    waiting = bytearray()
     async for piece in request.stream():
-        *whole, waiting = (waiting + piece).split(b"\n")
+        *whole, rest = piece.split(b"\n")
+        if whole:
+            whole[0] = bytes(waiting) + whole[0]
+            waiting.clear()
         for one in whole:
             if one.strip():
                 yield one
+        waiting += rest
         if len(waiting) > most:
             raise InvalidInputError(TOO_LONG)
     if waiting.strip():
-        yield waiting
+        yield bytes(waiting)
 
 
 # --- pages, and memories and events out ---------------------------------------------------------------------------------
