@@ -7,8 +7,11 @@ import ipaddress
 import ssl
 import stat
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 from cryptography import x509
@@ -198,3 +201,38 @@ async def test_whoever_erases_the_person_of_the_only_key_leaves_no_open_door(tmp
                     assert done.status_code == 200
                 for path in ("/v1/api-keys", "/v1/stats", "/metrics"):
                     assert (await http.get(path)).status_code == 401
+
+
+async def test_whoever_listens_much_leaves_others_their_requests(tmp_path: Path) -> None:
+    most = {"TIERED_MEMORY_DAEMON__MOST_REQUESTS": "16"}
+    async with opened(tmp_path / "data", settings={"redis_url": "local"}) as memory:
+        one, other = [await memory.api_keys.create(name, grants=["audit"]) for name in ("one", "other")]
+    with LiveDaemon(tmp_path, **most) as live:
+        address = await live.ready()
+        async with client(address, headers=bearing(one.secret)) as http, AsyncExitStack() as stack:
+            for _ in range(2):
+                heard = await stack.enter_async_context(http.stream("GET", "/v1/events"))
+                assert heard.status_code == 200
+            refusal = await http.get("/v1/events")
+            assert (refusal.status_code, refusal.headers["retry-after"]) == (429, "10")
+            assert (await http.get("/v1/stats")).status_code == 200
+            async with http.stream("GET", "/v1/events", headers=bearing(other.secret)) as others:
+                assert others.status_code == 200
+            await stack.aclose()
+
+            async def free() -> bool:
+                async with http.stream("GET", "/v1/events") as again:
+                    return again.status_code == 200
+
+            with anyio.fail_after(20):
+                while not await free():
+                    await anyio.lowlevel.checkpoint()
+
+
+async def test_a_busy_daemon_still_tells_that_it_lives(tmp_path: Path) -> None:
+    with LiveDaemon(tmp_path, TIERED_MEMORY_DAEMON__MOST_REQUESTS="1") as live:
+        async with client(await live.ready()) as http, http.stream("GET", "/v1/events") as heard:
+            assert heard.status_code == 200
+            assert (await http.get("/v1/stats")).status_code == 503
+            for probe in ("/livez", "/readyz", "/startupz"):
+                assert (await http.get(probe)).status_code == 200

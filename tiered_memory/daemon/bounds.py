@@ -20,6 +20,8 @@ SENDS = frozenset({"POST", "PUT"})
 """The verbs that such a body comes with; with another one the path's last word is a memory's id."""
 ENDLESS = "/mcp"
 """The path whose answers may have no end of their own."""
+PROBES = frozenset({"/livez", "/readyz", "/startupz"})
+"""Paths that are answered however much is in work: who is busy must not be taken for dead."""
 MOST_PATH = 8192
 VERSIONS = ("1.0", "1.1")
 SLOWEST = 1024.0
@@ -88,7 +90,7 @@ class Bounds:
 
     def _judged(self, scope: Scope, most: int | None) -> Problem | None:
         """Return why the request is refused by its head alone."""
-        if self._running >= self._settings.most_requests:
+        if self._running >= self._settings.most_requests and scope["path"] not in PROBES:
             return problem(503, "too many requests are in work; repeat it in a moment", headers=AGAIN)
         if (told := _framing_fault(scope)) is not None:
             return told
