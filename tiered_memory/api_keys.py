@@ -36,10 +36,12 @@ from tiered_memory.privacy.api_keys import (
 from tiered_memory.privacy.tenancy import TenantStatus
 from tiered_memory.register import CHANGED, Entry, Register
 from tiered_memory.state.base import SubjectState
-from tiered_memory.state.commands import GetSubject, SubjectsInState
+from tiered_memory.state.commands import GetMeta, GetSubject, PutMeta, SubjectsInState
 from tiered_memory.state.register import PutEntries
 
 STORE = b""
+EVER = "api_keys"
+"""The store's own note that keys were made once: what it lost with them must not open a daemon to everybody."""
 MOST_KEYS = 10_000
 """Keys a store keeps, those that ended lately as well: about 1 KiB of RAM each."""
 FULL = f"the store keeps {MOST_KEYS} API keys, which is the limit: revoked ones leave after 90 days"
@@ -65,6 +67,7 @@ class ApiKeys:
         self._table: dict[str, StoredKey] = {}
         self._principals: dict[str, Principal] = {}
         self._used: dict[str, int] = {}
+        self._ever = False
         self._turn = anyio.Lock()
         self.core_of: Callable[[str], Core] = lambda _: core
         self.keeper = self
@@ -75,6 +78,7 @@ class ApiKeys:
         Before erasures that were cut short go on: afterwards nothing tells whose they were.
         """
         self._hold(await self._stored())
+        self._ever = await self._core.state.read(GetMeta(EVER)) is not None
         if self._core.marks.must_apply and self._table:
             ended = {one.subject for one in await self._core.marks.erased()}
             await self._drop_if(lambda one: one.revoked_us is None and self._listed(one) in ended, AGAIN)
@@ -103,6 +107,10 @@ class ApiKeys:
         """Return every key that is kept, oldest first."""
         kept = (replace(one, used_day=self._used.get(one.id, one.used_day)) for one in self._table.values())
         return sorted(kept, key=lambda one: (one.at_us, one.id))
+
+    def any_made(self) -> bool:
+        """Tell whether keys were ever made, those that are gone among them."""
+        return self._ever or bool(self._table)
 
     def any_in_force(self) -> bool:
         """Tell whether there is a key that is good now."""
@@ -143,6 +151,7 @@ class ApiKeys:
         async with self._turn:
             await self._forget_old()
             made, text = await self._made(terms)
+            await self._note()
             await self._put([made], self._leaf(AuditEvent.API_KEY_CREATED, made))
             self._core.observer.observe(ApiKeyEvent("created"))
             return self._table[made.id], text
@@ -209,6 +218,12 @@ class ApiKeys:
                 if self._used.get(key_id) == day:
                     del self._used[key_id]
 
+    async def _note(self) -> None:
+        """Before the first key is kept, and before the last one goes."""
+        if not self._ever:
+            await self._core.state.write(PutMeta(EVER, b"made"))
+            self._ever = True
+
     async def _stored(self) -> list[StoredKey]:
         entries = await self._register.common(STORE, KIND)
         return [stored_key(one.id, one.at_us, one.version, one.fields) for one in entries]
@@ -269,6 +284,7 @@ class ApiKeys:
         now_us = self._core.now_us()
         old = [one.id for one in self._table.values() if one.forgotten_at(now_us)]
         if old:
+            await self._note()
             await self._register.drop(STORE, KIND, old)
             self._let_go(old)
 
@@ -290,6 +306,7 @@ class ApiKeys:
         ids = [one.id for one in keys]
         leaves = [self._leaf(AuditEvent.API_KEY_REVOKED, one, because=because) for one in keys]
         with anyio.CancelScope(shield=True):
+            await self._note()
             await self._list(keys)
             await self._register.drop(STORE, KIND, ids, *leaves)
             self._let_go(ids)

@@ -94,8 +94,8 @@ class ApiKeysFace:
         return self._parts().api_keys.verify(presented)
 
     def any_made(self) -> bool:
-        """Tell whether keys were made, ended ones among them: from the first on, the daemon asks for one."""
-        return bool(self._parts().api_keys.all())
+        """Tell whether keys were ever made, even if all are gone: from the first on, the daemon asks for one."""
+        return self._parts().api_keys.any_made()
 
     def any_in_force(self) -> bool:
         """Tell whether there is a key that is good now."""

@@ -43,7 +43,7 @@ class Principal:
     """A credential's holder. `name` is an opaque name without a secret (an API key's id, a token's subject).
 
     `tenant` and `user` bound it to one tenant and one person (None: any); `roles` are those it may call in. `actor` is
-    what the ledger commits to when a call names no actor of its own.
+    what the ledger commits to: a call may name another only where the credential has none.
     """
 
     name: str
@@ -74,10 +74,14 @@ class Principal:
         """Return who calls.
 
         Raises:
-            AccessDeniedError: the credential may not be used in that role.
+            AccessDeniedError: the credential may not be used in that role, or is another actor's.
         """
         if role not in self.roles and EVERY_ROLE not in self.roles:
             raise AccessDeniedError("this credential may not be used in that role")
+        if self.actor and actor not in {"", self.actor}:
+            raise AccessDeniedError(
+                "this credential calls under an actor's name of its own, and this is another"
+            )
         return Caller(role=role, actor=actor or self.actor, context=context)
 
 

@@ -336,3 +336,23 @@ async def test_a_key_for_an_unregistered_tenant_needs_a_policy_that_serves_it(
             await memory.api_keys.create("x", grants=["audit"], tenant="acme")
         await memory.tenants.register("acme")
         await memory.api_keys.create("x", grants=["audit"], tenant="acme")
+
+
+# --- that there were keys --------------------------------------------------------------------------------------
+
+
+async def test_that_there_were_keys_outlives_the_last_of_them(data: Path, clock: ManualClock) -> None:
+    async with opened(data, clock=clock) as memory:
+        assert not memory.api_keys.any_made()
+        await lived(memory)
+        await memory.api_keys.create("hers", grants=["subjects:erase"], tenant="acme", user="alice")
+        await memory.user("alice", tenant="acme").erase(reason="asked")
+        assert await memory.api_keys.list() == []
+        assert memory.api_keys.any_made()
+        old = await memory.api_keys.create("old", grants=["audit"])
+        await memory.api_keys.revoke(old.key.id, "lost")
+        clock.advance(91 * DAY.total_seconds())
+    for _ in range(2):
+        async with opened(data, clock=clock) as memory:
+            assert await memory.api_keys.list() == []
+            assert memory.api_keys.any_made()

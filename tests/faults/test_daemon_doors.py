@@ -7,8 +7,11 @@ import ipaddress
 import ssl
 import stat
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 from cryptography import x509
@@ -182,3 +185,54 @@ async def test_a_client_without_a_key_is_told_so(house: tuple[LiveDaemon, str]) 
             await memory.stats()
     async with TieredMemory.open(address, api_key=secret) as memory:
         assert (await memory.health()).ready
+
+
+async def test_whoever_erases_the_person_of_the_only_key_leaves_no_open_door(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data", settings={"redis_url": "local"}) as memory:
+        bound = {"tenant": "acme", "user": "ana"}
+        made = await memory.api_keys.create("ana", grants=["subjects:erase", "rights"], **bound)
+        await memory.user("ana", "acme").consent.grant("personalization", notice="n1")
+    for erases in (True, False):
+        with LiveDaemon(tmp_path) as live:
+            async with client(await live.ready()) as http:
+                if erases:
+                    asked = {"json": {"reason": "asked"}, "headers": bearing(made.secret)}
+                    done = await http.post("/v1/tenants/acme/users/ana/erasure", **asked)
+                    assert done.status_code == 200
+                for path in ("/v1/api-keys", "/v1/stats", "/metrics"):
+                    assert (await http.get(path)).status_code == 401
+
+
+async def test_whoever_listens_much_leaves_others_their_requests(tmp_path: Path) -> None:
+    most = {"TIERED_MEMORY_DAEMON__MOST_REQUESTS": "16"}
+    async with opened(tmp_path / "data", settings={"redis_url": "local"}) as memory:
+        one, other = [await memory.api_keys.create(name, grants=["audit"]) for name in ("one", "other")]
+    with LiveDaemon(tmp_path, **most) as live:
+        address = await live.ready()
+        async with client(address, headers=bearing(one.secret)) as http, AsyncExitStack() as stack:
+            for _ in range(2):
+                heard = await stack.enter_async_context(http.stream("GET", "/v1/events"))
+                assert heard.status_code == 200
+            refusal = await http.get("/v1/events")
+            assert (refusal.status_code, refusal.headers["retry-after"]) == (429, "10")
+            assert (await http.get("/v1/stats")).status_code == 200
+            async with http.stream("GET", "/v1/events", headers=bearing(other.secret)) as others:
+                assert others.status_code == 200
+            await stack.aclose()
+
+            async def free() -> bool:
+                async with http.stream("GET", "/v1/events") as again:
+                    return again.status_code == 200
+
+            with anyio.fail_after(20):
+                while not await free():
+                    await anyio.lowlevel.checkpoint()
+
+
+async def test_a_busy_daemon_still_tells_that_it_lives(tmp_path: Path) -> None:
+    with LiveDaemon(tmp_path, TIERED_MEMORY_DAEMON__MOST_REQUESTS="1") as live:
+        async with client(await live.ready()) as http, http.stream("GET", "/v1/events") as heard:
+            assert heard.status_code == 200
+            assert (await http.get("/v1/stats")).status_code == 503
+            for probe in ("/livez", "/readyz", "/startupz"):
+                assert (await http.get(probe)).status_code == 200

@@ -166,6 +166,19 @@ BODIES = {
     "longer than it may be": (posted(b'{"content": "' + b"a" * 2**20 + b'"}'), 413),
     "chunks without an end": (chunked(b"10000\r\n" + b"a" * 2**16 + b"\r\n"), 408),
     "more chunks than it may be": (chunked((b"10000\r\n" + b"a" * 2**16 + b"\r\n") * 17 + b"0\r\n\r\n"), 413),
+    **{
+        f"longer than it may be for {verb.decode()} of a name like a stream's: {target.rpartition(b'/')[2].decode()}": (
+            request(verb, target, more=JSON + b"Content-Length: 1048577\r\n"),
+            413,
+        )
+        for verb, target in (
+            (b"PUT", b"/v1/tenants/acme/shared/lines"),
+            (b"PUT", b"/v1/tenants/acme/shared/archive"),
+            (b"PATCH", LINES),
+            (b"DELETE", LINES),
+            (b"GET", b"/v1/jobs/archive"),
+        )
+    },
     "a chunk that is none": (chunked(b"zz\r\n\r\n"), 400),
     "a chunk of a huge size": (chunked(b"f" * 40 + b"\r\n"), 400),
     "a chunk with much to say": (chunked(b"1;" + b"a" * 80_000), 431),

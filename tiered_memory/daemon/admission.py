@@ -59,9 +59,7 @@ class Admission:
                 await _refusal(error)(scope, receive, send)
                 return
             principal = None
-        taken = self._limits.take(
-            "" if principal is None else principal.name, self._serving.clock.monotonic()
-        )
+        taken = self._limits.take(_holder(principal, scope), self._serving.clock.monotonic())
         if isinstance(taken, RetryAfter) and not self._local:
             await refused(_too_often(taken.seconds, "this credential asks too often"))(scope, receive, send)
             return
@@ -139,6 +137,13 @@ def _check_page(method: str, headers: Headers) -> None:
         raise AccessDeniedError(
             "a page of another origin asks for this; it is not served without a credential"
         )
+
+
+def _holder(principal: Principal | None, scope: Scope) -> tuple[str | None, ...]:
+    """Return whose requests are counted: issuers name people per tenant, and a visitor without a key is an address."""
+    if principal is None:
+        return (None, (scope.get("client") or ("",))[0])
+    return (principal.name, principal.tenant, principal.user)
 
 
 def _is_door(path: str) -> bool:

@@ -35,6 +35,12 @@ class Asked:
     as_user: str | None = None
 
     @property
+    def whose(self) -> tuple[str, ...]:
+        """Who asks; a token's name alone may be another one's in another tenant."""
+        who = self.principal
+        return (who.name, who.tenant or "", who.user or "")
+
+    @property
     def words(self) -> tuple[str, ...]:
         """What else than the path decides what an answer shows: in which role it is asked, and by whom."""
         return (self.caller.role, self.caller.actor, self.caller.context, self.as_user or "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,10 +14,14 @@ from tiered_memory.daemon.protocol import MOST_HEAD
 from tiered_memory.daemon.serving import Phase, Serving
 from tiered_memory.wire.problems import RETRY_SECONDS, Problem, problem
 
-STREAMS = ("/lines", "/archive")
-"""Paths whose bodies are read piece by piece and bounded by whoever reads them."""
-ENDLESS = ("/mcp",)
-"""Paths whose answers may have no end of their own."""
+STREAMS = re.compile(r"/v1/tenants/[^/]+/users/[^/]+/(?:memories/lines|archive)")
+"""Paths whose bodies are read piece by piece and bounded by whoever reads them: no name that somebody chose is one."""
+SENDS = frozenset({"POST", "PUT"})
+"""The verbs that such a body comes with; with another one the path's last word is a memory's id."""
+ENDLESS = "/mcp"
+"""The path whose answers may have no end of their own."""
+PROBES = frozenset({"/livez", "/readyz", "/startupz"})
+"""Paths that are answered however much is in work: who is busy must not be taken for dead."""
 MOST_PATH = 8192
 VERSIONS = ("1.0", "1.1")
 SLOWEST = 1024.0
@@ -69,9 +75,10 @@ class Bounds:
             await self._app(scope, receive, send)
             return
         most: int | None = self._most
-        if scope["path"].endswith(STREAMS):
+        if STREAMS.fullmatch(scope["path"]):
             # Starlette would listen for the client's leaving while it answers, and take the rest of the body for that.
-            most, scope["asgi"] = None, {**scope["asgi"], "spec_version": "2.4"}
+            scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
+            most = None if scope["method"] in SENDS else most
         if (told := self._judged(scope, most)) is not None:
             await refused(told)(scope, receive, send)
             return
@@ -83,7 +90,7 @@ class Bounds:
 
     def _judged(self, scope: Scope, most: int | None) -> Problem | None:
         """Return why the request is refused by its head alone."""
-        if self._running >= self._settings.most_requests:
+        if self._running >= self._settings.most_requests and scope["path"] not in PROBES:
             return problem(503, "too many requests are in work; repeat it in a moment", headers=AGAIN)
         if (told := _framing_fault(scope)) is not None:
             return told
@@ -94,7 +101,7 @@ class Bounds:
     async def _bounded(self, scope: Scope, receive: Receive, begun: _Begun, most: int | None) -> None:
         counted = _Body(self._serving, receive, most).receive
         try:
-            if scope["path"].endswith(ENDLESS):
+            if scope["path"] == ENDLESS:
                 await self._endless(scope, counted, begun)
             else:
                 await self._app(scope, counted, begun)

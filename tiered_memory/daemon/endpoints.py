@@ -94,7 +94,7 @@ class Endpoint:
             return await self.act(asked, given | {"operation_id": given.get("operation_id") or key}, request)
         if key is None or not self._remembers:
             return await self.act(asked, given, request)
-        whose = (asked.principal.name, self.operation.name, request.scope["path"], *asked.words, key)
+        whose = (*asked.whose, self.operation.name, request.scope["path"], *asked.words, key)
         said = str(sorted(request.query_params.items())).encode() + b"\0" + body
         return await self.shared.answers.once(whose, said, lambda: self.act(asked, given, request))
 

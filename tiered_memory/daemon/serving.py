@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,6 +55,20 @@ class Serving:
             yield
         finally:
             self.hurried.discard(hurry)
+
+    listeners: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """How many streams of events each credential listens to."""
+
+    @contextmanager
+    def listening(self, whose: tuple[str, ...]) -> Iterator[None]:
+        """Count a stream of events while the body runs."""
+        self.listeners[whose] += 1
+        try:
+            yield
+        finally:
+            self.listeners[whose] -= 1
+            if not self.listeners[whose]:
+                del self.listeners[whose]
 
     people: tuple[Subject, ...] = ()
     """Who is offered on the inspector's page of people."""

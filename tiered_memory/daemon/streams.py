@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tiered_memory.daemon.answers import SAFE_HEADERS, json_answer, refused, req
 from tiered_memory.daemon.asked import Asked
 from tiered_memory.daemon.endpoints import Endpoint, Handler
 from tiered_memory.daemon.idempotency import HEADER, checked_key
+from tiered_memory.daemon.serving import Serving
 from tiered_memory.errors import InvalidInputError, TieredMemoryError
 from tiered_memory.events import EventStream
 from tiered_memory.intake import ID_CHARACTERS
@@ -37,8 +38,12 @@ GROUP = 200
 ALIVE, ALIVE_SECONDS = b"\n", 10.0
 PIECE = 64 * 1024
 CLOSING = (("Connection", "close"),)
+AGAIN = (("Retry-After", "10"),)
 """What is left of a body that is too long is not waited for."""
 ARCHIVE_HEADER = "Tiered-Memory-Archive"
+LISTENERS_SHARE = 8
+"""One credential's streams of events take at most one in so many of the requests that may be in work at one time."""
+TOO_MANY = "this credential listens to as many streams of events as it may: end one, or hear of more in one"
 TOO_LONG = "a line of the stream is longer than a body may be"
 
 
@@ -106,16 +111,21 @@ async def _groups(request: Request, most: int) -> AsyncIterator[list[Interaction
 
 
 async def _lines(request: Request, most: int) -> AsyncIterator[bytes]:
-    waiting = b""
+    """What waits is neither copied nor searched again for each piece: a long line may come in many small ones."""
+    waiting = bytearray()
     async for piece in request.stream():
-        *whole, waiting = (waiting + piece).split(b"\n")
+        *whole, rest = piece.split(b"\n")
+        if whole:
+            whole[0] = bytes(waiting) + whole[0]
+            waiting.clear()
         for one in whole:
             if one.strip():
                 yield one
+        waiting += rest
         if len(waiting) > most:
             raise InvalidInputError(TOO_LONG)
     if waiting.strip():
-        yield waiting
+        yield bytes(waiting)
 
 
 # --- pages, and memories and events out ---------------------------------------------------------------------------------
@@ -150,14 +160,24 @@ async def _every(user: User, page: list[Any]) -> AsyncIterator[bytes]:
 async def events(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
     """Give what becomes of memories, a line each, from now on; an empty line every while shows that it lives.
 
-    It ends when the daemon drains: who listens must not hold it up.
+    It ends when the daemon drains: who listens must not hold it up. One credential may not listen so often that nobody
+    else is served.
     """
     given, serving = endpoint.arguments(asked, request, b""), endpoint.shared.serving
+    if serving.listeners[asked.whose] >= max(1, serving.settings.most_requests // LISTENERS_SHARE):
+        return refused(problem(429, TOO_MANY, request_id=request_id(request), headers=AGAIN))
     stream = getattr(asked.face(serving.opened()), endpoint.operation.method)(**given)
-    return lines_answer(_told(stream, serving.ending))
+    return lines_answer(_counted(_told(stream, serving.ending), serving, asked))
 
 
-async def _told(stream: EventStream, ending: anyio.Event) -> AsyncIterator[bytes]:
+async def _counted(lines: AsyncGenerator[bytes], serving: Serving, asked: Asked) -> AsyncIterator[bytes]:
+    with serving.listening(asked.whose):
+        async with aclosing(lines):
+            async for one in lines:
+                yield one
+
+
+async def _told(stream: EventStream, ending: anyio.Event) -> AsyncGenerator[bytes]:
     told = ALIVE
     while not (ending.is_set() and told is ALIVE):
         yield told
