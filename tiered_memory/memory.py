@@ -49,6 +49,9 @@ from tiered_memory.user import MOST_DAYS, User, candidate_policy
 from tiered_memory.wiring import Overrides
 
 ADDRESSES = ("http://", "https://", "unix:")
+NO_ADDRESS = (
+    "a daemon's address begins with http://, https:// or unix:, in small letters; a directory has no ://"
+)
 
 
 class TieredMemory:
@@ -82,6 +85,8 @@ class TieredMemory:
         """
         if isinstance(where, str) and where.startswith(ADDRESSES):
             return cast("Self", _connect(where, parts))
+        if isinstance(where, str) and "://" in where:
+            raise ConfigurationError(NO_ADDRESS)
         settings = where if isinstance(where, Settings) else load_settings(data_dir=Path(where))
         return cls(settings, Overrides(**parts))
 

@@ -70,6 +70,11 @@ class Principal:
         if self.user is not None and user != self.user:
             raise AccessDeniedError("this credential is bound to one person, and this call reaches beyond it")
 
+    @property
+    def role(self) -> str:
+        """The role of a call that names none: an agent's where the credential has that one, else the first it has."""
+        return AGENT if not self.roles or self.roles & {AGENT, EVERY_ROLE} else min(self.roles)
+
     def caller(self, role: str = AGENT, actor: str = "", context: str = "") -> Caller:
         """Return who calls.
 
@@ -77,7 +82,9 @@ class Principal:
             AccessDeniedError: the credential may not be used in that role, or is another actor's.
         """
         if role not in self.roles and EVERY_ROLE not in self.roles:
-            raise AccessDeniedError("this credential may not be used in that role")
+            raise AccessDeniedError(
+                "this credential may not be used in that role; `tiered-memory api-keys list --json` tells its own"
+            )
         if self.actor and actor not in {"", self.actor}:
             raise AccessDeniedError(
                 "this credential calls under an actor's name of its own, and this is another"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tiered_memory.errors import TieredMemoryError
 from tiered_memory.wire.problems import MEDIA_TYPE, Problem, problem_of
@@ -28,8 +30,24 @@ def nothing(status: int = 204) -> Response:
 
 def refused(told: Problem) -> Response:
     """Return a problem as an answer."""
-    body = json.dumps(told.document(), ensure_ascii=False).encode(errors="replace")
-    return Response(body, told.status, {**SAFE_HEADERS, **dict(told.headers)}, MEDIA_TYPE)
+    return _Refusal(told)
+
+
+class _Refusal(Response):
+    """Says, whoever refused, under which name the request is in the log; and there, which class of error it was."""
+
+    def __init__(self, told: Problem) -> None:
+        body = json.dumps(told.document(), ensure_ascii=False).encode(errors="replace")
+        super().__init__(body, told.status, {**SAFE_HEADERS, **dict(told.headers)}, MEDIA_TYPE)
+        self._told = told
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope.setdefault("state", {})
+        state["error"], named = self._told.error, state.get("request_id", "")
+        if named and not self._told.request_id:
+            await _Refusal(replace(self._told, request_id=named))(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def error_answer(error: TieredMemoryError, request: HTTPConnection) -> Response:

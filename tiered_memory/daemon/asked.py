@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 
-from tiered_memory.caller import AGENT, Caller
+from tiered_memory.caller import Caller
 from tiered_memory.errors import InvalidInputError
 from tiered_memory.intake import check_caller
 from tiered_memory.memory import TieredMemory
@@ -74,7 +74,7 @@ def asked_of(operation: Operation, request: Request) -> Asked:
     person = as_user if operation.root is Root.SHARED else path.get("user")
     principal.check(operation.grant, tenant=path.get("tenant"), user=person)
     said = principal.caller(
-        _header(request, ROLE) or AGENT, _header(request, ACTOR), _header(request, CONTEXT)
+        _header(request, ROLE) or principal.role, _header(request, ACTOR), _header(request, CONTEXT)
     )
     caller = check_caller(said)
     return Asked(operation, principal, caller, path, as_user)

@@ -104,7 +104,8 @@ def _naming(send: Send, name: bytes) -> Send:
 class AccessLog:
     """Logs one line per request after its end: method, route template, status, duration, how it ended.
 
-    Belongs within `RequestId`. `quiet` names the templates of probes, which are told at DEBUG only.
+    Belongs within `RequestId`. `scope["state"]["error"]` names the class of an error that was the answer.
+    `quiet` names the templates of probes, which are told at DEBUG only.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class AccessLog:
             "route": route,
             "op": scope.get("state", {}).get("operation"),
             "status": status,
-            "outcome": exchange.outcome(error),
+            "outcome": exchange.outcome(error, scope.get("state", {}).get("error")),
             "seconds": seconds,
         }
         access.log(self._level(route, status), "request", extra=told, exc_info=error if unforeseen else None)
@@ -182,9 +183,9 @@ class _Exchange:
         await self._send(message)
         self._ended = self._ended or body or message["type"] == "http.response.pathsend"
 
-    def outcome(self, error: BaseException | None) -> str:
+    def outcome(self, error: BaseException | None, refusal: str | None) -> str:
         if error is not None:
             return type(error).__name__
         if self._ended:
-            return "ok"
+            return refusal or "ok"
         return "disconnected" if self._left else "incomplete"

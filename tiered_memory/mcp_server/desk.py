@@ -8,10 +8,9 @@ from typing import Any
 
 from mcp.server.context import ServerRequestContext
 
-from tiered_memory.caller import AGENT
 from tiered_memory.errors import AccessDeniedError
 from tiered_memory.memory import TieredMemory
-from tiered_memory.principals import EVERY_ROLE, Grant, Principal
+from tiered_memory.principals import Grant, Principal
 from tiered_memory.user import User
 
 UNBOUND = (
@@ -54,9 +53,7 @@ def bound(who: Principal) -> tuple[str, str]:
 
 def role_of(who: Principal) -> str:
     """Return the role to call in: an agent's where the credential has that one, else the first it has."""
-    if who.roles & {AGENT, EVERY_ROLE} or not who.roles:
-        return AGENT
-    return min(who.roles)
+    return who.role
 
 
 def authenticated(request: Request) -> Principal:

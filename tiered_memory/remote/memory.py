@@ -42,7 +42,9 @@ class _Faces:
     def user(self, user: str, tenant: str = "default", *, caller: Caller | None = None) -> User:
         """See `TieredMemory.user`."""
         check_subject(tenant, user)
-        found: User = face(self._to(Root.USER, {"tenant": tenant, "user": user}, check_caller(caller)))
+        # Nobody is named where no caller is given: the daemon then takes the credential's own role.
+        who = None if caller is None else check_caller(caller)
+        found: User = face(self._to(Root.USER, {"tenant": tenant, "user": user}, who))
         return found
 
     def shared(

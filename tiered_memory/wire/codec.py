@@ -99,7 +99,7 @@ def _refused(error: ValidationError) -> InvalidInputError:
     faults = error.errors(include_input=False, include_url=False, include_context=False)
     if faults[0]["type"] == "json_invalid":
         return MalformedError("the body is not JSON, or nested too deeply")
-    told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in faults[:SHOWN_FAULTS]]
+    told = [f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in faults[:SHOWN_FAULTS]]
     return InvalidInputError("; ".join(told))
 
 

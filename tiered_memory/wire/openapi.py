@@ -67,7 +67,10 @@ OF_STATUS = {
 UNMARKED = f"^(?!{MARK}){NO_CONTROL[1:]}"
 ENTITY_TAG = '^(\\*|"[0-9]{1,9}")$'
 HEADERS: dict[str, tuple[str, str]] = {
-    "Tiered-Memory-Role": (WORD, "The role of the access table in which the call is made (`agent`)."),
+    "Tiered-Memory-Role": (
+        WORD,
+        "The role of the access table in which the call is made (`agent`, or else the key's own).",
+    ),
     "Tiered-Memory-Actor": (WORD, "Who calls, opaque; other text is percent-encoded UTF-8."),
     "Tiered-Memory-Context": (WORD, "In which connection, a category; a space is `%20`."),
 }
