@@ -52,3 +52,8 @@ def _judged(report: Report) -> Report:
         report.outcome = "failed"
         report.longrepr = f"in CI nothing may be missing: {reason}"
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest modules first: when tests are shared out, none of them is left for the end."""
+    items.sort(key=lambda item: "simulate" not in item.path.parts)
