@@ -66,30 +66,30 @@ def test_marks_in_a_short_word_are_taken_as_they_are() -> None:
 @pytest.fixture
 def erased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     shell = shell_in(tmp_path, monkeypatch)
-    shell.document("consent", "grant", "personalization", "--notice", "n1", "--user", "ana")
-    shell.document("add", "I moved to Bremen", "--user", "ana", "--importance", "0.9")
-    shell.document("erase", "--user", "ana", "--yes")
+    shell.document("consent", "grant", "personalization", "--notice", "n1", "--user", "anika")
+    shell.document("add", "I moved to Bremen", "--user", "anika", "--importance", "0.9")
+    shell.document("erase", "--user", "anika", "--yes")
     shell.document("stats")
     assert (shell.data / "analytics.duckdb").is_file()
     return shell
 
 
 def test_after_an_erasure_a_short_id_meets_no_file_of_the_store(erased: Shell) -> None:
-    result = erased.on_store("verify-erased", "--user", "ana", "--word", "Bremen")
+    result = erased.on_store("verify-erased", "--user", "anika", "--word", "Bremen")
     assert result.exit_code == 0, result.output
     assert "0 hits, 0 memories" in result.stdout
     assert "1 word has fewer than 6 characters" in result.stderr
-    found = erased.document("verify-erased", "--user", "ana", "--word", "Bremen")
+    found = erased.document("verify-erased", "--user", "anika", "--word", "Bremen")
     assert (found["words"], found["short_words"], found["hits_of_short_words"]) == (2, 1, 0)
 
 
 def test_chance_and_certainty_are_told_apart(erased: Shell) -> None:
-    (erased.data / "note.txt").write_text("ana called")
-    by_chance = erased.on_store("verify-erased", "--user", "ana")
+    (erased.data / "note.txt").write_text("anika called")
+    by_chance = erased.on_store("verify-erased", "--user", "anika")
     assert by_chance.exit_code == 1
     assert "look for longer ones" in by_chance.stderr
     (erased.data / "note.txt").write_text("she lives in Bremen")
-    certain = erased.on_store("verify-erased", "--user", "ana", "--word", "Bremen")
+    certain = erased.on_store("verify-erased", "--user", "anika", "--word", "Bremen")
     assert certain.exit_code == 1
     assert "erase again" in certain.stderr
 

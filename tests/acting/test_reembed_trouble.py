@@ -75,7 +75,7 @@ async def test_the_damaged_stays_damaged_and_is_counted(
         flipped, cut, lost, *_ = [one.id for one in await alice.list()]
         (active,) = parts_of(memory).directory.residents()
         sealed = {one.id: one.payload for one in await parts_of(memory).core.cold.scan(active.ref)}
-        await _replace_record(memory, alice, flipped, sealed[flipped][:-1] + b"\x00")
+        await _replace_record(memory, alice, flipped, sealed[flipped][:-1] + bytes([sealed[flipped][-1] ^ 1]))
         await _replace_record(memory, alice, cut, sealed[cut][:20])
         await _replace_record(memory, alice, lost, None)
         assert set(await alice.damaged()) == {flipped, cut, lost}
