@@ -140,6 +140,12 @@ class ApiKeys:
             self._used[held.id] = today
         return self._principals[held.id]
 
+    def good(self, principal: Principal) -> bool:
+        """Tell whether the key that a principal once presented is good now; False for who presented none."""
+        held = self._table.get(principal.name)
+        same = held is not None and self._principals[held.id] == principal
+        return held is not None and same and held.good_at(self._core.now_us())
+
     async def create(self, terms: KeyTerms) -> tuple[StoredKey, str]:
         """Keep a new key; return it and its text, which is nowhere else.
 

@@ -93,6 +93,10 @@ class ApiKeysFace:
         """
         return self._parts().api_keys.verify(presented)
 
+    def good(self, principal: Principal) -> bool:
+        """Tell whether the key that `verify` once gave `principal` for is good now; False where it was no key."""
+        return self._parts().api_keys.good(principal)
+
     def any_made(self) -> bool:
         """Tell whether keys were ever made, even if all are gone: from the first on, the daemon asks for one."""
         return self._parts().api_keys.any_made()

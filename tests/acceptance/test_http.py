@@ -95,6 +95,19 @@ async def test_other_acts_are_answered_from_memory(http: httpx2.AsyncClient) -> 
     told(await http.post("requests", json={"right": "erasure"}, headers=key), 409, "ConflictError")
 
 
+async def test_what_was_answered_about_a_person_goes_with_them(http: httpx2.AsyncClient) -> None:
+    """However the path writes the person's name: a letter may come encoded."""
+    key, body = {"Idempotency-Key": "open 1"}, {"right": "access"}
+    encoded = str(http.base_url).replace("/users/p", "/users/%70") + "requests"
+    first = [await http.post(path, json=body, headers=key) for path in ("requests", encoded)]
+    assert [one.status_code for one in first] == [201, 201]
+    assert (await http.post("erasure", json={"reason": "asked"})).status_code == 200
+    for path, before in zip(("requests", encoded), first, strict=True):
+        again = await http.post(path, json=body, headers=key)
+        assert "idempotent-replayed" not in again.headers
+        assert again.json().get("id") != before.json()["id"]
+
+
 async def test_what_was_refused_may_be_asked_again(http: httpx2.AsyncClient) -> None:
     key = {"Idempotency-Key": "lift 1"}
     told(

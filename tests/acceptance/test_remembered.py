@@ -100,6 +100,20 @@ async def test_the_bytes_of_all_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert work.done == 4
 
 
+@pytest.mark.parametrize(
+    ("gone", "again"), [(("acme", "ana"), [0]), (("acme", None), [0, 1]), (("b", "x"), [])]
+)
+async def test_what_is_about_the_erased_is_let_go(gone: tuple[str, str | None], again: list[int]) -> None:
+    answers, work = Answers(ManualClock(), 1.0), [Work() for _ in range(4)]
+    about = [("acme", "ana"), ("acme", "bo"), ("other", "ana"), ("", "")]
+    for _ in range(2):
+        for number, one in enumerate(about):
+            await answers.once((f"k{number}",), b"said", work[number], one)
+        answers.let_go(*gone)
+    await answers.once(("k0",), b"said", work[0], about[0])
+    assert [number for number in range(4) if work[number].done > 1] == again
+
+
 @pytest.mark.parametrize("key", ["", "x" * 257, "a\x00b"])
 def test_keys_that_are_none(key: str) -> None:
     with pytest.raises(InvalidInputError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import timeit
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -306,3 +307,22 @@ async def test_who_gives_up_waiting_leaves_no_revoked_key_in_use(memory: TieredM
     assert scope.cancel_called
     refused(memory, made.secret)
     assert [row["status"] for row in sqlite_rows(memory._settings.data_dir, "register")] == ["revoked"]
+
+
+# --- whom the daemon let in before -----------------------------------------------------------------------------
+
+
+async def test_whoever_was_let_in_is_known_until_the_key_ends(
+    memory: TieredMemory, clock: ManualClock
+) -> None:
+    lost = await memory.api_keys.create("lost", grants=["audit"])
+    brief = await memory.api_keys.create("brief", grants=["audit"], expires_at=clock.now() + DAY)
+    first, second = (memory.api_keys.verify(one.secret) for one in (lost, brief))
+    assert memory.api_keys.good(first)
+    assert memory.api_keys.good(second)
+    assert not memory.api_keys.good(replace(first, name="0" * 16))
+    assert not memory.api_keys.good(replace(first, grants=frozenset({Grant.ADMIN})))
+    await memory.api_keys.revoke(lost.key.id, "lost")
+    assert not memory.api_keys.good(first)
+    clock.advance(DAY.total_seconds())
+    assert not memory.api_keys.good(second)

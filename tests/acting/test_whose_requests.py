@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import pytest
 from asgi_calls import answering, called, request
 
 pytest.importorskip("starlette", reason="needs the extra server")
 
+from tiered_memory import TieredMemory
 from tiered_memory.daemon.admission import Admission
 from tiered_memory.daemon.asked import Asked
 from tiered_memory.daemon.limits import Buckets
 from tiered_memory.daemon.serving import Phase, Serving
+from tiered_memory.daemon.streams import _told
 from tiered_memory.daemon_config import DaemonSettings
 from tiered_memory.errors import AccessDeniedError, UnauthenticatedError
+from tiered_memory.events import EventStream
+from tiered_memory.forget_model import MemoryEvent
 from tiered_memory.principals import LOCAL, Grant, Principal
 from tiered_memory.testing import ManualClock
 from tiered_memory.wire.table import by_name
@@ -78,3 +84,25 @@ def test_a_credential_with_an_actor_calls_under_no_other_name() -> None:
         bound.caller(actor="bot 8")
     assert BASE.caller(actor="bot 8").actor == "bot 8"
     assert LOCAL.caller("admin", "officer 2").actor == "officer 2"
+
+
+async def test_a_listener_whose_key_was_revoked_hears_no_more(memory: TieredMemory) -> None:
+    made = await memory.api_keys.create("ears", grants=["audit"])
+    principal = memory.api_keys.verify(made.secret)
+    stream, event = (
+        EventStream(10),
+        MemoryEvent(
+            subject=None,
+            memory_id="0" * 32,
+            change="purged",
+            rule="deleted",
+            at=datetime(2026, 1, 1, tzinfo=UTC),
+        ),
+    )
+    told = _told(stream, anyio.Event(), lambda: memory.api_keys.good(principal))
+    assert await anext(told) == b"\n"
+    stream.tell(event)
+    assert b'"purged"' in await anext(told)
+    await memory.api_keys.revoke(made.key.id, "lost")
+    stream.tell(event)
+    assert [one async for one in told] == []

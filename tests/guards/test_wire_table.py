@@ -28,6 +28,7 @@ NOT_SENT = {
     ("STORE", "ledger", "public_key"): "cannot be awaited: `verification_key` is the same",
     ("LEDGER", "", "public_key"): "cannot be awaited: `verification_key` is the same",
     ("STORE", "api_keys", "verify"): "is what the daemon asks when it lets somebody in",
+    ("STORE", "api_keys", "good"): "is what the daemon asks of whom it let in before",
     ("STORE", "api_keys", "any_made"): "is what the daemon asks when it lets somebody in",
     ("STORE", "api_keys", "any_in_force"): "is what the daemon asks when it begins to listen",
     ("USER", "", "subject"): "is known to whoever made the face",

@@ -163,6 +163,16 @@ async def test_a_wrong_key_opens_nothing(door: Door, key: str) -> None:
     assert (await door.visitor.get("/people")).status_code == 303
 
 
+async def test_a_stranger_may_send_a_key_and_no_more(door: Door) -> None:
+    known = await door.post("/people", {"user": "alice", "tenant": "acme", "more": "a" * 20_000})
+    assert known.status_code == 303
+    door.principal = None
+    refused = await door.visitor.post("/login", data={"key": "a" * 20_000}, headers=HERE)
+    assert (refused.status_code, "16 KiB" in refused.text) == (400, True)
+    longest = await door.sign_in("%" * 4096)
+    assert (longest.status_code, "no key of this daemon" in longest.text) == (403, True)
+
+
 async def test_a_key_opens_under_a_new_session(door: Door) -> None:
     await door.visitor.get("/login")
     planted = dict(door.visitor.cookies)

@@ -41,6 +41,11 @@ class Asked:
         return (who.name, who.tenant or "", who.user or "")
 
     @property
+    def about(self) -> tuple[str, str]:
+        """The tenant and the person that the path names, each empty where it names none."""
+        return (self.path.get("tenant", ""), self.path.get("user", ""))
+
+    @property
     def words(self) -> tuple[str, ...]:
         """What else than the path decides what an answer shows: in which role it is asked, and by whom."""
         return (self.caller.role, self.caller.actor, self.caller.context, self.as_user or "")

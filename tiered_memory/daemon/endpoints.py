@@ -28,6 +28,8 @@ ACCEPTED: dict[Carries, tuple[str, ...]] = {
     Carries.ARCHIVE: ("application/zip", "application/octet-stream"),
 }
 """What a body may call itself; the first is what the API's description says."""
+ERASURES = frozenset({"person.erase", "tenants.erase"})
+"""After these no answer about the person, or the tenant, is remembered for a repeated request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,9 @@ class Endpoint:
             return await self.act(asked, given, request)
         whose = (*asked.whose, self.operation.name, request.scope["path"], *asked.words, key)
         said = str(sorted(request.query_params.items())).encode() + b"\0" + body
-        return await self.shared.answers.once(whose, said, lambda: self.act(asked, given, request))
+        return await self.shared.answers.once(
+            whose, said, lambda: self.act(asked, given, request), asked.about
+        )
 
     def arguments(self, asked: Asked, request: Request, body: bytes) -> dict[str, Any]:
         """Return the method's arguments; raises InvalidInputError."""
@@ -113,6 +117,8 @@ class Endpoint:
             if expected is not None:
                 given = await _conditioned(self, asked, given, expected)
             found = await getattr(face, self.operation.method)(**given)
+            if self.operation.name in ERASURES:
+                self.shared.answers.let_go(asked.about[0], asked.about[1] or None)
         except ConflictError as error:
             if expected is None:
                 raise

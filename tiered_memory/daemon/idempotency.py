@@ -33,6 +33,7 @@ FIRST_ERROR = 400
 @dataclass(slots=True)
 class _Remembered:
     fingerprint: bytes
+    about: tuple[str, str]
     until: float
     done: anyio.Event
     answer: tuple[int, bytes, str | None] | None = None
@@ -48,9 +49,15 @@ class Answers:
         self._bytes = 0
 
     async def once(
-        self, key: tuple[str, ...], said: bytes, work: Callable[[], Awaitable[Response]]
+        self,
+        key: tuple[str, ...],
+        said: bytes,
+        work: Callable[[], Awaitable[Response]],
+        about: tuple[str, str] = ("", ""),
     ) -> Response:
         """Return what `work` answers, or answered when `key` was first given with the same `said`.
+
+        `about` is the tenant and the person it is about, where it is about one.
 
         Raises:
             ConflictError: it was given with something else.
@@ -65,12 +72,18 @@ class Answers:
             if known.answer is not None:
                 status, body, media_type = known.answer
                 return Response(body, status, {**SAFE_HEADERS, "Idempotent-Replayed": "true"}, media_type)
-        return await self._first(key, fingerprint, work)
+        entry = _Remembered(fingerprint, about, self._clock.monotonic() + self._seconds, anyio.Event())
+        return await self._first(key, entry, work)
+
+    def let_go(self, tenant: str, user: str | None = None) -> None:
+        """Remember nothing more about a person, or about a whole tenant: they were erased."""
+        for key, one in list(self._known.items()):
+            if one.answer is not None and one.about[0] == tenant and user in {None, one.about[1]}:
+                self._forget(key)
 
     async def _first(
-        self, key: tuple[str, ...], fingerprint: bytes, work: Callable[[], Awaitable[Response]]
+        self, key: tuple[str, ...], entry: _Remembered, work: Callable[[], Awaitable[Response]]
     ) -> Response:
-        entry = _Remembered(fingerprint, self._clock.monotonic() + self._seconds, anyio.Event())
         self._known[key] = entry
         try:
             answer = await work()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 from hashlib import sha256
 from pathlib import Path
@@ -160,14 +160,21 @@ async def _every(user: User, page: list[Any]) -> AsyncIterator[bytes]:
 async def events(endpoint: Endpoint, asked: Asked, request: Request) -> Response:
     """Give what becomes of memories, a line each, from now on; an empty line every while shows that it lives.
 
-    It ends when the daemon drains: who listens must not hold it up. One credential may not listen so often that nobody
+    It ends when the daemon drains: who listens must not hold it up; and when the key is good no more. One credential may not listen so often that nobody
     else is served.
     """
     given, serving = endpoint.arguments(asked, request, b""), endpoint.shared.serving
     if serving.listeners[asked.whose] >= max(1, serving.settings.most_requests // LISTENERS_SHARE):
         return refused(problem(429, TOO_MANY, request_id=request_id(request), headers=AGAIN))
     stream = getattr(asked.face(serving.opened()), endpoint.operation.method)(**given)
-    return lines_answer(_counted(_told(stream, serving.ending), serving, asked))
+    return lines_answer(_counted(_told(stream, serving.ending, _admitted(serving, asked)), serving, asked))
+
+
+def _admitted(serving: Serving, asked: Asked) -> Callable[[], bool]:
+    """Return what tells whether who listens may still: an API key ends, and then hears no more."""
+    keys = serving.opened().api_keys
+    by_key = keys.good(asked.principal)
+    return lambda: not by_key or keys.good(asked.principal)
 
 
 async def _counted(lines: AsyncGenerator[bytes], serving: Serving, asked: Asked) -> AsyncIterator[bytes]:
@@ -177,9 +184,11 @@ async def _counted(lines: AsyncGenerator[bytes], serving: Serving, asked: Asked)
                 yield one
 
 
-async def _told(stream: EventStream, ending: anyio.Event) -> AsyncGenerator[bytes]:
+async def _told(
+    stream: EventStream, ending: anyio.Event, admitted: Callable[[], bool]
+) -> AsyncGenerator[bytes]:
     told = ALIVE
-    while not (ending.is_set() and told is ALIVE):
+    while admitted() and not (ending.is_set() and told is ALIVE):
         yield told
         told = ALIVE
         with anyio.move_on_after(ALIVE_SECONDS):

@@ -23,6 +23,8 @@ COOKIE = "tiered_memory_inspector"
 ROLE_COOKIE = "tiered_memory_role"
 ID_DIGITS = 64
 FORM_BYTES = 2 << 20
+STRANGERS_BYTES = 16 << 10
+"""Bytes of a form from nobody in particular: there is a key to send, and nothing else."""
 FORM_FIELDS = 100
 BY_ITSELF = ("/live", "/data/")
 """Paths that an open page asks for again and again."""
@@ -174,7 +176,8 @@ async def visit_of(request: Request, desk: Desk) -> Visit:
     session_id = given if known else desk.sessions.new_id()
     principal = await _signed_in(request, desk, session_id) if known else None
     ambient = None if principal is not None else _ambient(request, desk)
-    form = await _form(request) if request.method == "POST" else {}
+    most = STRANGERS_BYTES if principal is None and ambient is None else FORM_BYTES
+    form = await _form(request, most) if request.method == "POST" else {}
     found = Visit(request, desk, session_id, not known, principal or ambient, principal is not None, form)
     if request.method == "POST":
         _check_own(found)
@@ -227,15 +230,15 @@ def _is_from_here(headers: Headers) -> bool:
     return site == "same-origin" or (site is None and origin != "null")
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def _form(request: Request, most: int) -> dict[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise InvalidInputError("a form is expected")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > FORM_BYTES:
-            raise InvalidInputError(f"a form may have at most {FORM_BYTES >> 20} MiB")
+        if len(body) > most:
+            raise InvalidInputError(f"a form may have at most {most >> 10} KiB here")
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS, errors="strict")
     except ValueError:
