@@ -8,6 +8,7 @@ moment are in the archive's journal; those that arrived there meanwhile are in b
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -19,7 +20,13 @@ from typing import Any
 import anyio.to_thread
 
 from tiered_memory.core import Core
-from tiered_memory.errors import ConfigurationError, CorruptionError, InvalidInputError
+from tiered_memory.errors import (
+    ConfigurationError,
+    CorruptionError,
+    DiskFullError,
+    InvalidInputError,
+    StorageError,
+)
 from tiered_memory.files import replace_file, sync_path
 from tiered_memory.marks import ERASED_NAME, RESTORED_NAME
 from tiered_memory.state import commands as c
@@ -53,7 +60,7 @@ class Backup:
         """Write an archive into the directory `archive`, which must not exist or be empty.
 
         Raises:
-            InvalidInputError: something is there already.
+            InvalidInputError: something is there already, or no directory can be made there.
             StorageError: it could not be written; what was written so far is removed.
         """
         await anyio.to_thread.run_sync(_claim, archive)
@@ -61,6 +68,9 @@ class Backup:
         try:
             users = await self._copy(archive, progress)
             files = await anyio.to_thread.run_sync(_seal_archive, archive, taken_at, abandon_on_cancel=True)
+        except OSError as error:
+            shutil.rmtree(archive, ignore_errors=True)
+            raise _unwritten(error, "the archive could not be written; nothing of it is left") from None
         except BaseException:
             shutil.rmtree(archive, ignore_errors=True)
             raise
@@ -113,11 +123,22 @@ def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = No
     Raises:
         CorruptionError: the archive is damaged; nothing was written.
         ConfigurationError: the directory holds a store already, or the list cannot be read; nothing was written.
+        StorageError: not everything could be written; what stands there is no store that opens.
     """
     taken_at: str | None = verify_archive(archive).get("taken_at")
     if (data_dir / STATE).exists() or (data_dir / COLD).exists():
         raise ConfigurationError("the directory holds a store: restore into an empty one")
     listed = None if erased_list is None else _read_list(erased_list)
+    try:
+        _put(archive, data_dir, listed)
+    except OSError as error:
+        raise _unwritten(
+            error, "the archive could not be put there; restore into another, empty directory"
+        ) from None
+    return taken_at
+
+
+def _put(archive: Path, data_dir: Path, listed: bytes | None) -> None:
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The marker comes first: a restore that a crash cut short is no store that may be opened as it was.
     replace_file(data_dir / RESTORED_NAME, b"restoring\n")
@@ -130,7 +151,11 @@ def restore_archive(archive: Path, data_dir: Path, erased_list: Path | None = No
     sync_files(data_dir, set())
     replace_file(data_dir / RESTORED_NAME, b"restored\n")
     sync_path(data_dir)
-    return taken_at
+
+
+def _unwritten(error: OSError, what: str) -> StorageError:
+    kind = DiskFullError if error.errno == errno.ENOSPC else StorageError
+    return kind(f"{what} ({type(error).__name__})")
 
 
 def _read_list(path: Path) -> bytes:
@@ -149,6 +174,8 @@ def _claim(archive: Path) -> None:
             archive.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         taken = True
+    except OSError as error:
+        raise InvalidInputError(f"the archive's directory cannot be made ({type(error).__name__})") from None
     if taken:
         raise InvalidInputError("the archive's directory must not exist yet, or be empty")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tiered_memory.errors import DataDirectoryInUseError
+from tiered_memory.errors import ConfigurationError, DataDirectoryInUseError
 
 LOCK_NAME = "owner.lock"
 OWNER_NAME = "owner.pid"
@@ -28,12 +28,18 @@ class Ownership:
 
         Raises:
             DataDirectoryInUseError: names the process that has it.
+            ConfigurationError: this user may not write there.
         """
         try:
             self._take()
         except Timeout:
             raise DataDirectoryInUseError(
                 f"process {self._present_owner()} owns this data directory: use it there, or stop it first"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"the data directory cannot be owned ({type(error).__name__}): "
+                "its files must be this user's, and on a file system that can be written"
             ) from None
         # Who it is is said for people only: a full disk must not keep the store shut.
         with contextlib.suppress(OSError):

@@ -34,7 +34,7 @@ def unix_socket(path: Path) -> socket.socket:
         made.listen(BACKLOG)
     except OSError as error:
         made.close()
-        raise ConfigurationError(f"cannot listen on the socket: {error.strerror}") from None
+        raise ConfigurationError(f"cannot listen on the socket: {error.strerror or error}") from None
     except ConfigurationError:
         made.close()
         raise

@@ -20,6 +20,7 @@ from tiered_memory.errors import (
     NotFoundError,
     RolledBackError,
     RootKeyError,
+    StorageError,
 )
 
 pytestmark = pytest.mark.anyio
@@ -191,6 +192,26 @@ async def test_a_backup_takes_nobody_s_place(tmp_path: Path) -> None:
             with pytest.raises(InvalidInputError, match="must not exist yet"):
                 await memory.backup(place)
     assert taken.read_text() == "mine"
+
+
+async def test_a_backup_or_restore_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
+    store, archive, nowhere = tmp_path / "store", tmp_path / "archive", Path("/dev/null/below")
+    await filled(store)
+    async with opened(store, settings=LOCAL) as memory:
+        with pytest.raises(InvalidInputError):
+            await memory.backup(nowhere)
+        with pytest.raises(InvalidInputError, match=r"cannot be made \(OSError\)"):
+            await memory.backup(tmp_path / ("x" * 300))
+        (store / "state.key").rename(store / "aside")
+        with pytest.raises(StorageError, match=r"nothing of it is left \(FileNotFoundError\)"):
+            await memory.backup(archive)
+        assert not archive.exists()
+        (store / "aside").rename(store / "state.key")
+        await memory.backup(archive)
+    for place in (nowhere, archive / MANIFEST):
+        with pytest.raises(StorageError, match=r"restore into another, empty directory"):
+            await TieredMemory.restore(archive, place)
+    verify_archive(archive)
 
 
 async def test_a_restore_never_overwrites_a_store(tmp_path: Path) -> None:

@@ -13,7 +13,13 @@ import typer
 
 from tiered_memory.cli.options import Calling, Format, NamedPerson, Person, Store, flat
 from tiered_memory.cli.output import Output, WarningLines
-from tiered_memory.errors import ConfigurationError, InvalidInputError, NotFoundError, TieredMemoryError
+from tiered_memory.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    NotFoundError,
+    StorageError,
+    TieredMemoryError,
+)
 
 if TYPE_CHECKING:
     from tiered_memory.caller import Caller
@@ -53,6 +59,11 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
         except TieredMemoryError as error:
             output.fail(error)
             raise typer.Exit(REFUSED) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            output.fail(StorageError(_unreachable(error)))
+            raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             output.note("interrupted")
             raise typer.Exit(INTERRUPTED) from None
@@ -60,6 +71,12 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             logger.removeHandler(handler)
 
     return call
+
+
+def _unreachable(error: OSError) -> str:
+    """A path that the command was given is the only one its message may name: the operating system's does."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or type(error).__name__}"
 
 
 def output_of(options: Format) -> Output:
