@@ -98,10 +98,14 @@ async def test_guesses_are_slowed_down_and_all_answered_alike(house: tuple[LiveD
         assert late.status_code == 429
         assert int(late.headers["retry-after"]) > 1
         assert late.json()["detail"]
-        # Whoever was let in before goes on, though it is the same address.
+        # Whoever has a key goes on, though it is the same address.
         assert (await http.get("/v1/stats", headers=bearing(secret))).status_code == 200
+        new = {"name": "new", "grants": ["audit"]}
+        made = (await http.post("/v1/api-keys", json=new, headers=bearing(secret))).json()["secret"]
+        assert (await http.get("/v1/stats", headers=bearing(made))).status_code == 200
+        assert (await http.get("/v1/stats", headers=bearing("a.b.d"))).status_code == 429
         counted = (await http.get("/metrics", headers=bearing(secret))).text
-    assert 'tiered_memory_http_rejected_total{reason="rate_limited"} 1.0' in counted
+    assert 'tiered_memory_http_rejected_total{reason="rate_limited"} 2.0' in counted
 
 
 async def test_a_unix_socket_is_for_its_owner_who_needs_no_key(tmp_path: Path) -> None:

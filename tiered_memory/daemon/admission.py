@@ -83,11 +83,14 @@ class Admission:
         """Who guesses is slowed down; who was let in before is not, though a proxy gives both the same address."""
         peer, now = (scope.get("client") or ("",))[0], self._serving.clock.monotonic()
         wait = self._attempts.wait(peer, credential, now)
-        if wait > 0:
+        # A signature takes time to verify; a key's text none, and nobody guesses one of 256 random bits.
+        if wait > 0 and looks_like_token(credential):
             raise _TooManyFailuresError(wait)
         try:
             found = await self.verify(credential)
         except UnauthenticatedError:
+            if wait > 0:
+                raise _TooManyFailuresError(wait) from None
             self._attempts.failed(peer, now)
             raise
         self._attempts.succeeded(credential)
