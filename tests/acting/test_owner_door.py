@@ -76,13 +76,14 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("api-keys", "list"),
     ("report", "ropa"),
     ("backup", "{name}.tar"),
+    ("ledger", "checkpoint"),
     ("ledger", "verify"),
     ("delete", "{first}"),
     ("erase", *ME, "--yes"),
     ("list",),
     ("tenants", "list"),
 )
-COUNTING = ("about", "export", "ledger verify", "erase", "jobs")
+COUNTING = ("about", "export", "ledger checkpoint", "ledger verify", "erase", "jobs")
 """A directory that is opened for every command has more checkpoints, and no job that is due: the same is said of it,
 in other figures."""
 
@@ -308,3 +309,13 @@ def test_a_program_that_only_opens_loads_no_server(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_ledger_is_verified_through_the_door_under_the_key_of_its_checkpoint(shell: Shell) -> None:
+    for command in SEED:
+        shell.words(*command)
+    with agent(shell.data):
+        shell.words("jobs", "run", "checkpoint")
+        told = shell.document("ledger", "checkpoint")
+        assert shell.document("ledger", "verify", "--key", told["public_key"])["problems"] == []
+        assert shell.refusal("ledger", "verify", "--key", "00" * 32)["error"]

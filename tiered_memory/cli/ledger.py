@@ -76,7 +76,7 @@ def checkpoint(store: Store) -> None:
     """Print the newest signed checkpoint: kept elsewhere, it finds out a ledger that is rolled back later."""
 
     async def work(memory: TieredMemory) -> Any:
-        return await memory.ledger.checkpoint(), memory.ledger.public_key.hex()
+        return await memory.ledger.checkpoint(), (await memory.ledger.verification_key()).hex()
 
     signed, public_key = run(store, work)
     if signed is None:
@@ -112,7 +112,7 @@ def _of_export(source: Path, key: bytes | None, known: tuple[SignedCheckpoint, .
 
 def _of_store(store: Store, key: bytes | None, known: tuple[SignedCheckpoint, ...]) -> Verdict:
     async def work(memory: TieredMemory) -> Any:
-        if key is not None and key != memory.ledger.public_key:
+        if key is not None and key != await memory.ledger.verification_key():
             raise CorruptionError("the store signs with another key than the one you trust")
         return await memory.ledger.verify(known)
 
