@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import anyio.to_thread
-from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, Response
+import anyio
+from starlette.responses import Response, StreamingResponse
 
 from tiered_memory.clock import from_us
 from tiered_memory.errors import NotFoundError
@@ -22,6 +21,7 @@ from tiered_memory.principals import Grant
 from tiered_memory.privacy.consent import ConsentEvent
 
 EVENTS_SHOWN = 50
+PIECE = 64 * 1024
 KINDS = (
     (ArchiveKind.ACCESS.value, "everything held, what was inferred as well (GDPR Art. 15)"),
     (ArchiveKind.PORTABILITY.value, "what the person provided (GDPR Art. 20)"),
@@ -34,17 +34,23 @@ async def show(visit: Visit) -> Response:
 
 
 async def export(visit: Visit) -> Response:
-    """Hand over a signed archive; the file on the daemon's disk goes when it was sent."""
+    """Hand over a signed archive. While it is sent no file of it has a name: whoever leaves early leaves nothing."""
     user = visit.user(Grant.RIGHTS)
     kind = check_word(ArchiveKind, visit.field("kind"), "kind")
-    folder = Path(await anyio.to_thread.run_sync(tempfile.mkdtemp))
-    done = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-    try:
-        made = await user.export(folder, kind=kind)
-    except BaseException:
-        await done()
-        raise
-    return FileResponse(made.path, filename=f"archive-{kind.value}{made.path.suffix}", background=done)
+    with tempfile.TemporaryDirectory(prefix="tiered-memory-") as folder:
+        made = await user.export(Path(folder), kind=kind)
+        file = await anyio.open_file(made.path, "rb")
+    headers = {
+        "content-disposition": f'attachment; filename="archive-{kind.value}{made.path.suffix}"',
+        "content-length": str(made.bytes),
+    }
+    return StreamingResponse(_pieces(file), headers=headers, media_type="application/zip")
+
+
+async def _pieces(file: anyio.AsyncFile[bytes]) -> AsyncIterator[bytes]:
+    async with file:
+        while piece := await file.read(PIECE):
+            yield piece
 
 
 async def erase(visit: Visit) -> Response:
